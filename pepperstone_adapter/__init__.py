@@ -1,0 +1,3 @@
+"""Trade a Pepperstone account with NautilusTrader strategies."""
+
+__version__ = "0.1.0"

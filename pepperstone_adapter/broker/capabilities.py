@@ -1,0 +1,42 @@
+"""What a venue can do, as data. Above a venue's own package nobody asks which venue it is (design D6)."""
+
+from dataclasses import dataclass, field
+
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.orders import OrderType, TimeInForce
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """One venue on one account.
+
+    Attributes
+    ----------
+    time_in_force
+        Allowed values per order type; a missing type is not supported at all.
+    absolute_protection_on_market
+        Whether a market order may carry absolute stop loss and take profit; otherwise distances are sent and the exact
+        levels are set after the fill.
+    amend_units
+        Whether the volume of a pending order can be changed.
+    client_order_id_max, tag_max
+        Longest texts the venue keeps.
+    """
+
+    venue: str
+    time_in_force: dict[OrderType, frozenset[TimeInForce]] = field(default_factory=dict)
+    hedging: bool = True
+    depth: bool = False
+    historical_ticks: bool = True
+    bar_periods: tuple[BarPeriod, ...] = ()
+    live_bar_periods: tuple[BarPeriod, ...] = ()
+    absolute_protection_on_market: bool = False
+    trailing_stop: bool = False
+    guaranteed_stop: bool = False
+    stop_limit_as_distance: bool = False  # the limit of a stop-limit is a distance in points from its stop price
+    amend_units: bool = True
+    amend_expiry: bool = True
+    close_by_ticket: bool = True
+    post_only: bool = False
+    client_order_id_max: int = 50
+    tag_max: int = 100
