@@ -127,8 +127,8 @@ class EquityPoint:
 class RunRecord:
     """Everything a run leaves behind.
 
-    `costs_spread`, `costs_slippage`: what spread and slippage took, in account currency (positive = cost): spread is half
-    of it on each fill against the mid.
+    `costs_spread`, `costs_slippage`: what spread and slippage took, in account currency (positive = cost): half of the
+    spread on each fill, against the mid.
     `events_sha256`: hash over every order event and fill in order, without random ids: equal for equal runs.
     """
 
