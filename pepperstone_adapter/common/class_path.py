@@ -1,0 +1,142 @@
+"""Turn `module:Class` or `./file.py:Class` from a settings file into a class, without letting the file run anything else.
+
+A settings file that names code is code. So a path is looked up only inside given root folders, as a file, never through
+`sys.path`; everything that can be told without running it (form, place, existence, syntax, the class's presence) is
+checked before the file is imported; the class must then be a subclass of what the caller expects.
+
+The file is imported as a member of a private package whose path is its own folder, so files beside it are reached by
+relative imports (``from .indicators import x``) and two projects' ``strategies`` folders never collide.
+"""
+
+import ast
+import difflib
+import hashlib
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from pepperstone_adapter.common.errors import ConfigurationError
+
+FORM = "write module:Class or ./file.py:Class"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPath:
+    """A class in a source file, both known to exist; nothing has been imported."""
+
+    file: Path
+    class_name: str
+
+
+def find_class(text: str, roots: Sequence[Path]) -> ClassPath:
+    """Find the file that `text` names and check that it defines the class, without importing it.
+
+    Parameters
+    ----------
+    text
+        ``package.module:Class`` (looked up below each root in turn) or ``./folder/file.py:Class`` (relative to the
+        first root).
+    roots
+        Folders strategies may live in; the first is the settings file's own.
+
+    Raises
+    ------
+    ConfigurationError
+        Bad form, outside every root, no such file, a syntax error, or no such class in it.
+    """
+    module, colon, class_name = text.rpartition(":")
+    if not colon or not module or not class_name.isidentifier():
+        raise ConfigurationError(f"'{text}' does not name a class; {FORM}")
+    file = _file_of(module, text, roots)
+    classes = _classes_in(file)
+    if class_name not in classes:
+        raise ConfigurationError(
+            f"{file} defines no class '{class_name}'{_nearest(class_name, classes)}; it defines: "
+            f"{', '.join(classes) or 'none'}"
+        )
+    return ClassPath(file, class_name)
+
+
+def load_class[T](path: ClassPath, base: type[T]) -> type[T]:
+    """Import the file of `path` and return its class.
+
+    Raises
+    ------
+    ConfigurationError
+        The file raises when imported, or the class is not a subclass of `base`.
+    """
+    module = _import(path.file)
+    found = getattr(module, path.class_name, None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigurationError(
+            f"{path.class_name} in {path.file} is not a {base.__name__}; derive it from {base.__module__}.{base.__name__}"
+        )
+    return found
+
+
+def _file_of(module: str, text: str, roots: Sequence[Path]) -> Path:
+    real_roots = [root.resolve() for root in roots]
+    if module.endswith(".py"):
+        candidates = [real_roots[0] / module]
+    else:
+        parts = module.split(".")
+        if not all(part.isidentifier() for part in parts):
+            raise ConfigurationError(f"'{module}' in '{text}' is not a module name; {FORM}")
+        candidates = [root.joinpath(*parts).with_suffix(".py") for root in real_roots]
+        # A root may be named itself: `strategies.ema_cross` is `ema_cross.py` in a root called `strategies`.
+        named = [root for root in real_roots if root.name == parts[0] and len(parts) > 1]
+        candidates += [root.joinpath(*parts[1:]).with_suffix(".py") for root in named]
+    for candidate in candidates:
+        file = candidate.resolve()
+        if not any(file.is_relative_to(root) for root in real_roots):
+            raise ConfigurationError(
+                f"'{text}' lies outside the folders strategies may come from; move the file into one of: "
+                + ", ".join(map(str, real_roots))
+            )
+        if file.is_file():
+            return file
+    raise ConfigurationError(f"no strategy file for '{text}'; looked for: {', '.join(map(str, candidates))}")
+
+
+def _classes_in(file: Path) -> list[str]:
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except SyntaxError as e:
+        raise ConfigurationError(f"{file}:{e.lineno}: {e.msg}; the file is not valid Python") from e
+    except ValueError as e:
+        raise ConfigurationError(f"{file}: {e}; the file is not Python source") from e
+    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _import(file: Path) -> ModuleType:
+    folder = file.parent
+    package = f"_files_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    if package not in sys.modules:
+        parent = ModuleType(package)
+        parent.__path__ = [str(folder)]
+        sys.modules[package] = parent
+    # A file written after the folder was last listed (new-strategy, tests) must be seen.
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(f"{package}.{file.stem}")
+    except Exception as e:  # noqa: BLE001 - a user's file may raise anything; say where and what
+        line = _line_in(e, file)
+        raise ConfigurationError(f"{file}{line}: {type(e).__name__}: {e} (while the file was imported)") from e
+
+
+def _line_in(error: BaseException, file: Path) -> str:
+    line = ""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
