@@ -39,10 +39,12 @@ class OrderKeys:
     def claim(self, key: str, now_ns: int) -> Kept | None:
         """None when the key is new and now ours; otherwise what is kept for it."""
         claimed = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?, NULL)", (key, now_ns)).rowcount == 1
-        if claimed:
-            return None
-        (answer,) = self._db.execute("SELECT answer FROM keys WHERE key = ?", (key,)).fetchone()
-        return Kept(None if answer is None else json.loads(answer))
+        return None if claimed else self.look(key)
+
+    def look(self, key: str) -> Kept | None:
+        """What is kept for `key`; None when it was never claimed."""
+        row = self._db.execute("SELECT answer FROM keys WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Kept(None if row[0] is None else json.loads(row[0]))
 
     def settle(self, key: str, answer: dict[str, Any]) -> None:
         self._db.execute("UPDATE keys SET answer = ? WHERE key = ?", (json.dumps(answer), key))

@@ -1,10 +1,10 @@
 """Looking for changes beside the terminal, where a call costs 0.15 ms; `now_ns` is an argument, nothing sleeps here.
 
-Ticks: the last tick of a symbol is the cheap gate; when it differs, and at least once a second, the tick history is read
-from the cursor (see `ticks`). Trades: the number of deals in a window that reaches into the server's future is a cheap
-counter that only grows; when it or the number of orders or positions changes, and at least once a second, a snapshot is
-taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Deals are the only
-source of fills; each ticket is emitted once.
+Ticks: the last tick of a symbol is the cheap gate; when it differs, and at least once a second, the tick history is
+read from the cursor (see `ticks`). Trades: the number of deals in a window that reaches into the server's future is a
+cheap counter that only grows; when it or the number of orders or positions changes, and at least once a second, a
+snapshot is taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Deals are
+the only source of fills; each ticket is emitted once.
 
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
@@ -147,11 +147,13 @@ class Poller:
     def _poll_trades(self, now_ns: int, events: list[Message]) -> _Trades | None:
         known = self._trades
         now_s = now_ns // NS
-        if known.window_from_s is None:
-            known.window_from_s = now_s - DEALS_BACK_S
-        window = (known.window_from_s, now_s + DEALS_AHEAD_S)
+        from_s = known.window_from_s
+        if from_s is None or now_s - from_s > DEALS_BACK_S + DAY_S:
+            # Fixed for a day at a time, so that the counter only grows, and moved on, so that a snapshot stays small.
+            from_s = now_s - DEALS_BACK_S
+        window = (from_s, now_s + DEALS_AHEAD_S)
         counters = self._counters(window)
-        if counters == known.counters and now_ns - known.read_ns < GUARD_NS:
+        if counters == known.counters and from_s == known.window_from_s and now_ns - known.read_ns < GUARD_NS:
             return None
         for _ in range(SNAPSHOT_TRIES):
             orders = self._structs("orders_get")
@@ -162,18 +164,16 @@ class Poller:
                 break
             counters = after
         fresh = sorted((d for d in deals if d["ticket"] not in known.deals), key=lambda d: (d["time_msc"], d["ticket"]))
-        first = known.orders is None
-        # Deals before state: whoever reads in order sees the fill, then what it changed.
-        if fresh and not first:
+        # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole
+        # window: deals made while a worker was replaced must not be lost, and readers know the tickets they have seen.
+        if fresh:
             events.append({"k": "deals", "rows": fresh})
         if orders != known.orders:
             events.append({"k": "orders", "rows": orders})
         if positions != known.positions:
             events.append({"k": "positions", "rows": positions})
         # A short answer (lagging history) must not be taken for seen: remember tickets, never counts.
-        return _Trades(
-            counters, now_ns, known.deals | {d["ticket"] for d in fresh}, orders, positions, known.window_from_s
-        )
+        return _Trades(counters, now_ns, known.deals | {d["ticket"] for d in fresh}, orders, positions, from_s)
 
     def _poll_state(self, now_ns: int, events: list[Message]) -> None:
         if self._state is not None and now_ns - self._state_ns < GUARD_NS:

@@ -2,7 +2,8 @@
 
 `copy_ticks_from` starts at a whole second, and several ticks, even equal ones, may share a millisecond. So the cursor
 is the pair (last millisecond seen, how many ticks of that millisecond were taken): ask from the second of the cursor,
-skip everything before its millisecond and the first `taken` rows of it, take the rest. Rows are never compared by value.
+skip everything before its millisecond and the first `taken` rows of it, take the rest. Rows are never compared by
+value.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,145 @@
+"""What the supervisor decides, without any I/O: which request runs next, what becomes of requests when a worker dies.
+
+One request is with the worker at a time, so that its deadline measures it alone; orders go before reads. When a worker
+dies, the request it held is
+
+* an order: **unknown**. Its key stays pending on disk; nobody sends it again, the client asks the broker's lists.
+* a read: **lost**. The client may ask again.
+
+Requests still waiting never reached the terminal: orders are answered **not_sent** and their keys released (an order
+must not be sent minutes late by a replacement), reads wait for the next worker.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pepperstone_adapter.mt5.gateway.calls import CALLS, BadCall, checked
+from pepperstone_adapter.mt5.gateway.keys import OrderKeys
+from pepperstone_adapter.mt5.gateway.wire import Message
+
+type Reply = Callable[[Message], None]
+
+
+@dataclass(slots=True)
+class _Request:
+    client_id: object
+    fn: str
+    args: list[Any]
+    key: str | None
+    reply: Reply
+
+
+class Dispatcher:
+    """The queue between clients and one worker.
+
+    Parameters
+    ----------
+    keys
+        Order keys on disk.
+    send
+        Hands a request to the worker; called only while none is in flight.
+    """
+
+    def __init__(self, keys: OrderKeys, send: Callable[[Message], bool]) -> None:
+        self._keys = keys
+        self._send = send
+        self._orders: deque[_Request] = deque()
+        self._reads: deque[_Request] = deque()
+        self._flying: _Request | None = None
+        self._deadline_s: float | None = None
+        self._number = 0
+        self._up = False
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Monotonic second after which the worker is taken for hung; None when nothing is in flight."""
+        return self._deadline_s
+
+    @property
+    def waiting(self) -> int:
+        return len(self._orders) + len(self._reads) + (self._flying is not None)
+
+    def request(self, message: Message, may_trade: bool, reply: Reply, now_ns: int, now_s: float) -> None:
+        """Take a client's request; `reply` is called once, now or later."""
+        client_id = message.get("id")
+        fn, args, key = message.get("fn"), message.get("args", []), message.get("key")
+        try:
+            call, _, _ = checked(fn, args)
+            if call.trade and not may_trade:
+                raise BadCall(f"{fn}: this client may only read")
+            if call.trade and not (isinstance(key, str) and 8 <= len(key) <= 64):
+                raise BadCall(f"{fn}: an order needs a key of 8 to 64 characters")
+        except BadCall as error:
+            reply(_reply(client_id, "refused", error=[-2, str(error)]))
+            return
+        assert isinstance(fn, str)
+        request = _Request(client_id, fn, args, key if call.trade else None, reply)
+        if request.key is None:
+            self._reads.append(request)
+        elif not self._up:
+            reply(_reply(client_id, "not_sent", error=[-10_004, "no terminal"]))
+            return
+        else:
+            kept = self._keys.claim(request.key, now_ns)
+            if kept is not None:
+                reply({**kept.answer, "id": client_id} if kept.answer else _reply(client_id, "unknown"))
+                return
+            self._orders.append(request)
+        self._next(now_s)
+
+    def key_state(self, key: str) -> Message:
+        """What is kept for `key` without claiming it: answer, unknown, or absent."""
+        kept = self._keys.look(key)
+        if kept is None:
+            return {"state": "absent"}
+        return {"state": "answered", "answer": kept.answer} if kept.answer else {"state": "unknown"}
+
+    def worker_up(self, now_s: float) -> None:
+        self._up = True
+        self._next(now_s)
+
+    def worker_down(self) -> None:
+        """The worker died: settle what it held and what must not wait."""
+        self._up = False
+        flying, self._flying, self._deadline_s = self._flying, None, None
+        if flying is not None:
+            flying.reply(_reply(flying.client_id, "lost" if flying.key is None else "unknown"))
+        while self._orders:
+            order = self._orders.popleft()
+            assert order.key is not None
+            self._keys.release(order.key)
+            order.reply(_reply(order.client_id, "not_sent", error=[-10_004, "the terminal went away"]))
+
+    def answered(self, message: Message, now_s: float) -> None:
+        """The worker's reply to the request in flight."""
+        request = self._flying
+        if request is None or message.get("id") != self._number:
+            return
+        self._flying, self._deadline_s = None, None
+        answer = _reply(request.client_id, message["outcome"], message["data"], message["error"])
+        if request.key is not None:
+            if message["outcome"] == "answered":
+                self._keys.settle(request.key, answer)
+            else:
+                self._keys.release(request.key)
+        request.reply(answer)
+        self._next(now_s)
+
+    def _next(self, now_s: float) -> None:
+        if not self._up or self._flying is not None:
+            return
+        queue = self._orders or self._reads
+        if not queue:
+            return
+        request = queue.popleft()
+        self._number += 1
+        self._flying = request
+        self._deadline_s = now_s + CALLS[request.fn].deadline_s
+        # A pipe that does not take it belongs to a dying worker: `worker_down` follows and settles the request.
+        self._send({"t": "req", "id": self._number, "fn": request.fn, "args": request.args})
+
+
+def _reply(client_id: object, outcome: str, data: Any = None, error: list[Any] | None = None) -> Message:
+    return {"t": "rep", "id": client_id, "outcome": outcome, "data": data, "error": error or [1, ""]}

@@ -1,0 +1,80 @@
+"""One worker process as the supervisor sees it: a pipe in, a pipe out, and the right to kill.
+
+Pipes are read by a thread, not by the event loop: asyncio's subprocess support needs the proactor loop on Windows, and
+this must run the same there, under Wine and on Linux.
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO
+
+from pepperstone_adapter.mt5.gateway.wire import Decoder, Message, WireError, encode
+
+
+class WorkerProcess:
+    """Starts at once; messages and the end arrive on the reader thread.
+
+    Parameters
+    ----------
+    setup
+        First message: terminal, login, pace, cursors (see `worker`).
+    on_message, on_exit
+        Called from the reader thread; `on_exit` exactly once, last.
+    command
+        How to start it; the default runs the worker module with this interpreter.
+    """
+
+    def __init__(
+        self,
+        setup: Message,
+        on_message: Callable[[Message], None],
+        on_exit: Callable[[str], None],
+        command: list[str] | None = None,
+    ) -> None:
+        command = command or [sys.executable, "-m", "pepperstone_adapter.mt5.gateway.worker"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin: IO[bytes] = self._process.stdin
+        threading.Thread(target=self._read, args=(self._process.stdout, on_message, on_exit), daemon=True).start()
+        self.send({"t": "setup", **setup})
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: Message) -> bool:
+        """Whether the pipe took it."""
+        try:
+            self._stdin.write(encode(message))
+            self._stdin.flush()
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Ask it to end; kill it when it does not within `timeout_s`."""
+        try:
+            self._stdin.close()
+            self._process.wait(timeout_s)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self, stdout: IO[bytes], on_message: Callable[[Message], None], on_exit: Callable[[str], None]) -> None:
+        decoder = Decoder()
+        reason = ""
+        try:
+            while data := stdout.read1(1 << 16):  # type: ignore[attr-defined]
+                for message in decoder.feed(data):
+                    on_message(message)
+        except WireError as error:
+            reason = f"worker spoke nonsense: {error}"
+            self._process.kill()
+        code = self._process.wait()
+        on_exit(reason or f"worker ended with code {code}")

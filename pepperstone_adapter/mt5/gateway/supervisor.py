@@ -1,0 +1,413 @@
+"""The supervisor: sockets, authentication, subscriptions, the worker's life. It never imports MetaTrader5.
+
+A worker is replaced when a request passes its deadline, when it has said nothing for `hang_s`, or when it ended. Tick
+cursors travel with the ticks, so the next worker reads on exactly after the last tick that entered the ring buffer.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import ssl
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pepperstone_adapter.mt5.gateway.dispatch import Dispatcher
+from pepperstone_adapter.mt5.gateway.history import EventRing
+from pepperstone_adapter.mt5.gateway.keys import OrderKeys
+from pepperstone_adapter.mt5.gateway.process import WorkerProcess
+from pepperstone_adapter.mt5.gateway.wire import (
+    PROTOCOL,
+    Decoder,
+    Message,
+    WireError,
+    encode,
+    proof,
+    proved,
+)
+
+log = logging.getLogger("pepperstone.mt5_gateway")
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+TOKEN_MIN_CHARS: Final = 20
+AUTH_TIMEOUT_S: Final = 10.0
+PING_S: Final = 5.0
+SILENT_S: Final = 20.0
+OUTBOX_MAX_BYTES: Final = 64 * 1024 * 1024
+RESTART_MIN_S: Final = 0.2
+RESTART_MAX_S: Final = 15.0
+
+
+class BadOptions(Exception):
+    """The gateway must not start like this; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """How a gateway runs.
+
+    Attributes
+    ----------
+    host, port
+        Where to listen; 0 picks a free port. Anything but loopback needs `token`, `certificate` and `private_key`.
+    terminal
+        Module of the terminal, or ``module:factory`` of a stand-in.
+    login
+        ``path``, ``login``, ``password``, ``server``, ``portable`` for ``initialize``; stays on this side.
+    token, read_token
+        Shared secrets of trading and of read-only clients; neither is ever sent.
+    state_dir
+        Where order keys are kept.
+    start_s
+        How long attaching to a terminal may take (measured: up to 100 s with a silent one).
+    hang_s
+        A worker that said nothing for so long while no request runs is taken for hung.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 18_815
+    terminal: str = "MetaTrader5"
+    login: dict[str, Any] = field(default_factory=dict, repr=False)
+    token: str = field(default="", repr=False)
+    read_token: str = field(default="", repr=False)
+    certificate: Path | None = None
+    private_key: Path | None = None
+    state_dir: Path = Path("state")
+    fastest_s: float = 0.010
+    slowest_s: float = 0.050
+    start_s: float = 150.0
+    hang_s: float = 20.0
+    worker_command: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse what would be unsafe.
+
+        Raises
+        ------
+        BadOptions
+        """
+        for name, token in (("token", self.token), ("read token", self.read_token)):
+            if token and (len(token) < TOKEN_MIN_CHARS or len(set(token)) < 8):
+                raise BadOptions(f"the {name} is too weak; use {TOKEN_MIN_CHARS} random characters or more")
+        if self.host in LOOPBACK:
+            return
+        if not self.token:
+            raise BadOptions(f"listening on {self.host} needs a token; set PEPPERSTONE_MT5_GATEWAY_TOKEN")
+        if not (self.certificate and self.private_key):
+            raise BadOptions(f"listening on {self.host} needs TLS; give --certificate and --private-key")
+
+
+class _Client:
+    """One authenticated connection."""
+
+    def __init__(self, writer: asyncio.StreamWriter, name: str, may_trade: bool) -> None:
+        self._writer = writer
+        self.name = name
+        self.may_trade = may_trade
+        self.heard_s = time.monotonic()
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; a client too slow to take 64 MiB is cut off and may resume."""
+        if self._writer.is_closing():
+            return
+        self._writer.write(frame)
+        if self._writer.transport.get_write_buffer_size() > OUTBOX_MAX_BYTES:
+            log.warning("client %s is too slow, cut off", self.name)
+            self._writer.transport.abort()
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+
+class Supervisor:
+    """One gateway; `start`, then `serve` until cancelled, or `close`."""
+
+    def __init__(self, options: GatewayOptions) -> None:
+        options.check()
+        self._options = options
+        options.state_dir.mkdir(parents=True, exist_ok=True)
+        self._keys = OrderKeys(options.state_dir / "mt5-order-keys.sqlite")
+        self._dispatcher = Dispatcher(self._keys, self._to_worker)
+        self._ring = EventRing(secrets.token_hex(8))
+        self._clients: set[_Client] = set()
+        self._cursors: dict[str, list[int] | None] = {}
+        self._wanted: dict[str, set[str]] = {}
+        self._worker: WorkerProcess | None = None
+        self._generation = 0
+        self._ready = False
+        self._started_s = 0.0
+        self._heard_s = 0.0
+        self._restart_s = RESTART_MIN_S
+        self.restarts = 0
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def worker_pid(self) -> int | None:
+        return self._worker.pid if self._worker else None
+
+    async def start(self) -> None:
+        """Listen and start the first worker."""
+        self._loop = asyncio.get_running_loop()
+        self._server = await asyncio.start_server(
+            self._serve_client, self._options.host, self._options.port, ssl=self._tls()
+        )
+        self._start_worker()
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._ping())]
+
+    async def close(self) -> None:
+        """End clients and worker."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
+        for client in list(self._clients):
+            client.abort()
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.close)
+        self._keys.close()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self._options.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._options.certificate, self._options.private_key)
+        return context
+
+    # -- the worker ---------------------------------------------------------------------------------------------------
+
+    def _start_worker(self) -> None:
+        self._generation += 1
+        generation = self._generation
+        self._started_s = self._heard_s = time.monotonic()
+        setup: Message = {
+            "terminal": self._options.terminal,
+            "login": self._options.login,
+            "fastest_s": self._options.fastest_s,
+            "slowest_s": self._options.slowest_s,
+            "cursors": self._cursors,
+        }
+
+        def on_message(message: Message) -> None:
+            self._loop.call_soon_threadsafe(self._from_worker, generation, message)
+
+        def on_exit(reason: str) -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._worker_gone, generation, reason)
+
+        self._worker = WorkerProcess(setup, on_message, on_exit, list(self._options.worker_command) or None)
+
+    def _to_worker(self, message: Message) -> bool:
+        return self._worker is not None and self._worker.send(message)
+
+    def _from_worker(self, generation: int, message: Message) -> None:
+        if generation != self._generation:
+            return
+        self._heard_s = time.monotonic()
+        match message["t"]:
+            case "ready":
+                self._ready = True
+                self._restart_s = RESTART_MIN_S
+                self._emit([{"k": "worker", "up": True, "reason": ""}])
+                self._dispatcher.worker_up(self._heard_s)
+            case "rep":
+                self._dispatcher.answered(message, self._heard_s)
+            case "ev":
+                for event in message["events"]:
+                    if event["k"] == "ticks" and event["symbol"] in self._cursors:
+                        self._cursors[event["symbol"]] = event["cursor"]
+                self._emit(message["events"])
+            case "dead":
+                log.error("terminal gone in %s: %s", message["fn"], message["error"])
+                self._emit([{"k": "worker", "up": False, "reason": f"{message['fn']}: {message['error']}"}])
+
+    def _worker_gone(self, generation: int, reason: str) -> None:
+        if generation != self._generation or self._closing:
+            return
+        log.warning("%s; starting another in %.1f s", reason, self._restart_s)
+        self._ready = False
+        self._generation += 1
+        self._dispatcher.worker_down()
+        self._emit([{"k": "worker", "up": False, "reason": reason}])
+        self.restarts += 1
+        self._loop.call_later(self._restart_s, self._restart, self._generation)
+        self._restart_s = min(self._restart_s * 2, RESTART_MAX_S)
+
+    def _restart(self, generation: int) -> None:
+        if generation == self._generation and not self._closing:
+            self._start_worker()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            now_s = time.monotonic()
+            deadline_s = self._dispatcher.deadline_s
+            if deadline_s is not None:
+                hung = now_s > deadline_s
+            elif self._ready:
+                hung = now_s - self._heard_s > self._options.hang_s
+            else:
+                hung = now_s - self._started_s > self._options.start_s
+            if hung and self._worker is not None:
+                log.error("worker hangs, killing it")
+                self._worker.kill()
+                self._heard_s = self._started_s = now_s
+                self._ready = False
+                self._worker_gone(self._generation, "worker hung and was killed")
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def _emit(self, events: list[Message]) -> None:
+        frame = encode({"t": "ev", "seq": self._ring.next(), "ts": time.time_ns(), "events": events})
+        self._ring.add(frame)
+        for client in list(self._clients):
+            client.send(frame)
+
+    # -- clients ------------------------------------------------------------------------------------------------------
+
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client: _Client | None = None
+        decoder = Decoder(max_bytes=1 << 20)
+        try:
+            client, rest = await asyncio.wait_for(self._authenticate(reader, writer, decoder), AUTH_TIMEOUT_S)
+            if client is None:
+                return
+            for message in rest:
+                self._from_client(client, message)
+            while data := await reader.read(1 << 16):
+                client.heard_s = time.monotonic()
+                for message in decoder.feed(data):
+                    self._from_client(client, message)
+        except WireError as error:
+            log.warning("client dropped: %s", error)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # the link is gone; the client resumes
+        finally:
+            if client is not None:
+                self._clients.discard(client)
+            writer.transport.abort()
+
+    async def _authenticate(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: Decoder
+    ) -> tuple[_Client | None, list[Message]]:
+        nonce = os.urandom(32)
+        writer.write(encode({"t": "hello", "proto": PROTOCOL, "nonce": nonce}))
+        messages: list[Message] = []
+        while not messages:
+            data = await reader.read(1 << 16)
+            if not data:
+                return None, []
+            messages = decoder.feed(data)
+        auth, *rest = messages
+        theirs, mac = auth.get("nonce"), auth.get("mac")
+        token = self._options.token.encode()
+        read_token = self._options.read_token.encode()
+        if (
+            auth["t"] != "auth"
+            or auth.get("proto") != PROTOCOL
+            or not (isinstance(theirs, bytes) and len(theirs) == 32)
+        ):
+            await self._refuse(writer, "protocol", f"this gateway speaks protocol {PROTOCOL}")
+            return None, []
+        may_trade = proved(token, "client", theirs, nonce, mac)
+        if not may_trade:
+            if not (read_token and proved(read_token, "client", theirs, nonce, mac)):
+                await self._refuse(writer, "token", "wrong token")
+                return None, []
+            token = read_token
+        client = _Client(writer, str(auth.get("name", ""))[:64], may_trade)
+        missed = self._ring.after(auth.get("resume"))
+        welcome = {
+            "t": "welcome",
+            "mac": proof(token, "gateway", nonce, theirs),
+            "epoch": self._ring.epoch,
+            "seq": self._ring.seq,
+            "resumed": missed is not None,
+            "up": self._ready,
+        }
+        client.send(encode(welcome))
+        for frame in missed or []:
+            client.send(frame)
+        self._clients.add(client)
+        return client, rest
+
+    async def _refuse(self, writer: asyncio.StreamWriter, code: str, text: str) -> None:
+        log.warning("client refused: %s", text)
+        writer.write(encode({"t": "refused", "code": code, "text": text}))
+        await writer.drain()
+
+    def _from_client(self, client: _Client, message: Message) -> None:
+        match message["t"]:
+            case "ping":
+                client.send(encode({"t": "pong"}))
+            case "pong":
+                pass
+            case "req":
+                self._request(client, message)
+            case kind:
+                raise WireError(f"unexpected {kind!r} from a client")
+
+    def _request(self, client: _Client, message: Message) -> None:
+        def reply(answer: Message) -> None:
+            client.send(encode(answer))
+
+        fn, args = message.get("fn"), message.get("args", [])
+        match fn, args:
+            case "subscribe_ticks", [str(symbol), cursor] if cursor is None or _is_cursor(cursor):
+                self._subscribe(client, symbol, cursor)
+                data: Any = True
+            case "unsubscribe_ticks", [str(symbol)]:
+                self._unsubscribe(client, symbol)
+                data = True
+            case "order_key", [str(key)]:
+                data = self._dispatcher.key_state(key)
+            case "status", []:
+                data = {"up": self._ready, "restarts": self.restarts, "waiting": self._dispatcher.waiting}
+            case _:
+                self._dispatcher.request(message, client.may_trade, reply, time.time_ns(), time.monotonic())
+                return
+        reply({"t": "rep", "id": message.get("id"), "outcome": "answered", "data": data, "error": [1, "Success"]})
+
+    def _subscribe(self, client: _Client, symbol: str, cursor: list[int] | None) -> None:
+        self._wanted.setdefault(symbol, set()).add(client.name)
+        if symbol in self._cursors and cursor is None:
+            return
+        self._cursors[symbol] = cursor
+        if self._ready:
+            self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": cursor})
+
+    def _unsubscribe(self, client: _Client, symbol: str) -> None:
+        wanted = self._wanted.get(symbol, set())
+        wanted.discard(client.name)
+        if wanted or symbol not in self._cursors:
+            return
+        del self._cursors[symbol]
+        if self._ready:
+            self._to_worker({"t": "sub", "on": False, "symbol": symbol})
+
+    async def _ping(self) -> None:
+        frame = encode({"t": "ping"})
+        while True:
+            await asyncio.sleep(PING_S)
+            now_s = time.monotonic()
+            for client in list(self._clients):
+                if now_s - client.heard_s > SILENT_S:
+                    log.warning("client %s is silent, dropped", client.name)
+                    client.abort()
+                else:
+                    client.send(frame)
+
+
+def _is_cursor(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)

@@ -1,0 +1,203 @@
+"""The worker process: the only one that holds the terminal's module, and only on its main thread.
+
+It reads requests from its standard input, polls the terminal between them and writes frames to its standard output (see
+`wire`; kinds ``req``, ``sub``, ``rep``, ``ev``, ``beat``, ``dead``). A request waits for at most one poll. Another
+thread only moves bytes from the pipe into a queue. When the terminal is gone the worker says so and ends: its
+supervisor starts a fresh one.
+
+Run as ``python -m pepperstone_adapter.mt5.gateway.worker``; the first frame on its input is the setup.
+"""
+
+import importlib
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+from pepperstone_adapter.mt5.gateway.calls import BadCall, checked, plain
+from pepperstone_adapter.mt5.gateway.polling import NS, Poller, TerminalGone
+from pepperstone_adapter.mt5.gateway.ticks import TickCursor
+from pepperstone_adapter.mt5.gateway.wire import Decoder, Message, encode
+
+BEAT_NS: Final = NS
+INITIALIZE_TIMEOUT_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long to wait between polls: the shortest while things happen, slowing to the longest when quiet."""
+
+    fastest_s: float
+    slowest_s: float
+    wait_s: float = 0.0
+
+    def after(self, busy: bool) -> float:
+        self.wait_s = self.fastest_s if busy else min(max(self.wait_s, self.fastest_s) * 1.25, self.slowest_s)
+        return self.wait_s
+
+
+def load_terminal(path: str) -> Any:
+    """The module named by `path` (``MetaTrader5``), or what the factory ``module:callable`` makes."""
+    name, _, factory = path.partition(":")
+    module = importlib.import_module(name)
+    return getattr(module, factory)() if factory else module
+
+
+def initialize(terminal: Any, login: dict[str, Any]) -> tuple[int, str] | None:
+    """Attach to the terminal; the error when it refuses."""
+    options = {name: value for name, value in login.items() if name in ("login", "password", "server", "portable")}
+    options.setdefault("timeout", INITIALIZE_TIMEOUT_MS)
+    args = [login["path"]] if login.get("path") else []
+    if terminal.initialize(*args, **options):
+        return None
+    error: tuple[int, str] = terminal.last_error()
+    return error
+
+
+def answer(terminal: Any, message: Message, expect_login: int | None = None) -> Message:
+    """Run one request; ``last_error`` is read in the same breath, because the module keeps only one."""
+    reply: Message = {"t": "rep", "id": message.get("id")}
+    try:
+        call, args, keywords = checked(message.get("fn"), message.get("args", []))
+    except BadCall as error:
+        return reply | {"outcome": "refused", "data": None, "error": [-2, str(error)]}
+    fn = message["fn"]
+    if call.trade and expect_login is not None:
+        # A person can switch the account inside the terminal; the order must not land on the other one.
+        account = terminal.account_info()
+        login = account.login if account is not None else 0
+        if login != expect_login:
+            text = f"the terminal is logged in to account {login}, not {expect_login}; log in again in the terminal"
+            return reply | {"outcome": "refused", "data": None, "error": [-6, text]}
+    if fn in ("order_send", "order_check"):
+        result = getattr(terminal, fn)(**args[0])  # an extra empty keyword map makes the module refuse a dict
+    else:
+        result = getattr(terminal, fn)(*args, **keywords)
+    code, text = terminal.last_error()
+    return reply | {"outcome": "answered", "data": plain(result), "error": [code, text]}
+
+
+class Worker:
+    """The loop over requests and polls.
+
+    Parameters
+    ----------
+    terminal
+        The module or its stand-in, already initialised.
+    write
+        Sends one message to the supervisor.
+    pace
+        Time between polls.
+    """
+
+    def __init__(
+        self,
+        terminal: Any,
+        write: Callable[[Message], None],
+        pace: Pace,
+        cursors: dict[str, TickCursor | None],
+        expect_login: int | None = None,
+    ) -> None:
+        self._terminal = terminal
+        self._expect_login = expect_login
+        self._write = write
+        self._pace = pace
+        self._poller = Poller(terminal, cursors)
+        self._beat_ns = 0
+
+    def run(self, inbox: "queue.Queue[Message | None]") -> None:
+        """Until the input ends.
+
+        Raises
+        ------
+        TerminalGone
+            The terminal no longer answers.
+        """
+        next_poll = time.monotonic()
+        while True:
+            try:
+                message = inbox.get(timeout=max(0.0, next_poll - time.monotonic()))
+            except queue.Empty:
+                busy = self.poll(time.time_ns())
+                next_poll = time.monotonic() + self._pace.after(busy)
+                continue
+            if message is None:
+                return
+            self.handle(message)
+            # What the request changed is seen at once, not one pause later.
+            next_poll = time.monotonic()
+
+    def handle(self, message: Message) -> None:
+        if message["t"] == "sub":
+            symbol, cursor = message["symbol"], message.get("cursor")
+            if message["on"]:
+                self._terminal.symbol_select(symbol, True)
+                self._poller.subscribe(symbol, TickCursor(*cursor) if cursor else None)
+            else:
+                self._poller.unsubscribe(symbol)
+        else:
+            self._write(answer(self._terminal, message, self._expect_login))
+
+    def poll(self, now_ns: int) -> bool:
+        events = self._poller.poll(now_ns)
+        if events:
+            self._write({"t": "ev", "events": events, "ts": now_ns})
+        elif now_ns - self._beat_ns >= BEAT_NS:
+            self._beat_ns = now_ns
+            self._write({"t": "beat"})
+        return bool(events)
+
+
+def _read(stream: BinaryIO, inbox: "queue.Queue[Message | None]") -> None:
+    decoder = Decoder()
+    while data := os.read(stream.fileno(), 1 << 16):
+        for message in decoder.feed(data):
+            inbox.put(message)
+    inbox.put(None)
+
+
+def main() -> int:
+    """Serve one supervisor over standard input and output."""
+    # The module or a library may print: keep the pipe for frames and let prints go to standard error.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lock = threading.Lock()
+
+    def write(message: Message) -> None:
+        with lock:
+            out.write(encode(message))
+
+    inbox: queue.Queue[Message | None] = queue.Queue()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    setup = inbox.get()
+    if setup is None:
+        return 0
+    terminal = load_terminal(setup["terminal"])
+    error = initialize(terminal, setup.get("login") or {})
+    if error is not None:
+        write({"t": "dead", "error": list(error), "fn": "initialize"})
+        return 1
+    write({"t": "ready"})
+    pace = Pace(setup["fastest_s"], setup["slowest_s"])
+    cursors = {symbol: TickCursor(*cursor) if cursor else None for symbol, cursor in setup["cursors"].items()}
+    for symbol in cursors:
+        terminal.symbol_select(symbol, True)
+    try:
+        Worker(terminal, write, pace, cursors, (setup.get("login") or {}).get("login")).run(inbox)
+    except TerminalGone as gone:
+        write({"t": "dead", "error": list(gone.error), "fn": "poll"})
+        return 1
+    finally:
+        terminal.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    # Not sys.exit: a hung module call in an atexit hook must not keep the process.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)
