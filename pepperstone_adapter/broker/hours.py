@@ -48,6 +48,15 @@ class TradingHours:
     zone: str
     intervals: tuple[tuple[int, int], ...]
     holidays: tuple[Holiday, ...] = field(default=())
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        # A template carries hundreds of holidays; hashing them on each look-up of the rendered month would cost more
+        # than the look-up itself.
+        object.__setattr__(self, "_hash", hash((self.zone, self.intervals, self.holidays)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def always(cls) -> "TradingHours":

@@ -111,6 +111,8 @@ class SymbolSpec:
         Order sizes in units.
     leverage_class
         Key into an account profile's leverage table.
+    commission_class
+        Key into an account profile's commission table; empty means the asset class.
     commission
         What the broker said for this symbol and account, else None: the account profile's rule applies.
     leverage_tiers
@@ -135,6 +137,7 @@ class SymbolSpec:
     hours: TradingHours
     swap: SwapTerms
     leverage_class: str
+    commission_class: str = ""
     commission: CommissionRule | None = None
     leverage_tiers: tuple[LeverageTier, ...] = ()
     trading_mode: TradingMode = TradingMode.ENABLED
