@@ -1,0 +1,352 @@
+"""Reading the catalog, and building one from the bundled samples.
+
+Two ways out of it, both from the same Parquet files:
+
+* arrays, for a runner that adds spreads or merges sides: `CatalogStore.bars`, `.quotes` and, in bounded pieces,
+  `.bar_chunks`, `.quote_chunks`. Prices are integer points (``10**-digits`` of the symbol), times UTC nanoseconds.
+* framework objects: `CatalogStore.framework_bars`, `.framework_quotes` (the framework's own reader, the fastest there
+  is: a million bars in 0.4 s), `.instrument`, and `bars_from_arrays`, `quotes_from_arrays` for arrays of your own.
+
+Rules every series keeps: a bar's `ts_event` and `ts_init` are its CLOSE (a strategy sees a bar when it is complete, as
+in live trading; exports stamp the opening, the importers add one period); ascending, no two bars of a series at one
+time; volume as `catalog.volume` explains. Instrument ids are ``<SYMBOL>.PEPPERSTONE``, bar types
+``<SYMBOL>.PEPPERSTONE-1-HOUR-BID-EXTERNAL`` (and ``-ASK-``).
+
+Signatures
+----------
+build_samples(dest: Path) -> CatalogStore
+    Build a catalog from the bundled samples at `dest`; does nothing when it is complete already.
+CatalogStore(path: Path)
+    Raises DataError when there is no catalog at `path`.
+    .series() -> list[Series]                          what is stored: kind, identifier, symbol, range, rows, bytes
+    .bar_series(symbol, period, side="BID") -> Series | None
+    .instrument(symbol), .instruments()                framework instruments as stored
+    .bars(symbol, period, side="BID", start_ns=None, end_ns=None) -> BarColumns
+    .bar_chunks(symbol, period, side="BID", start_ns=None, end_ns=None, rows=250_000) -> Iterator[BarColumns]
+    .quotes(symbol, start_ns=None, end_ns=None) -> QuoteColumns
+    .quote_chunks(symbol, start_ns=None, end_ns=None, rows=250_000) -> Iterator[QuoteColumns]
+    .framework_bars(symbol, period, side="BID", start_ns=None, end_ns=None) -> list[Bar]
+    .framework_quotes(symbol, start_ns=None, end_ns=None) -> list[QuoteTick]
+    .digest(series, start_ns=None, end_ns=None) -> str sha256 over the rows, for `hashes.data` of a result
+bars_from_arrays(bar_type, digits, size_digits, columns) -> list[Bar]
+quotes_from_arrays(instrument_id, digits, size_digits, columns) -> list[QuoteTick]
+    Build framework objects from arrays without a Python call per row.
+
+`start_ns` is inclusive, `end_ns` exclusive; None means open. `period` is the framework's form: ``1-MINUTE``, ``1-HOUR``.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from nautilus_trader.model import Bar, NautilusDataType, QuoteTick
+from nautilus_trader.persistence import BarDataWrangler, ParquetDataCatalog, QuoteTickDataWrangler
+from numpy.typing import NDArray
+
+from pepperstone_adapter.catalog import layout, volume
+from pepperstone_adapter.common.errors import DataError
+
+VENUE = "PEPPERSTONE"
+CHUNK_ROWS = 250_000
+
+type Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BarColumns:
+    """Bars as arrays: `ts_ns` closing times ascending, prices in integer points, `ticks` the source's tick volume."""
+
+    ts_ns: Int64s
+    open: Int64s
+    high: Int64s
+    low: Int64s
+    close: Int64s
+    ticks: Int64s
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class QuoteColumns:
+    """Quotes as arrays: `ts_ns` ascending (equal times keep their order), prices in integer points."""
+
+    ts_ns: Int64s
+    bid: Int64s
+    ask: Int64s
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One stored series.
+
+    Attributes
+    ----------
+    kind
+        ``bars`` or ``quotes``.
+    identifier
+        Bar type or instrument id: the name of the series' directory.
+    period, side
+        ``1-HOUR`` and ``BID`` | ``ASK`` for bars; empty for quotes.
+    digits, size_digits
+        Decimals of prices and of sizes.
+    start_ns, end_ns
+        First and last `ts_init`, both inclusive.
+    """
+
+    kind: str
+    identifier: str
+    symbol: str
+    period: str
+    side: str
+    digits: int
+    size_digits: int
+    start_ns: int
+    end_ns: int
+    rows: int
+    bytes: int
+    files: tuple[Path, ...]
+
+
+class CatalogStore:
+    """The market data stored at `path` (the framework's catalog root; its files live in ``path/data``).
+
+    Raises
+    ------
+    DataError
+        `path` holds no catalog.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "data").is_dir():
+            raise DataError(f"no catalog at {path}; import data first: pepperstone data import FILE --catalog {path}")
+        self.path = path
+        self._framework = ParquetDataCatalog(str(path.resolve()))
+
+    def series(self) -> list[Series]:
+        """Everything stored, by kind and identifier."""
+        out = []
+        for kind in ("bars", "quotes"):
+            root = self.path / "data" / kind
+            if root.is_dir():
+                out += [s for d in sorted(root.iterdir()) if d.is_dir() and (s := _read_series(kind, d))]
+        return out
+
+    def bar_series(self, symbol: str, period: str, side: str = "BID") -> Series | None:
+        return _read_series("bars", self._bar_directory(symbol, period, side))
+
+    def quote_series(self, symbol: str) -> Series | None:
+        return _read_series("quotes", self.path / "data" / "quotes" / f"{symbol}.{VENUE}")
+
+    def instruments(self) -> list[Any]:
+        return list(self._framework.instruments())
+
+    def instrument(self, symbol: str) -> Any:
+        """The framework's instrument as stored; DataError when there is none."""
+        found = self._framework.instruments([f"{symbol}.{VENUE}"])
+        if not found:
+            raise DataError(f"no instrument {symbol}.{VENUE} in the catalog at {self.path}; import its data first")
+        return found[-1]
+
+    def bars(
+        self, symbol: str, period: str, side: str = "BID", start_ns: int | None = None, end_ns: int | None = None
+    ) -> BarColumns:
+        """All bars of a range at once."""
+        parts = list(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=10_000_000))
+        return parts[0] if len(parts) == 1 else _join_bars(parts)
+
+    def bar_chunks(
+        self,
+        symbol: str,
+        period: str,
+        side: str = "BID",
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        rows: int = CHUNK_ROWS,
+    ) -> Iterator[BarColumns]:
+        """Bars of a range in pieces of about `rows`, with memory for one piece."""
+        series = self._require(self.bar_series(symbol, period, side), f"{period} {side} bars of {symbol}")
+        for batch in _batches(series, start_ns, end_ns, rows):
+            units = layout.integers(batch["volume"], series.size_digits) // 10**series.size_digits
+            prices = {n: layout.integers(batch[n], series.digits) for n in ("open", "high", "low", "close")}
+            yield BarColumns(
+                ts_ns=layout.nanoseconds(batch["ts_init"]),
+                ticks=volume.tick_volume(units, series.identifier),
+                **prices,
+            )
+
+    def quotes(self, symbol: str, start_ns: int | None = None, end_ns: int | None = None) -> QuoteColumns:
+        """All quotes of a range at once."""
+        parts = list(self.quote_chunks(symbol, start_ns, end_ns, rows=10_000_000))
+        return parts[0] if len(parts) == 1 else _join_quotes(parts)
+
+    def quote_chunks(
+        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None, rows: int = CHUNK_ROWS
+    ) -> Iterator[QuoteColumns]:
+        """Quotes of a range in pieces of about `rows`, with memory for one piece."""
+        series = self._require(self.quote_series(symbol), f"quotes of {symbol}")
+        for batch in _batches(series, start_ns, end_ns, rows):
+            yield QuoteColumns(
+                ts_ns=layout.nanoseconds(batch["ts_init"]),
+                bid=layout.integers(batch["bid_price"], series.digits),
+                ask=layout.integers(batch["ask_price"], series.digits),
+            )
+
+    def framework_bars(
+        self, symbol: str, period: str, side: str = "BID", start_ns: int | None = None, end_ns: int | None = None
+    ) -> list[Bar]:
+        """Bars as the framework's objects, by its own reader."""
+        series = self._require(self.bar_series(symbol, period, side), f"{period} {side} bars of {symbol}")
+        return self._framework.query_bars([series.identifier], start_ns, None if end_ns is None else end_ns - 1)
+
+    def framework_quotes(self, symbol: str, start_ns: int | None = None, end_ns: int | None = None) -> list[QuoteTick]:
+        """Quotes as the framework's objects, by its own reader."""
+        series = self._require(self.quote_series(symbol), f"quotes of {symbol}")
+        return self._framework.query_quote_ticks([series.identifier], start_ns, None if end_ns is None else end_ns - 1)
+
+    def digest(self, series: Series, start_ns: int | None = None, end_ns: int | None = None) -> str:
+        """sha256 over identifier, digits and the rows of a range: equal rows give equal digests, however filed."""
+        sha = hashlib.sha256(f"{series.identifier} {series.digits} {series.size_digits}".encode())
+        for batch in _batches(series, start_ns, end_ns, CHUNK_ROWS):
+            for name in batch.schema.names:
+                for chunk in batch[name].chunks:
+                    width = chunk.type.bit_width // 8
+                    start = chunk.offset * width
+                    sha.update(memoryview(chunk.buffers()[1])[start : start + len(chunk) * width])
+        return sha.hexdigest()
+
+    def _bar_directory(self, symbol: str, period: str, side: str) -> Path:
+        return self.path / "data" / "bars" / f"{symbol}.{VENUE}-{period}-{side}-EXTERNAL"
+
+    def _require(self, series: Series | None, what: str) -> Series:
+        if series is None:
+            stored = ", ".join(s.identifier for s in self.series()) or "nothing"
+            raise DataError(f"no {what} in the catalog at {self.path}; stored: {stored}")
+        return series
+
+
+def build_samples(dest: Path) -> CatalogStore:
+    """Build a catalog from the bundled samples at `dest`; does nothing when it is complete already."""
+    from pepperstone_adapter.catalog.samples import build
+
+    build(dest)
+    return CatalogStore(dest)
+
+
+def bars_from_arrays(bar_type: str, digits: int, size_digits: int, columns: BarColumns) -> list[Bar]:
+    """Framework bars from arrays."""
+    units = volume.stored_units(columns.ticks, bar_type) * 10**size_digits
+    arrays = [layout.decimals(a, digits) for a in (columns.open, columns.high, columns.low, columns.close)]
+    arrays += [layout.decimals(units, size_digits)] + [layout.timestamps(columns.ts_ns)] * 2
+    schema = layout.bar_schema(bar_type, bar_type.split("-")[0], digits, size_digits)
+    stream = _ipc(pa.Table.from_arrays(arrays, schema=schema))
+    return BarDataWrangler(bar_type, digits, size_digits).process_record_batch_bytes(stream)
+
+
+def quotes_from_arrays(instrument_id: str, digits: int, size_digits: int, columns: QuoteColumns) -> list[QuoteTick]:
+    """Framework quotes from arrays."""
+    size = layout.decimals(np.full(len(columns), volume.QUOTE_UNITS * 10**size_digits, np.int64), size_digits)
+    arrays = [layout.decimals(columns.bid, digits), layout.decimals(columns.ask, digits), size, size]
+    arrays += [layout.timestamps(columns.ts_ns)] * 2
+    schema = layout.quote_schema(instrument_id, digits, size_digits)
+    stream = _ipc(pa.Table.from_arrays(arrays, schema=schema))
+    return QuoteTickDataWrangler(instrument_id, digits, size_digits).process_record_batch_bytes(stream)
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def _read_series(kind: str, directory: Path) -> Series | None:
+    files = sorted(directory.glob("*.parquet")) if directory.is_dir() else []
+    if not files:
+        return None
+    rows = 0
+    metadata: dict[bytes, bytes] = {}
+    for file in files:
+        footer = open_parquet(file)
+        rows += footer.metadata.num_rows
+        metadata = footer.schema_arrow.metadata or {}
+    ranges = [layout.file_range(f.name) for f in files]
+    identifier = directory.name
+    instrument_id, period, side = identifier, "", ""
+    if kind == "bars":
+        instrument_id, step, unit, side, _source = identifier.rsplit("-", 4)
+        period = f"{step}-{unit}"
+    return Series(
+        kind=kind,
+        identifier=identifier,
+        symbol=instrument_id.removesuffix(f".{VENUE}"),
+        period=period,
+        side=side,
+        digits=int(metadata[b"price_precision"]),
+        size_digits=int(metadata[b"size_precision"]),
+        start_ns=ranges[0][0],
+        end_ns=max(last for _, last in ranges),
+        rows=rows,
+        bytes=sum(f.stat().st_size for f in files),
+        files=tuple(files),
+    )
+
+
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """Open one file of a catalog; a damaged one is named in the error."""
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{file} is not a readable Parquet file ({str(error).splitlines()[0]}); "
+            "delete it and import its source again"
+        ) from error
+
+
+def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int) -> Iterator[pa.Table]:
+    """Tables of about `rows` with the rows of ``[start_ns, end_ns)``; opens only the row groups that can hold some."""
+    low = series.start_ns if start_ns is None else start_ns
+    high = series.end_ns + 1 if end_ns is None else end_ns
+    pending: list[pa.Table] = []
+    for file in series.files:
+        first, last = layout.file_range(file.name)
+        if last < low or first >= high:
+            continue
+        source = open_parquet(file)
+        column = source.schema_arrow.names.index("ts_init")
+        for group in range(source.num_row_groups):
+            table = source.read_row_group(group)
+            ts = layout.nanoseconds(table["ts_init"])
+            if not len(ts) or ts[-1] < low or ts[0] >= high:
+                continue
+            a, b = np.searchsorted(ts, [low, high])
+            pending.append(table.slice(a, b - a))
+            if sum(len(t) for t in pending) >= rows:
+                yield pa.concat_tables(pending)
+                pending = []
+        del column
+    if pending:
+        yield pa.concat_tables(pending)
+
+
+def _join_bars(parts: Sequence[BarColumns]) -> BarColumns:
+    names = ("ts_ns", "open", "high", "low", "close", "ticks")
+    empty = np.empty(0, np.int64)
+    return BarColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
+
+
+def _join_quotes(parts: Sequence[QuoteColumns]) -> QuoteColumns:
+    empty = np.empty(0, np.int64)
+    names = ("ts_ns", "bid", "ask")
+    return QuoteColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
+
+
+__all__ = ["BarColumns", "CatalogStore", "NautilusDataType", "QuoteColumns", "Series", "build_samples"]
