@@ -1,0 +1,1 @@
+"""The `pepperstone` command: one thin file per command group."""
