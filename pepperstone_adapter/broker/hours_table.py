@@ -64,7 +64,7 @@ def hours_from_mapping(value: Any, where: str) -> TradingHours:
 def _intervals(week: Any, where: str) -> tuple[tuple[int, int], ...]:
     """Seconds from Sunday 00:00, touching spans joined."""
     if not isinstance(week, Mapping):
-        raise ConfigurationError(f"{where}.week: wants a mapping of days, got {value['week']!r}")
+        raise ConfigurationError(f"{where}.week: wants a mapping of days, got {week!r}")
     spans: list[tuple[int, int]] = []
     for day, text in week.items():
         if day not in _DAYS:
