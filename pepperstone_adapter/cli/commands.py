@@ -63,7 +63,7 @@ class CommandTable(TyperGroup):
         commands = {entry.name: LazyCommand(entry) for entry in COMMANDS if is_installed(entry)}
         super().__init__(**{**attributes, "commands": commands})
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         shown = [entry for entry in COMMANDS if entry.name in self.commands]
         for panel in dict.fromkeys(entry.panel for entry in shown):
             with formatter.section(panel):

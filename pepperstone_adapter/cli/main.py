@@ -100,8 +100,10 @@ def _take_switches(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
 
 def _usage_error(error: TyperException) -> int:
     message = error.format_message()
-    # Without a command the help has been shown instead of a message.
-    if message:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # A group without a command: the message is the help itself.
+        typer.echo(message, err=True)
+    else:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         typer.echo(f"error: {message.rstrip('.')}{hint}", err=True)
