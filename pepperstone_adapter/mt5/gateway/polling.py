@@ -61,19 +61,18 @@ class Poller:
     ----------
     terminal
         The MetaTrader5 module or its stand-in.
-    cursors
-        Where to read on, per subscribed symbol (after a worker was replaced); None starts at the newest tick.
     """
 
-    def __init__(self, terminal: Any, cursors: dict[str, TickCursor | None] | None = None) -> None:
+    def __init__(self, terminal: Any) -> None:
         self._terminal = terminal
-        self._feeds: dict[str, _Feed] = {s: _Feed(c) for s, c in (cursors or {}).items()}
+        self._feeds: dict[str, _Feed] = {}
         self._trades = _Trades()
         self._account: Message | None = None
         self._state: Message | None = None
         self._state_ns = 0
 
     def subscribe(self, symbol: str, cursor: TickCursor | None) -> None:
+        """Read on at `cursor` (after a worker was replaced), or start with the newest tick."""
         self._feeds[symbol] = _Feed(cursor)
 
     def unsubscribe(self, symbol: str) -> None:

@@ -4,10 +4,12 @@ Pipes are read by a thread, not by the event loop: asyncio's subprocess support 
 this must run the same there, under Wine and on Linux.
 """
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from pepperstone_adapter.mt5.gateway.wire import Decoder, Message, WireError, encode
@@ -34,7 +36,10 @@ class WorkerProcess:
         command: list[str] | None = None,
     ) -> None:
         command = command or [sys.executable, "-m", "pepperstone_adapter.mt5.gateway.worker"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        # The package may sit in a folder or in a bundle that only this process has on its path.
+        root = str(Path(__file__).parents[3])
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)  # noqa: S603
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin: IO[bytes] = self._process.stdin

@@ -196,7 +196,6 @@ class Supervisor:
             "login": self._options.login,
             "fastest_s": self._options.fastest_s,
             "slowest_s": self._options.slowest_s,
-            "cursors": self._cursors,
         }
 
         def on_message(message: Message) -> None:
@@ -219,6 +218,8 @@ class Supervisor:
             case "ready":
                 self._ready = True
                 self._restart_s = RESTART_MIN_S
+                for symbol, cursor in self._cursors.items():
+                    self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": cursor})
                 self._emit([{"k": "worker", "up": True, "reason": ""}])
                 self._dispatcher.worker_up(self._heard_s)
             case "rep":

@@ -99,14 +99,13 @@ class Worker:
         terminal: Any,
         write: Callable[[Message], None],
         pace: Pace,
-        cursors: dict[str, TickCursor | None],
         expect_login: int | None = None,
     ) -> None:
         self._terminal = terminal
         self._expect_login = expect_login
         self._write = write
         self._pace = pace
-        self._poller = Poller(terminal, cursors)
+        self._poller = Poller(terminal)
         self._beat_ns = 0
 
     def run(self, inbox: "queue.Queue[Message | None]") -> None:
@@ -183,11 +182,8 @@ def main() -> int:
         return 1
     write({"t": "ready"})
     pace = Pace(setup["fastest_s"], setup["slowest_s"])
-    cursors = {symbol: TickCursor(*cursor) if cursor else None for symbol, cursor in setup["cursors"].items()}
-    for symbol in cursors:
-        terminal.symbol_select(symbol, True)
     try:
-        Worker(terminal, write, pace, cursors, (setup.get("login") or {}).get("login")).run(inbox)
+        Worker(terminal, write, pace, (setup.get("login") or {}).get("login")).run(inbox)
     except TerminalGone as gone:
         write({"t": "dead", "error": list(gone.error), "fn": "poll"})
         return 1

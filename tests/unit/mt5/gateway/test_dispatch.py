@@ -1,0 +1,118 @@
+from typing import Any
+
+from pepperstone_adapter.mt5.gateway.dispatch import Dispatcher
+from pepperstone_adapter.mt5.gateway.keys import OrderKeys
+
+ORDER = {"t": "req", "id": 1, "fn": "order_send", "args": [{"action": 1, "volume": 0.1}], "key": "key-0001"}
+READ = {"t": "req", "id": 2, "fn": "symbol_info", "args": ["EURUSD"]}
+
+
+class Desk:
+    """A dispatcher with what it sent and answered."""
+
+    def __init__(self, up: bool = True) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.replies: list[dict[str, Any]] = []
+        self.dispatcher = Dispatcher(OrderKeys(":memory:"), self._send)
+        if up:
+            self.dispatcher.worker_up(0.0)
+
+    def _send(self, message: dict[str, Any]) -> bool:
+        self.sent.append(message)
+        return True
+
+    def ask(self, message: dict[str, Any], may_trade: bool = True, now_s: float = 0.0) -> None:
+        self.dispatcher.request(message, may_trade, self.replies.append, 1, now_s)
+
+    def answer(self, data: Any = None, outcome: str = "answered") -> None:
+        reply = {"t": "rep", "id": self.sent[-1]["id"], "outcome": outcome, "data": data, "error": [1, "Success"]}
+        self.dispatcher.answered(reply, 0.0)
+
+    @property
+    def outcomes(self) -> list[tuple[object, str]]:
+        return [(r["id"], r["outcome"]) for r in self.replies]
+
+
+def test_one_request_at_a_time_and_orders_first() -> None:
+    desk = Desk()
+    desk.ask(READ)
+    desk.ask({**READ, "id": 3})
+    desk.ask(ORDER)
+    assert [m["fn"] for m in desk.sent] == ["symbol_info"]
+    desk.answer()
+    assert [m["fn"] for m in desk.sent] == ["symbol_info", "order_send"]
+    desk.answer({"deal": 9})
+    assert [m["fn"] for m in desk.sent] == ["symbol_info", "order_send", "symbol_info"]
+
+
+def test_a_repeated_key_gets_the_stored_answer_and_is_never_sent_again() -> None:
+    desk = Desk()
+    desk.ask(ORDER)
+    desk.answer({"deal": 9})
+    desk.ask({**ORDER, "id": 77})
+    assert len(desk.sent) == 1
+    assert desk.replies[-1]["id"] == 77
+    assert desk.replies[-1]["data"] == {"deal": 9}
+
+
+def test_a_worker_that_dies_with_an_order_leaves_it_unknown_for_good() -> None:
+    desk = Desk()
+    desk.ask(ORDER)
+    desk.dispatcher.worker_down()
+    assert desk.outcomes == [(1, "unknown")]
+    desk.dispatcher.worker_up(1.0)
+    desk.ask({**ORDER, "id": 5})
+    assert desk.outcomes[-1] == (5, "unknown")
+    assert len(desk.sent) == 1
+    assert desk.dispatcher.key_state("key-0001") == {"state": "unknown"}
+
+
+def test_orders_that_never_left_are_said_so_and_may_be_tried_again() -> None:
+    desk = Desk()
+    desk.ask(READ)
+    desk.ask(ORDER)
+    desk.dispatcher.worker_down()
+    assert desk.outcomes == [(2, "lost"), (1, "not_sent")]
+    assert desk.dispatcher.key_state("key-0001") == {"state": "absent"}
+    desk.dispatcher.worker_up(1.0)
+    desk.ask(ORDER)
+    assert desk.sent[-1]["fn"] == "order_send"
+
+
+def test_reads_wait_for_the_next_worker_and_orders_do_not() -> None:
+    desk = Desk(up=False)
+    desk.ask(READ)
+    desk.ask(ORDER)
+    assert desk.outcomes == [(1, "not_sent")]
+    desk.dispatcher.worker_up(1.0)
+    desk.answer({"name": "EURUSD"})
+    assert desk.outcomes[-1] == (2, "answered")
+
+
+def test_a_late_reply_of_a_dead_worker_is_nobodys() -> None:
+    desk = Desk()
+    desk.ask(READ)
+    late = desk.sent[-1]["id"]
+    desk.dispatcher.worker_down()
+    desk.dispatcher.worker_up(1.0)
+    desk.ask({**READ, "id": 8})
+    desk.dispatcher.answered({"t": "rep", "id": late, "outcome": "answered", "data": 1, "error": [1, ""]}, 1.0)
+    assert (8, "answered") not in desk.outcomes
+
+
+def test_readers_cannot_trade_and_orders_need_a_key() -> None:
+    desk = Desk()
+    desk.ask(ORDER, may_trade=False)
+    desk.ask({**ORDER, "key": None})
+    desk.ask({**ORDER, "key": "short"})
+    assert desk.outcomes == [(1, "refused")] * 3
+    assert desk.sent == []
+
+
+def test_the_deadline_measures_the_call_alone() -> None:
+    desk = Desk()
+    assert desk.dispatcher.deadline_s is None
+    desk.ask(READ, now_s=100.0)
+    assert desk.dispatcher.deadline_s == 110.0
+    desk.answer()
+    assert desk.dispatcher.deadline_s is None
