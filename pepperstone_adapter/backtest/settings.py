@@ -1,8 +1,8 @@
 """What a backtest settings file may say (`configs/backtest/*.yaml`), checked as far as it can be without data.
 
-A relative path counts from the settings file. Times are UTC: a plain date is its midnight, anything finer must carry its
-zone. Symbols are the broker's own names (`EURUSD`); what they cost and how they trade comes from the symbol table and
-the account profile, and `symbols` overrides single values.
+A relative path counts from the settings file. Times are UTC: a plain date is its midnight, anything finer must carry
+its zone. Symbols are the broker's own names (`EURUSD`); what they cost and how they trade comes from the symbol table
+and the account profile, and `symbols` overrides single values.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Turn `module:Class` or `./file.py:Class` from a settings file into a class, without letting the file run anything else.
+"""Turn `module:Class` or `./file.py:Class` from a settings file into a class, and run nothing else.
 
 A settings file that names code is code. So a path is looked up only inside given root folders, as a file, never through
 `sys.path`; everything that can be told without running it (form, place, existence, syntax, the class's presence) is
@@ -71,9 +71,8 @@ def load_class[T](path: ClassPath, base: type[T]) -> type[T]:
     module = _import(path.file)
     found = getattr(module, path.class_name, None)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ConfigurationError(
-            f"{path.class_name} in {path.file} is not a {base.__name__}; derive it from {base.__module__}.{base.__name__}"
-        )
+        wanted = f"{base.__module__}.{base.__name__}"
+        raise ConfigurationError(f"{path.class_name} in {path.file} is not a {base.__name__}; derive it from {wanted}")
     return found
 
 
@@ -127,7 +126,7 @@ def _import(file: Path) -> ModuleType:
     importlib.invalidate_caches()
     try:
         return importlib.import_module(f"{package}.{file.stem}")
-    except Exception as e:  # noqa: BLE001 - a user's file may raise anything; say where and what
+    except Exception as e:  # a user's file may raise anything
         line = _line_in(e, file)
         raise ConfigurationError(f"{file}{line}: {type(e).__name__}: {e} (while the file was imported)") from e
 

@@ -1,0 +1,173 @@
+"""A run's record into a result folder, whole or not at all.
+
+Files: `result.json` (`schema.py`), `ledger.csv`, `orders.csv`, `fills.csv`, `positions.csv` and `equity.parquet`
+(`tables.py`), `settings.yaml` as run, and `report.html`. They are written into a folder beside the target, which takes
+its place at the end; a result that was there is replaced, anything else is refused before the run.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+from typing import Any
+
+from pepperstone_adapter.backtest import metrics
+from pepperstone_adapter.backtest.schema import SCHEMA_NAME, Result
+from pepperstone_adapter.backtest.tables import csv_tables, equity_table
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
+from pepperstone_adapter.simulation.record import RunRecord
+
+RESULT = "result.json"
+MONEY_DIGITS = {"JPY": 0}
+RATIO_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What a result must say about its run beside the record."""
+
+    name: str
+    versions: dict[str, str]
+    hashes: dict[str, str]  # settings, data, code; events come from the record
+    profile: str
+    platform: str
+    mode: str
+    leverage: str
+    resolution: str
+    seed: int
+    instruments: tuple[str, ...]
+    quality_pct: dict[str, float] = field(default_factory=dict)
+    settings_yaml: str = ""
+
+
+def check_output(folder: Path) -> None:
+    """Refuse a folder a result cannot go to, before anything has run.
+
+    Raises
+    ------
+    ConfigurationError
+        It is a file, holds something that is not a result, or its parent cannot be written.
+    """
+    if folder.is_file():
+        raise ConfigurationError(f"{folder}: is a file; name a folder for the result (--out DIR)")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RESULT).is_file():
+        raise ConfigurationError(f"{folder}: holds files that are not a result; name another folder (--out DIR)")
+    parent = next(p for p in folder.absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise ConfigurationError(f"{folder}: {parent} is a file, so no folder can be made in it")
+    if not os.access(parent, os.W_OK):
+        raise ConfigurationError(f"{folder}: {parent} cannot be written; name another folder (--out DIR)")
+
+
+def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
+    """`result.json` as plain values, checked against its schema."""
+    equity, balance = metrics.equity_drawdowns(record), metrics.balance_drawdowns(record)
+    account = {"profile": facts.profile, "platform": facts.platform, "mode": facts.mode, "leverage": facts.leverage}
+    quality = facts.quality_pct
+    document = {
+        "schema": SCHEMA_NAME,
+        "name": facts.name,
+        "versions": facts.versions,
+        "hashes": {**facts.hashes, "events": record.events_sha256},
+        "period": {
+            "start": metrics.iso(record.start_ns),
+            "end": metrics.iso(record.end_ns),
+            "days": (record.end_ns - record.start_ns) / 86_400e9,
+        },
+        "account": {**metrics.account(record), **account},
+        "costs": metrics.costs(record),
+        "trades": metrics.trade_section(record),
+        "orders": metrics.order_section(record),
+        "risk": metrics.risk_section(record, equity, balance),
+        "metrics": metrics.metric_section(record, equity),
+        "data": {
+            "bars": record.bars,
+            "ticks": record.ticks,
+            "resolution": facts.resolution,
+            "quality": min(quality.values(), default=None),
+            "quality_by_instrument": quality,
+            "instruments": list(facts.instruments),
+        },
+        "engine": {"events": record.events, "elapsed_s": record.elapsed_s, "seed": facts.seed},
+    }
+    plain = _plain(document, Decimal(1).scaleb(-MONEY_DIGITS.get(record.account_currency, 2)))
+    return Result.model_validate(plain).model_dump(mode="json", by_alias=True)
+
+
+def write_result(folder: Path, record: RunRecord, facts: RunFacts, report_html: str | None = None) -> dict[str, Any]:
+    """Write the folder and return the content of `result.json`.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder cannot take a result (`check_output`).
+    OSError
+        The disk is full or not writable; nothing of the new result is left.
+    """
+    check_output(folder)
+    document = build_result(record, facts)
+    files: dict[str, bytes] = {name: text.encode() for name, text in csv_tables(record).items()}
+    files["equity.parquet"] = equity_table(record.equity)
+    files["settings.yaml"] = facts.settings_yaml.encode()
+    files[RESULT] = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    if report_html is not None:
+        files["report.html"] = report_html.encode()
+    _replace_folder(folder.absolute(), files)
+    return document
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """`result.json` of a result folder, checked.
+
+    Raises
+    ------
+    DataError
+        There is none, or it is not one of ours.
+    """
+    file = folder / RESULT if folder.is_dir() else folder
+    try:
+        document: dict[str, Any] = json.loads(file.read_bytes())
+        Result.model_validate(document)
+    except FileNotFoundError as e:
+        raise DataError(f"{file}: no result here; run `pepperstone backtest SETTINGS --out {folder}`") from e
+    except ValueError as e:
+        first = str(e).splitlines()[0]
+        raise DataError(f"{file}: not a result of this version ({first}); run the backtest again") from e
+    return document
+
+
+def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    new, old = folder.with_name(f".{folder.name}.{mark}.new"), folder.with_name(f".{folder.name}.{mark}.old")
+    try:
+        new.mkdir()
+        for name, content in files.items():
+            (new / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except BaseException:
+            if old.exists():
+                old.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _plain(value: Any, cent: Decimal) -> Any:
+    """Decimal money to a number with exact cents, ratios to six decimals; a float keeps 15 digits, so cents survive."""
+    if isinstance(value, dict):
+        return {key: _plain(item, cent) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, cent) for item in value]
+    if isinstance(value, Decimal):
+        return float(value.quantize(cent, ROUND_HALF_EVEN))
+    if isinstance(value, float):
+        return round(value, RATIO_DIGITS)
+    return value
