@@ -1,7 +1,7 @@
 """What a run is made of, resolved and frozen: settings have been read, symbols looked up, nothing is left to guess.
 
-`backtest/settings.py` builds a `RunPlan` from YAML; tests build one by hand; `backtest/run.py` runs it. Prices in arrays are
-integer points (``10**-digits`` of the symbol), times are UTC nanoseconds, sizes are units.
+`backtest/settings.py` builds a `RunPlan` from YAML; tests build one by hand; `backtest/run.py` runs it. Prices in
+arrays are integer points (``10**-digits`` of the symbol), times are UTC nanoseconds, sizes are units.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,7 +88,10 @@ class StrategyPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadTable:
-    """Spread of one symbol in points, per hour of the week in UTC (Monday 00:00 first, 168 values)."""
+    """Spread of one symbol in points, per hour of the week in New York (Sunday 00:00 first, 168 values).
+
+    New York, not UTC: the spread widens at 17:00 there, summer and winter.
+    """
 
     points: tuple[int, ...]
 
