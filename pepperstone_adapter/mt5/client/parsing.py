@@ -1,0 +1,318 @@
+"""Rows of the terminal (maps of its struct fields) as `broker` structs.
+
+Lots become units by the contract size, floats become Decimals at the symbol's digits, server stamps become UTC by the
+clock's rule. A symbol's path in the terminal's tree tells its asset class, because the module has no field for it.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pepperstone_adapter.broker.account import AccountSnapshot, Environment, PositionMode
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.orders import (
+    Deal,
+    DealEntry,
+    DealReason,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    PositionState,
+    Protection,
+    Side,
+    TimeInForce,
+)
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.symbols import AssetClass, SwapMode, SwapTerms, SymbolSpec, TradingMode, Weekday
+from pepperstone_adapter.mt5.client.constants import (
+    AccountKind,
+    DealKind,
+    Entry,
+    Lifetime,
+    MarginMode,
+    OrderKind,
+    OrderStateCode,
+    Reason,
+    SwapCode,
+    TradeMode,
+)
+
+type Row = Mapping[str, Any]
+
+MS_NS: Final = 1_000_000
+S_NS: Final = 1_000_000_000
+
+_SIDE: Final = {
+    OrderKind.BUY: Side.BUY,
+    OrderKind.BUY_LIMIT: Side.BUY,
+    OrderKind.BUY_STOP: Side.BUY,
+    OrderKind.BUY_STOP_LIMIT: Side.BUY,
+}
+_TYPE: Final = {
+    OrderKind.BUY: OrderType.MARKET,
+    OrderKind.SELL: OrderType.MARKET,
+    OrderKind.BUY_LIMIT: OrderType.LIMIT,
+    OrderKind.SELL_LIMIT: OrderType.LIMIT,
+    OrderKind.BUY_STOP: OrderType.STOP,
+    OrderKind.SELL_STOP: OrderType.STOP,
+    OrderKind.BUY_STOP_LIMIT: OrderType.STOP_LIMIT,
+    OrderKind.SELL_STOP_LIMIT: OrderType.STOP_LIMIT,
+    OrderKind.CLOSE_BY: OrderType.MARKET,
+}
+_STATUS: Final = {
+    OrderStateCode.STARTED: OrderStatus.ACCEPTED,
+    OrderStateCode.PLACED: OrderStatus.ACCEPTED,
+    OrderStateCode.CANCELED: OrderStatus.CANCELED,
+    OrderStateCode.PARTIAL: OrderStatus.PARTIALLY_FILLED,
+    OrderStateCode.FILLED: OrderStatus.FILLED,
+    OrderStateCode.REJECTED: OrderStatus.REJECTED,
+    OrderStateCode.EXPIRED: OrderStatus.EXPIRED,
+    OrderStateCode.REQUEST_ADD: OrderStatus.ACCEPTED,
+    OrderStateCode.REQUEST_MODIFY: OrderStatus.ACCEPTED,
+    OrderStateCode.REQUEST_CANCEL: OrderStatus.ACCEPTED,
+}
+_LIFETIME: Final = {
+    Lifetime.GTC: TimeInForce.GTC,
+    Lifetime.DAY: TimeInForce.DAY,
+    Lifetime.SPECIFIED: TimeInForce.GTD,
+    Lifetime.SPECIFIED_DAY: TimeInForce.GTD,
+}
+_ENTRY: Final = {
+    Entry.IN: DealEntry.IN,
+    Entry.OUT: DealEntry.OUT,
+    Entry.INOUT: DealEntry.IN_OUT,
+    Entry.OUT_BY: DealEntry.OUT_BY,
+}
+_REASON: Final = {
+    Reason.SL: DealReason.STOP_LOSS,
+    Reason.TP: DealReason.TAKE_PROFIT,
+    Reason.SO: DealReason.STOP_OUT,
+    Reason.ROLLOVER: DealReason.ROLLOVER,
+}
+_SWAP: Final = {
+    SwapCode.DISABLED: SwapMode.DISABLED,
+    SwapCode.POINTS: SwapMode.POINTS,
+    SwapCode.CURRENCY_DEPOSIT: SwapMode.MONEY_PER_LOT,
+    SwapCode.INTEREST_CURRENT: SwapMode.PERCENT_ANNUAL,
+    SwapCode.INTEREST_OPEN: SwapMode.PERCENT_ANNUAL,
+}
+_CLASSES: Final = (
+    ("crypto", AssetClass.CRYPTO),
+    ("metal", AssetClass.METAL),
+    ("index", AssetClass.INDEX),
+    ("indices", AssetClass.INDEX),
+    ("energ", AssetClass.ENERGY),
+    ("commodit", AssetClass.ENERGY),
+    ("share", AssetClass.SHARE),
+    ("stock", AssetClass.SHARE),
+    ("equit", AssetClass.SHARE),
+    ("forex", AssetClass.FX),
+    ("fx", AssetClass.FX),
+)
+
+
+def number(value: float, digits: int | None = None) -> Decimal:
+    """A float of the terminal as the decimal a person reads; rounded to `digits` where given."""
+    exact = Decimal(repr(float(value)))
+    return round(exact, digits) if digits is not None else exact
+
+
+def price(value: float, digits: int) -> Decimal | None:
+    """A price; the terminal writes 0.0 for "none"."""
+    return number(value, digits) if value else None
+
+
+def symbol_spec(row: Row, hours: TradingHours, leverage_class: str, source: str) -> SymbolSpec:
+    """``symbol_info`` of one symbol. Trading sessions and leverage classes are not in the module: they are given."""
+    contract = number(row["trade_contract_size"]).normalize()
+    digits = int(row["digits"])
+    asset_class = asset_class_of(row["path"])
+    triple = int(row["swap_rollover3days"])
+    mode = TradeMode(row["trade_mode"])
+    return SymbolSpec(
+        name=row["name"],
+        description=row["description"],
+        asset_class=asset_class,
+        base_currency=row["currency_base"] or row["name"],
+        quote_currency=row["currency_profit"],
+        digits=digits,
+        # FX is quoted in tenths of a pip when it has an odd number of digits.
+        pip_position=digits - 1 if asset_class is AssetClass.FX and digits % 2 else digits,
+        contract_size=contract,
+        volume_min=number(row["volume_min"]) * contract,
+        volume_step=number(row["volume_step"]) * contract,
+        volume_max=number(row["volume_max"]) * contract,
+        hours=hours,
+        swap=SwapTerms(
+            mode=_SWAP.get(SwapCode(row["swap_mode"]), SwapMode.DISABLED),
+            long=number(row["swap_long"]),
+            short=number(row["swap_short"]),
+            # The terminal counts from Sunday = 0, we from Monday.
+            triple_day=list(Weekday)[(triple - 1) % 7],
+            weekend=asset_class is AssetClass.CRYPTO,
+        ),
+        leverage_class=leverage_class,
+        trading_mode={TradeMode.DISABLED: TradingMode.DISABLED, TradeMode.CLOSE_ONLY: TradingMode.CLOSE_ONLY}.get(
+            mode, TradingMode.ENABLED
+        ),
+        short_selling=mode is not TradeMode.LONG_ONLY,
+        stops_distance_points=int(row["trade_stops_level"]),
+        margin_currency=row["currency_margin"] or None,
+        source=source,
+    )
+
+
+def asset_class_of(path: str) -> AssetClass:
+    """From the folders above the symbol, ``Forex\\Majors\\EURUSD``; the first folder that tells wins."""
+    for folder in path.lower().replace("/", "\\").split("\\")[:-1]:
+        for word, asset_class in _CLASSES:
+            if word in folder:
+                return asset_class
+    return AssetClass.OTHER
+
+
+def account(row: Row, connected: bool, terminal_may_trade: bool, ts_ns: int, sandbox: bool = False) -> AccountSnapshot:
+    """``account_info`` with the terminal's switches; the note names the switch to press."""
+    notes = []
+    if not row["trade_allowed"]:
+        notes.append("the account may not trade (investor password, or disabled by the broker)")
+    if not row["trade_expert"]:
+        notes.append("the broker does not allow automated trading on this account")
+    if not terminal_may_trade:
+        notes.append("press the 'Algo Trading' button in the terminal's toolbar so that it is green")
+    if not connected:
+        notes.append("the terminal has no connection to the trade server")
+    digits = int(row["currency_digits"])
+    real = AccountKind(row["trade_mode"]) is AccountKind.REAL
+    netting = MarginMode(row["margin_mode"]) is not MarginMode.RETAIL_HEDGING
+    return AccountSnapshot(
+        account_number=str(row["login"]),
+        environment=Environment.SANDBOX if sandbox else Environment.LIVE if real else Environment.DEMO,
+        broker=row["company"],
+        currency=row["currency"],
+        money_digits=digits,
+        mode=PositionMode.NETTING if netting else PositionMode.HEDGING,
+        balance=number(row["balance"], digits),
+        leverage=Decimal(row["leverage"]),
+        equity=number(row["equity"], digits),
+        used_margin=number(row["margin"], digits),
+        trading_allowed=not notes,
+        trading_note="; ".join(notes),
+        ts_ns=ts_ns,
+    )
+
+
+def order(row: Row, spec: SymbolSpec, clock: ServerClock, client_order_id: str | None) -> OrderState:
+    """A working or ended order (``TradeOrder``)."""
+    kind = OrderKind(row["type"])
+    status = _STATUS[OrderStateCode(row["state"])]
+    units = number(row["volume_initial"]) * spec.contract_size
+    left = number(row["volume_current"]) * spec.contract_size
+    filled = units - left
+    if status is OrderStatus.ACCEPTED and filled > 0:
+        status = OrderStatus.PARTIALLY_FILLED
+    stop_limit = kind in (OrderKind.BUY_STOP_LIMIT, OrderKind.SELL_STOP_LIMIT)
+    first = price(row["price_open"], spec.digits)
+    is_limit = kind in (OrderKind.BUY_LIMIT, OrderKind.SELL_LIMIT)
+    is_stop = stop_limit or kind in (OrderKind.BUY_STOP, OrderKind.SELL_STOP)
+    return OrderState(
+        order_id=str(row["ticket"]),
+        symbol=row["symbol"],
+        side=_SIDE.get(kind, Side.SELL),
+        type=_TYPE[kind],
+        status=status,
+        units=units,
+        filled_units=filled,
+        client_order_id=client_order_id,
+        position_id=str(row["position_id"]) if row["position_id"] else None,
+        time_in_force=_LIFETIME[Lifetime(row["type_time"])],
+        limit_price=price(row["price_stoplimit"], spec.digits) if stop_limit else first if is_limit else None,
+        stop_price=first if is_stop else None,
+        expires_ns=clock.to_utc_ns(row["time_expiration"] * S_NS) if row["time_expiration"] else None,
+        protection=protection(row, spec.digits),
+        closing=bool(row["position_id"]) and row["position_id"] != row["ticket"],
+        stop_out=row["reason"] == Reason.SO,
+        comment=row["comment"],
+        created_ns=clock.to_utc_ns(row["time_setup_msc"] * MS_NS),
+        updated_ns=clock.to_utc_ns((row["time_done_msc"] or row["time_setup_msc"]) * MS_NS),
+    )
+
+
+def protection(row: Row, digits: int) -> Protection | None:
+    """Levels of an order or a position; None when it has none."""
+    stop_loss, take_profit = price(row["sl"], digits), price(row["tp"], digits)
+    if stop_loss is None and take_profit is None:
+        return None
+    return Protection(stop_loss=stop_loss, take_profit=take_profit)
+
+
+def is_trade(row: Row) -> bool:
+    """Whether a deal is an execution; balance, credit and fee rows are not."""
+    return row["type"] in (DealKind.BUY, DealKind.SELL)
+
+
+def deal(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int, client_order_id: str | None) -> Deal:
+    """An execution (``TradeDeal``); commission and fee are this deal's own, in account currency, negative = charge."""
+    units = number(row["volume"]) * spec.contract_size
+    entry = _ENTRY[Entry(row["entry"])]
+    return Deal(
+        deal_id=str(row["ticket"]),
+        order_id=str(row["order"]),
+        position_id=str(row["position_id"]),
+        symbol=row["symbol"],
+        side=Side.BUY if row["type"] == DealKind.BUY else Side.SELL,
+        units=units,
+        price=number(row["price"], spec.digits),
+        ts_ns=clock.to_utc_ns(row["time_msc"] * MS_NS),
+        entry=entry,
+        commission=number(row["commission"] + row["fee"], money_digits),
+        gross_profit=number(row["profit"], money_digits),
+        swap=number(row["swap"], money_digits),
+        closed_units=units if entry in (DealEntry.OUT, DealEntry.OUT_BY) else Decimal(0),
+        reason=_REASON.get(row["reason"], DealReason.CLIENT),
+        client_order_id=client_order_id,
+        tag=row["comment"],
+    )
+
+
+def position(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int) -> PositionState:
+    """An open position (``TradePosition``): `identifier` is who it is, `ticket` what a request must name."""
+    return PositionState(
+        position_id=str(row["identifier"]),
+        symbol=row["symbol"],
+        side=Side.BUY if row["type"] == DealKind.BUY else Side.SELL,
+        units=number(row["volume"]) * spec.contract_size,
+        open_price=number(row["price_open"]),
+        opened_ns=clock.to_utc_ns(row["time_msc"] * MS_NS),
+        swap=number(row["swap"], money_digits),
+        protection=protection(row, spec.digits),
+        ticket=str(row["ticket"]),
+        comment=row["comment"],
+        updated_ns=clock.to_utc_ns((row["time_update_msc"] or row["time_msc"]) * MS_NS),
+    )
+
+
+def ticks(rows: NDArray[Any], spec: SymbolSpec, clock: ServerClock) -> list[Tick]:
+    """Ticks in order; a side that is zero did not come."""
+    scale = 10**spec.digits
+    bids = np.rint(rows["bid"] * scale).astype(np.int64).tolist()
+    asks = np.rint(rows["ask"] * scale).astype(np.int64).tolist()
+    stamps = clock.convert(rows["time_msc"] * MS_NS).utc_ns.tolist()
+    name = spec.name
+    return [Tick(name, bid or None, ask or None, ts) for bid, ask, ts in zip(bids, asks, stamps, strict=True)]
+
+
+def bars(rows: NDArray[Any], spec: SymbolSpec, period: BarPeriod, clock: ServerClock) -> list[Bar]:
+    """BID bars in order; the terminal stamps a bar with its opening."""
+    scale = 10**spec.digits
+    opens = clock.convert(rows["time"] * S_NS).utc_ns.tolist()
+    columns = [np.rint(rows[c] * scale).astype(np.int64).tolist() for c in ("open", "high", "low", "close")]
+    volumes = rows["tick_volume"].astype(np.int64).tolist()
+    return [
+        Bar(spec.name, period, at, o, h, low, c, volume)
+        for at, o, h, low, c, volume in zip(opens, *columns, volumes, strict=True)
+    ]
