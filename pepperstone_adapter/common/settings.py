@@ -155,8 +155,8 @@ def _from_command_line(overrides: Iterable[str], environ: Mapping[str, str]) -> 
 
 def _shell_node(text: str, where: str, environ: Mapping[str, str]) -> Node:
     # A value of the shell is one scalar unless it is plainly a collection, so `a: b` and `#1` keep their meaning.
-    if text[:1] in "[{" and text:
-        node = parse_yaml(text, where, environ)
+    if text.startswith(("[", "{")):
+        node = parse_yaml(text, where, environ, numbered=False)
         return Node(node.value, where, where, node.size)
     return Node(parse_scalar(text), where, where, from_shell=True)
 

@@ -4,7 +4,7 @@ import difflib
 import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAliasType, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -143,7 +143,9 @@ def _locate(root: Node, loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], No
 def _models_at(annotation: Any, keys: Sequence[str]) -> Iterator[type[BaseModel]]:
     """The models that may stand at a place, found by following the annotations."""
     origin = get_origin(annotation)
-    if origin is Annotated:
+    if isinstance(annotation, TypeAliasType):
+        yield from _models_at(annotation.__value__, keys)
+    elif origin is Annotated:
         yield from _models_at(get_args(annotation)[0], keys)
     elif origin in (Union, types.UnionType):
         for member in get_args(annotation):

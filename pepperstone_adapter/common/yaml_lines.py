@@ -78,7 +78,7 @@ def is_secret_name(name: str) -> bool:
     return bool(_SECRET_NAME.search(name))
 
 
-def parse_yaml(text: str, name: str, environ: Mapping[str, str]) -> Node:
+def parse_yaml(text: str, name: str, environ: Mapping[str, str], *, numbered: bool = True) -> Node:
     """Read one YAML document.
 
     Parameters
@@ -89,6 +89,8 @@ def parse_yaml(text: str, name: str, environ: Mapping[str, str]) -> Node:
         What to call it in errors (`configs/x.yaml`).
     environ
         Where `${NAME}` is looked up.
+    numbered
+        Whether lines mean anything to the reader; a value typed on the command line has none.
 
     Raises
     ------
@@ -97,10 +99,10 @@ def parse_yaml(text: str, name: str, environ: Mapping[str, str]) -> Node:
     """
     try:
         events = yaml.parse(text, Loader=_Loader)
-        return _Builder(name, environ, events).document()
+        return _Builder(name, environ, events, numbered=numbered).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}" if mark else name
+        place = f"{name}:{mark.line + 1}" if mark and numbered else name
         line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
         hint = "; indent with spaces, not tabs" if line[: len(line) - len(line.lstrip())].count("\t") else ""
         raise ProblemError(f"{place}: not valid YAML: {error.problem}{hint}") from None
@@ -121,8 +123,9 @@ def parse_scalar(text: str) -> Scalar:
 
 
 class _Builder:
-    def __init__(self, name: str, environ: Mapping[str, str], events: Iterator[yaml.Event]) -> None:
+    def __init__(self, name: str, environ: Mapping[str, str], events: Iterator[yaml.Event], *, numbered: bool) -> None:
         self._name = name
+        self._numbered = numbered
         self._environ = environ
         self._events = events
         self._anchors: dict[str, Node] = {}
@@ -140,7 +143,7 @@ class _Builder:
 
     def _where(self, event: yaml.Event) -> str:
         mark = event.start_mark
-        return f"{self._name}:{mark.line + 1}" if mark else self._name
+        return f"{self._name}:{mark.line + 1}" if mark and self._numbered else self._name
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         where = self._where(event)

@@ -1,0 +1,130 @@
+"""`pepperstone config`: check, show or describe settings files, without running anything."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pepperstone_adapter.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pepperstone_adapter.common.settings import StrictModel
+
+app = typer.Typer(no_args_is_help=True, help="Check, show or describe settings files.")
+
+# Where each kind of settings file is defined; the folder below `configs/` has the same name.
+_MODELS = {
+    "backtest": ("pepperstone_adapter.backtest.settings", "BacktestSettings"),
+    "live": ("pepperstone_adapter.live.settings", "LiveSettings"),
+    "sandbox": ("pepperstone_adapter.sandbox.settings", "SandboxSettings"),
+}
+
+_Kind = Annotated[
+    str | None,
+    typer.Option("--kind", help="backtest, live or sandbox; when not given, told by the file's folder or keys."),
+]
+_Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+]
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Settings files.", show_default=False)],
+    kind: _Kind = None,
+    overrides: _Set = None,
+) -> None:
+    """Read settings files strictly and report every problem with file, line and key (exit 2)."""
+    problems = []
+    for file in files:
+        try:
+            found, _ = _load(file, kind, overrides or ())
+            typer.echo(f"{file}: ok ({found})")
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="Settings file.", show_default=False)],
+    kind: _Kind = None,
+    overrides: _Set = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
+) -> None:
+    """Print the settings as they would be used: with defaults, overrides and resolved paths.
+
+    Secrets are not part of settings, so none can be shown; a reference such as keyring:NAME is.
+    """
+    from pepperstone_adapter.common.settings import dump_settings
+
+    _, settings = _load(file, kind, overrides or ())
+    typer.echo(settings.model_dump_json(indent=2) if as_json else dump_settings(settings), nl=as_json)
+
+
+@app.command()
+def schema(
+    kind: Annotated[str, typer.Argument(help="backtest, live or sandbox.")] = "backtest",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead.")] = None,
+) -> None:
+    """Print the JSON Schema of a kind of settings file, for editors that complete and check YAML.
+
+    With `-o configs/backtest.schema.json`, put `# yaml-language-server: $schema=../backtest.schema.json` on the first
+    line of a settings file.
+    """
+    from pepperstone_adapter.common.files import write_atomic
+    from pepperstone_adapter.common.settings import settings_schema
+
+    text = json.dumps(settings_schema(_model(kind)), indent=2) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomic(output, text)
+        typer.echo(f"wrote {output}")
+
+
+def _load(file: Path, kind: str | None, overrides: Sequence[str]) -> tuple[str, "StrictModel"]:
+    from pepperstone_adapter.common.settings import load_settings
+
+    kind = kind or _kind_of(file)
+    return kind, load_settings(file, _model(kind), overrides)
+
+
+def _model(kind: str) -> type["StrictModel"]:
+    from pepperstone_adapter.common.settings_errors import did_you_mean
+
+    if kind not in _MODELS:
+        raise ConfigurationError(
+            f"'{kind}' is not a kind of settings: {', '.join(_MODELS)}{did_you_mean(kind, _MODELS)}"
+        )
+    module, name = _MODELS[kind]
+    try:
+        model: type[StrictModel] = getattr(importlib.import_module(module), name)
+        return model
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise ConfigurationError(f"this installation has no '{kind}' settings") from None
+
+
+def _kind_of(file: Path) -> str:
+    folder = file.absolute().parent.name
+    if folder in _MODELS:
+        return folder
+    if not file.is_file():
+        return "backtest"  # reading it says what is wrong with the path
+    keys = {line.partition(":")[0] for line in file.read_text(errors="replace").splitlines() if line[:1].isalpha()}
+    known = {kind: len(keys & set(_model(kind).model_fields)) for kind in _MODELS if _is_installed(kind)}
+    return max(known, key=lambda kind: known[kind])
+
+
+def _is_installed(kind: str) -> bool:
+    try:
+        _model(kind)
+    except ConfigurationError:
+        return False
+    return True

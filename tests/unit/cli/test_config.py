@@ -1,0 +1,76 @@
+"""`config check|show|schema`: nothing runs, every problem has its line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pepperstone_adapter.cli.main import main
+
+BAD = "data:\n  symbls: []\n"
+
+
+def test_every_problem_of_every_file_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("a: 1\na: 2\n")
+    two.write_text("[1]\n")
+    assert main(["config", "check", str(one), str(two), "--kind", "backtest"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {one}:2: duplicate key 'a'; it is already set at {one}:1",
+        f"error: {two}:1: settings must be `key: value` lines, not a list or a single value",
+    ]
+
+
+def test_an_unknown_key_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("acount: {currency: USD}\n")
+    assert main(["config", "check", str(path)]) == 2
+    assert f"error: {path}:1: acount: unknown key; did you mean 'account'?\n" in capsys.readouterr().err
+
+
+def test_an_unknown_kind_is_answered_with_the_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema", "bactest"]) == 2
+    assert capsys.readouterr().err == (
+        "error: 'bactest' is not a kind of settings: backtest, live, sandbox; did you mean 'backtest'?\n"
+    )
+
+
+def test_the_schema_is_json_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["config", "schema", "backtest"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["type"] == "object"
+    assert {"account", "data", "strategies"} <= set(schema["properties"])
+    file = tmp_path / "backtest.schema.json"
+    assert main(["config", "schema", "-o", str(file)]) == 0
+    assert json.loads(file.read_text()) == schema
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "one.py").write_text("class One: ...\n")
+    path = tmp_path / "configs" / "backtest" / "x.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "data: {catalog: ../../catalog/data, start: 2020-01-01, end: 2021-01-01, instruments: [EURUSD]}\n"
+        "strategies: [{strategy: 'one:One'}]\n"
+    )
+    return path
+
+
+def test_show_prints_defaults_overrides_and_whole_paths(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, settings_file: Path
+) -> None:
+    assert main(["config", "show", str(settings_file), "--set", "account.currency=EUR"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["account"]["currency"] == "EUR"
+    assert shown["account"]["profile"] == "razor"
+    assert shown["data"]["catalog"] == str(tmp_path / "catalog" / "data")
+    assert main(["config", "show", str(settings_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["account"]["currency"] == "USD"
+
+
+def test_check_says_which_kind_it_took_the_file_for(capsys: pytest.CaptureFixture[str], settings_file: Path) -> None:
+    assert main(["config", "check", str(settings_file)]) == 0
+    assert capsys.readouterr().out == f"{settings_file}: ok (backtest)\n"

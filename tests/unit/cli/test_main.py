@@ -1,0 +1,145 @@
+"""The frame around every command: what is printed, where, and with which exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.cli.commands import COMMANDS, CommandTable, Entry, is_installed
+from pepperstone_adapter.cli.main import main
+
+
+def test_help_lists_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for entry in COMMANDS:
+        assert (f"\n  {entry.name} " in out) == is_installed(entry)
+
+
+def test_a_command_without_its_file_is_not_listed() -> None:
+    missing = Entry("teleport", "teleport", "Trade", "")
+    assert not is_installed(missing)
+    assert set(CommandTable(name="x").commands) == {entry.name for entry in COMMANDS if is_installed(entry)}
+
+
+def test_version_names_framework_and_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert "nautilus_trader 2.0.0rc7, Python 3.1" in capsys.readouterr().out
+
+
+def test_no_command_shows_the_help_and_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("Usage: pepperstone [OPTIONS] COMMAND")
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctr"]) == 2
+    assert capsys.readouterr().err == (
+        "error: No such command 'doctr'. Did you mean 'doctor'? (see `pepperstone --help`)\n"
+    )
+
+
+def test_a_misspelt_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--jso"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: No such option: --jso")
+    assert err.count("\n") == 1
+
+
+def test_settings_errors_are_lines_with_exit_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "backtest.yaml"
+    path.write_text("a: 1\na: 2\n")
+    assert main(["config", "check", str(path)]) == 2
+    assert capsys.readouterr().err == f"error: {path}:2: duplicate key 'a'; it is already set at {path}:1\n"
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for arguments in (["--debug", "config", "check", str(tmp_path)], ["config", "check", str(tmp_path), "--debug"]):
+        assert main(arguments) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("Traceback (most recent call last):")
+        assert err.endswith(f"error: {tmp_path}: is a folder; name the settings file in it\n")
+
+
+def run(script: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, with one more command made by `script`."""
+    frame = f"""
+import sys, typer
+from pepperstone_adapter.cli import commands
+from pepperstone_adapter.cli.main import main
+module = type(sys)("pepperstone_adapter.cli.probe_of_test")
+sys.modules[module.__name__] = module
+def command():
+{script}
+module.command = command
+commands.is_installed = lambda entry: True
+commands.COMMANDS = (commands.Entry("go", "probe_of_test", "Test", "Go."),)
+sys.exit(main(sys.argv[1:]))
+"""
+    return subprocess.run(
+        [sys.executable, "-c", frame, *arguments], capture_output=True, text=True, env={**os.environ, **environ}
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "err"),
+    [
+        ("  raise KeyboardInterrupt", 130, "error: interrupted\n"),
+        (
+            "  raise KeyError('x\\ny')",
+            1,
+            "error: unexpected KeyError: 'x\\ny'; run it again with --debug to see where, and report it\n",
+        ),
+        ("  open('/no/such/file')", 2, "error: /no/such/file: No such file or directory\n"),
+        ("  raise typer.Exit(3)", 3, ""),
+        ("  return 7", 7, ""),
+        ("  return None", 0, ""),
+        (
+            "  from pepperstone_adapter.common.errors import DataError; raise DataError('row 3: no bid\\nrow 9: old')",
+            3,
+            "error: row 3: no bid\nerror: row 9: old\n",
+        ),
+        (
+            "  from pepperstone_adapter.common.errors import CredentialsError; raise CredentialsError('log in')",
+            4,
+            "error: log in\n",
+        ),
+        (
+            "  from pepperstone_adapter.common.errors import ConnectFailed; raise ConnectFailed('no route')",
+            5,
+            "error: no route\n",
+        ),
+    ],
+)
+def test_every_end_has_its_exit_code_and_at_most_a_line_for_each_problem(script: str, code: int, err: str) -> None:
+    result = run(script, "go")
+    assert (result.returncode, result.stderr) == (code, err)
+
+
+def test_a_bug_shows_its_traceback_with_debug() -> None:
+    result = run("  raise KeyError('x')", "go", "--debug")
+    assert result.returncode == 1
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.endswith("error: unexpected KeyError: 'x'\n")
+
+
+def test_no_color_reaches_every_console() -> None:
+    result = run("  import os; print(os.environ.get('NO_COLOR'))", "go", "--no-color", NO_COLOR="")
+    assert result.stdout == "1\n"
+
+
+def test_completion_offers_commands_and_their_options() -> None:
+    def complete(line: str) -> str:
+        environ = {
+            **os.environ, "_PEPPERSTONE_COMPLETE": "complete_bash", "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - (not line.endswith(" "))),
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-m", "pepperstone_adapter"], capture_output=True, text=True, env=environ
+        ).stdout
+
+    assert "doctor" in complete("pepperstone do").split()
+    assert "check" in complete("pepperstone config ch").split()
+    assert "--json" in complete("pepperstone doctor --").split()
