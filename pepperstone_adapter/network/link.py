@@ -209,16 +209,12 @@ class Link:
         self.state = LinkState.UP
         self._up_since_s = self._reactor.seconds()
         self._core.opened(self._up_since_s)
-        if wire.early:
-            self._core.received(bytes(wire.early), self._up_since_s)
         self.pump()
 
     def wire_data(self, wire: "_Wire", data: bytes) -> None:
         if self.state is LinkState.UP and wire is self._wire:
             self._core.received(data, self._reactor.seconds())
             self.pump()
-        elif self.state is LinkState.CONNECTING:
-            wire.early += data  # the server spoke in the two turns before `wire_ready`
 
     def wire_lost(self, wire: "_Wire", reason: BaseException) -> None:
         if wire is not self._wire:
@@ -281,17 +277,14 @@ class _Wire(TwistedProtocol):
     def __init__(self, link: Link) -> None:
         self._link = link
         self.paused = False
-        self.early = bytearray()
 
     def connectionMade(self) -> None:
         self._link.wire_made(self)
         self.transport.registerProducer(self, True)
 
     def handshakeCompleted(self) -> None:
-        # A refused certificate aborts the transport inside the handshake, and this is called all the same. The abort
-        # reports the loss in the next turn of the reactor; waiting two turns puts it before us.
-        reactor = self._link._reactor
-        reactor.callLater(0, lambda: reactor.callLater(0, self._link.wire_ready, self))
+        # Chain and host name are verified inside the handshake: a stranger never gets here.
+        self._link.wire_ready(self)
 
     def dataReceived(self, data: bytes) -> None:
         self._link.wire_data(self, data)

@@ -45,15 +45,6 @@ def test_bytes_walk_both_ways(world: World) -> None:
     assert world.notes("received") == [b"hi"]
 
 
-def test_bytes_that_come_with_the_handshake_are_not_lost(world: World) -> None:
-    world.server.no_handshake = True
-    world.link.start()
-    world.server.send(b"early")
-    world.server.last._protocol.handshakeCompleted()
-    world.clock.pump([0, 0, 0])
-    assert [name for name, _ in world.core.notes] == ["opened", "received"]
-
-
 def test_the_core_is_woken_when_it_asked(world: World) -> None:
     world.core.alarm_s = 3.0
     world.link.start()
