@@ -35,7 +35,8 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Drawdowns:
-    """All falls of a curve. `underwater_pct` is the share of time spent below an earlier peak."""
+    """All falls of a curve. `underwater_pct` is the share of time spent below an earlier peak (a value holds until the
+    next one)."""
 
     absolute: Decimal
     episodes: tuple[Episode, ...]
@@ -62,21 +63,22 @@ def drawdowns(times_ns: Sequence[int], values: Sequence[Decimal]) -> Drawdowns:
     if not values:
         return Drawdowns(ZERO, (), 0.0)
     episodes: list[Episode] = []
-    below_ns = 0
+    below_ns = fell_ns = 0
     peak, peak_ns = values[0], times_ns[0]
     trough, trough_ns = peak, peak_ns
     for ts_ns, value in zip(times_ns, values, strict=True):
         if value >= peak:
             if trough < peak:
                 episodes.append(Episode(peak_ns, peak, trough_ns, trough, ts_ns))
-                below_ns += ts_ns - peak_ns
+                below_ns += ts_ns - fell_ns
             peak, peak_ns = value, ts_ns
             trough, trough_ns = value, ts_ns
         elif value < trough:
+            fell_ns = ts_ns if trough == peak else fell_ns
             trough, trough_ns = value, ts_ns
     if trough < peak:
         episodes.append(Episode(peak_ns, peak, trough_ns, trough, None))
-        below_ns += times_ns[-1] - peak_ns
+        below_ns += times_ns[-1] - fell_ns
     span_ns = times_ns[-1] - times_ns[0]
     return Drawdowns(
         absolute=max(values[0] - min(values), ZERO),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from pepperstone_adapter.backtest import returns, trades
@@ -179,10 +180,9 @@ def equity_drawdowns(record: RunRecord) -> Drawdowns:
 
 
 def balance_drawdowns(record: RunRecord) -> Drawdowns:
-    """Falls of the balance after each booking (exact, not sampled); opening deposits are its start."""
-    booked = [row for row in record.ledger if row.kind is not LedgerKind.DEPOSIT]
-    times = [record.start_ns, *(row.ts_ns for row in booked)]
-    return drawdowns(times, [record.start_balance, *(row.balance_after for row in booked)])
+    """Falls of the balance (exact, not sampled): its value after all bookings of one instant."""
+    after = {row.ts_ns: row.balance_after for row in record.ledger if row.kind is not LedgerKind.DEPOSIT}
+    return drawdowns([record.start_ns, *after], [record.start_balance, *after.values()])
 
 
 def max_exposure(fills: Sequence[FillRow], record: RunRecord) -> tuple[Decimal, float | None]:
@@ -215,7 +215,7 @@ def max_exposure(fills: Sequence[FillRow], record: RunRecord) -> tuple[Decimal, 
 def time_in_market_pct(record: RunRecord) -> float:
     """Share of the sampled time with a position open; a gap between samples counts as the sample before it."""
     total = held = 0
-    for before, after in zip(record.equity, record.equity[1:], strict=False):
+    for before, after in pairwise(record.equity):
         span = after.ts_ns - before.ts_ns
         total += span
         held += span if before.open_positions else 0

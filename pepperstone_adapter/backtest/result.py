@@ -9,12 +9,15 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
 from pepperstone_adapter.backtest import metrics
+from pepperstone_adapter.backtest.report import render
+from pepperstone_adapter.backtest.report_data import Candles
 from pepperstone_adapter.backtest.schema import SCHEMA_NAME, Result
 from pepperstone_adapter.backtest.tables import csv_tables, equity_table
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
@@ -97,8 +100,12 @@ def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
     return Result.model_validate(plain).model_dump(mode="json", by_alias=True)
 
 
-def write_result(folder: Path, record: RunRecord, facts: RunFacts, report_html: str | None = None) -> dict[str, Any]:
+def write_result(
+    folder: Path, record: RunRecord, facts: RunFacts, prices: Mapping[str, Candles] | None = None
+) -> dict[str, Any]:
     """Write the folder and return the content of `result.json`.
+
+    `prices` are the bars for the report's price charts, by instrument id; None writes no report.
 
     Raises
     ------
@@ -113,8 +120,8 @@ def write_result(folder: Path, record: RunRecord, facts: RunFacts, report_html: 
     files["equity.parquet"] = equity_table(record.equity)
     files["settings.yaml"] = facts.settings_yaml.encode()
     files[RESULT] = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    if report_html is not None:
-        files["report.html"] = report_html.encode()
+    if prices is not None:
+        files["report.html"] = render(record, document, prices, facts.settings_yaml).encode()
     _replace_folder(folder.absolute(), files)
     return document
 

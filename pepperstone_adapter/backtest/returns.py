@@ -82,9 +82,14 @@ def daily(times_ns: Sequence[int], equity: Sequence[Decimal], start: Decimal) ->
     return days
 
 
+def days_per_year(days: Sequence[Day]) -> int:
+    """365 when there are weekend days among `days`, else 252."""
+    return 365 if any(d.day.weekday() >= 5 for d in days) else 252
+
+
 def return_statistics(days: Sequence[Day], start: Decimal, end: Decimal, years: float) -> ReturnStatistics:
     """Statistics of `days`; `start`, `end` and `years` give the growth rate."""
-    per_year = 365 if any(d.day.weekday() >= 5 for d in days) else 252
+    per_year = days_per_year(days)
     r = np.array([d.change for d in days], dtype=np.float64)
     enough = len(r) >= MIN_DAYS
     mean = float(r.mean()) if enough else 0.0

@@ -69,7 +69,7 @@ class AccountSettings(StrictModel):
     currency: Currency = "USD"
     balance: Money = Decimal(10_000)
     mode: Literal[PositionMode.HEDGING, PositionMode.NETTING] = PositionMode.HEDGING
-    leverage: Literal["retail", "pro"] = "retail"
+    leverage: Literal["retail", "retail_eu", "pro"] = "retail"
 
 
 class DataSettings(StrictModel):

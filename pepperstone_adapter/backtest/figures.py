@@ -1,0 +1,154 @@
+"""How figures are written for people, in the report and in the terminal: thousands separated, cents kept, a true minus
+sign, a dash for a figure that has no meaning."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+DASH = "–"
+
+
+def money(value: float | None, sign: bool = False) -> str:
+    """Account currency with cents."""
+    return DASH if value is None else _minus(f"{value:{'+' if sign and value else ''},.2f}")
+
+
+def pct(value: float | None, digits: int = 1, sign: bool = False) -> str:
+    """A percentage."""
+    return DASH if value is None else _minus(f"{value:{'+' if sign and value else ''},.{digits}f} %")
+
+
+def ratio(value: float | None, digits: int = 2) -> str:
+    """A plain number."""
+    return DASH if value is None else _minus(f"{value:,.{digits}f}")
+
+
+def signed(value: float | None) -> str:
+    """A percentage in a table of percentages."""
+    return DASH if value is None else _minus(f"{value:.1f}")
+
+
+def duration(seconds: float | None) -> str:
+    """Days and hours, hours and minutes, or minutes."""
+    if seconds is None:
+        return DASH
+    span = timedelta(seconds=round(seconds))
+    hours, rest = divmod(span.seconds, 3600)
+    if span.days:
+        return f"{span.days} d {hours} h"
+    return (
+        f"{hours} h {rest // 60} min"
+        if hours
+        else f"{rest // 60} min {rest % 60} s"
+        if rest % 60
+        else f"{rest // 60} min"
+    )
+
+
+def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Titled lists of (name, text) for everything in a `result.json` that is one number."""
+    account, risk, m, t, costs = (document[k] for k in ("account", "risk", "metrics", "trades", "costs"))
+    held, won, lost = (t[k] or {} for k in ("duration_s", "duration_winners_s", "duration_losers_s"))
+    win, lose = t["winning_streak"], t["losing_streak"]
+    return [
+        (
+            "Money",
+            [
+                ("Start balance", money(account["start_balance"])),
+                ("End balance", money(account["end_balance"])),
+                ("End equity", money(account["end_equity"])),
+                ("Net profit", money(account["net_profit"])),
+                ("Gross profit", money(t["gross_profit"])),
+                ("Gross loss", money(-t["gross_loss"])),
+                ("Commission", money(costs["commission"])),
+                ("Swap", money(costs["swap"])),
+                ("Spread", money(costs["spread"])),
+                ("Slippage", money(costs["slippage"])),
+                ("Conversion", money(costs["conversion"])),
+                ("Costs in all", money(costs["total"])),
+            ],
+        ),
+        (
+            "Return",
+            [
+                ("CAGR", pct(m["cagr_pct"], 2)),
+                ("Volatility a year", pct(m["volatility_pct"], 2)),
+                ("Sharpe", ratio(m["sharpe"])),
+                ("Sortino", ratio(m["sortino"])),
+                ("Calmar", ratio(m["calmar"])),
+                ("Omega", ratio(m["omega"])),
+                ("Probability Sharpe > 0", pct(m["probabilistic_sharpe_pct"])),
+                ("Recovery factor", ratio(m["recovery_factor"])),
+                ("Days, share winning", f"{m['days']}, {pct(m['winning_days_pct'])}"),
+                ("Best and worst day", f"{pct(m['best_day_pct'], 2)}, {pct(m['worst_day_pct'], 2)}"),
+                ("VaR 95 %, one day", pct(m["var_95_pct"], 2)),
+                ("Expected shortfall 95 %", pct(m["cvar_95_pct"], 2)),
+                ("Skew, kurtosis", f"{ratio(m['skew'])}, {ratio(m['kurtosis'])}"),
+            ],
+        ),
+        (
+            "Risk",
+            [
+                ("Max drawdown, equity", _fall(risk, "equity")),
+                ("Max drawdown, balance", _fall(risk, "balance")),
+                ("Min margin level", pct(risk["min_margin_level"], 0)),
+                ("Min free margin", money(risk["min_free_margin"])),
+                ("Max used margin", money(risk["max_used_margin"])),
+                ("Max exposure", money(risk["max_exposure"])),
+                ("Max leverage used", ratio(risk["max_leverage"])),
+                ("Max open positions", str(risk["max_open_positions"])),
+                ("Time in the market", pct(risk["time_in_market_pct"])),
+                ("Margin calls", str(risk["margin_calls"])),
+                ("Stop-outs", str(risk["stop_outs"])),
+            ],
+        ),
+        (
+            "Trades",
+            [
+                ("Closed, open at end", f"{t['count']}, {t['open_at_end']}"),
+                ("Won, lost", f"{t['wins']}, {t['losses']}"),
+                ("Profit factor", ratio(t["profit_factor"])),
+                ("Expectancy", money(t["expectancy"])),
+                ("Expectancy in R", ratio(t["expectancy_r"])),
+                ("Payoff", ratio(t["payoff"])),
+                ("Average win, loss", f"{money(t['average_win'])}, {money(t['average_loss'])}"),
+                ("Largest win, loss", f"{money(t['largest_win'])}, {money(t['largest_loss'])}"),
+                ("Longest winning streak", f"{win['longest']} ({money(win['longest_net'])})"),
+                ("Longest losing streak", f"{lose['longest']} ({money(lose['longest_net'])})"),
+            ],
+        ),
+        (
+            "Holding time",
+            [
+                ("Shortest", duration(held.get("min"))),
+                ("Average", duration(held.get("avg"))),
+                ("Median", duration(held.get("median"))),
+                ("Longest", duration(held.get("max"))),
+                ("Average of winners", duration(won.get("avg"))),
+                ("Average of losers", duration(lost.get("avg"))),
+            ],
+        ),
+        (
+            "Order of trades",
+            [
+                ("Average MAE, MFE", f"{money(t['average_mae'])}, {money(t['average_mfe'])}"),
+                ("Correlation net and MFE", ratio(t["profit_mfe_correlation"])),
+                ("Correlation net and MAE", ratio(t["profit_mae_correlation"])),
+                ("Z-score (confidence)", f"{ratio(t['z_score'])} ({pct(t['z_confidence_pct'])})"),
+                ("Balance line correlation", ratio(t["balance_line_correlation"])),
+                ("Balance line standard error", ratio(t["balance_line_standard_error"])),
+                ("AHPR, GHPR", f"{pct(t['ahpr_pct'], 3)}, {pct(t['ghpr_pct'], 3)}"),
+                ("Orders", str(document["orders"]["count"])),
+                ("Partially filled", str(document["orders"]["partially_filled"])),
+                ("Refused", str(sum(document["orders"]["refusals"].values()))),
+            ],
+        ),
+    ]
+
+
+def _fall(risk: Mapping[str, Any], curve: str) -> str:
+    return f"{money(risk[f'max_drawdown_{curve}'])} ({pct(risk[f'max_drawdown_{curve}_pct'], 2)})"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,104 @@
+"""Settings into a `RunPlan`: symbols looked up, the account's terms resolved, every strategy's file found."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
+
+from pepperstone_adapter.backtest.settings import BacktestSettings, SlippageSettings
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.simulation.plan import (
+    AccountTerms,
+    Latency,
+    RunPlan,
+    Slippage,
+    SpreadTable,
+    StoredBars,
+    StoredQuotes,
+    StrategyPlan,
+)
+from pepperstone_adapter.simulation.profile import Profile
+from pepperstone_adapter.simulation.spread_table import HOURS_A_WEEK
+
+_UNITS = {"M": "MINUTE", "H": "HOUR", "D": "DAY", "W": "WEEK"}
+
+
+def run_plan(settings: BacktestSettings, on_progress: Callable[[int, float], None] | None = None) -> RunPlan:
+    """The plan of a run.
+
+    Raises
+    ------
+    ConfigurationError
+        A symbol without a typical spread whose ASK is not stored, or a leverage class the profile does not know.
+    """
+    specs = specs_of(settings)
+    data, account, market = settings.data, settings.account, settings.market
+    return RunPlan(
+        specs=specs,
+        data=tuple(
+            StoredQuotes(catalog=data.catalog, symbol=spec.name)
+            if data.bar_period is None
+            else StoredBars(catalog=data.catalog, symbol=spec.name, period=framework_period(data.bar_period))
+            for spec in specs
+        ),
+        strategies=tuple(
+            StrategyPlan(
+                path=s.strategy,
+                config=s.config,
+                config_path=None if s.config_class is None else f"{s.strategy.rpartition(':')[0]}:{s.config_class}",
+                order_id_tag=s.name,
+            )
+            for s in settings.strategies
+        ),
+        terms=terms_of(settings, specs),
+        currency=account.currency,
+        start_balance=account.balance,
+        mode=account.mode,
+        seed=market.seed,
+        slippage={spec.name: _slippage(market.slippage, spec.name) for spec in specs},
+        latency=Latency(base_ms=market.latency.base_ms, jitter_ms=market.latency.jitter_ms),
+        start_ns=data.start_ns,
+        end_ns=data.end_ns,
+        chunk_size=data.chunk_rows,
+        on_progress=on_progress,
+    )
+
+
+def specs_of(settings: BacktestSettings) -> tuple[SymbolSpec, ...]:
+    """The symbols of a run, in the order of the settings."""
+    table = symbol_table.load(settings.symbols)
+    return tuple(symbol_table.find(table, name) for name in settings.data.instruments)
+
+
+def terms_of(settings: BacktestSettings, specs: tuple[SymbolSpec, ...]) -> AccountTerms:
+    """The profile's terms with the settings' spreads."""
+    account, spread = settings.account, settings.market.spread
+    profile = Profile.load(
+        {
+            "profile": account.profile,
+            "platform": account.platform,
+            "currency": account.currency,
+            "mode": account.mode.value,
+            "leverage": account.leverage,
+        }
+    )
+    terms = profile.terms(specs, {n: SpreadTable(points=(p,) * HOURS_A_WEEK) for n, p in spread.points.items()})
+    if spread.scale == 1:
+        return terms
+    scale = Decimal(str(spread.scale))
+    scaled = {
+        name: SpreadTable(points=tuple(int((p * scale).quantize(Decimal(1), ROUND_HALF_UP)) for p in table.points))
+        for name, table in terms.spreads.items()
+    }
+    return replace(terms, spreads=scaled)
+
+
+def framework_period(period: BarPeriod) -> str:
+    """The framework's name of a bar size: H1 is ``1-HOUR``."""
+    return f"{period.value[1:]}-{_UNITS[period.value[0]]}"
+
+
+def _slippage(settings: SlippageSettings, name: str) -> Slippage:
+    own = settings.symbols.get(name, settings)
+    return Slippage(probability=own.probability, min_points=own.min_points, max_points=own.max_points)

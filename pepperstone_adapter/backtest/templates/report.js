@@ -1,0 +1,217 @@
+"use strict";
+// Draws the report from the JSON in the page. The chart library is carried compressed and unpacked here, offline.
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const number = (v, digits = DATA.digits) =>
+  v.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+const stamp = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+const times = (list) => list.map((ms) => new Date(ms).toISOString().slice(0, 19));
+
+async function loadPlotly() {
+  const bytes = Uint8Array.from(atob(byId("plotly").textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.appendChild(script);
+}
+
+function layout(height, extra = {}) {
+  const axis = { gridcolor: css("--grid"), linecolor: css("--line"), zeroline: false, tickfont: { size: 11.5 } };
+  const { xaxis, yaxis, yaxis2, margin, ...rest } = extra;
+  return {
+    height, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "zoom", hovermode: "x unified",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--ink") },
+    margin: { l: 62, r: 12, t: 8, b: 34, ...margin }, showlegend: false,
+    hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink") } },
+    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
+    ...(yaxis2 ? { yaxis2: { ...axis, ...yaxis2 } } : {}), ...rest,
+  };
+}
+
+function plot(id, traces, shape) {
+  const node = byId(id);
+  if (node) Plotly.react(node, traces, shape, { displaylogo: false, responsive: true, displayModeBar: false });
+}
+
+function drawEquity() {
+  const e = DATA.equity, t = times(e.t);
+  plot("chart-equity", [
+    { x: t, y: e.balance, name: "Balance", mode: "lines", line: { color: css("--second"), width: 1.2, shape: "hv" } },
+    { x: t, y: e.equity, name: "Equity", mode: "lines", line: { color: css("--accent"), width: 1.6 } },
+    { x: t, y: e.drawdown, name: "Drawdown %", mode: "lines", yaxis: "y2", fill: "tozeroy",
+      line: { color: css("--down"), width: 1 }, fillcolor: `rgba(${css("--down-bg")},.18)` },
+  ], layout(430, {
+    showlegend: true, legend: { orientation: "h", x: 0, y: 1.06, bgcolor: "rgba(0,0,0,0)" }, margin: { t: 26 },
+    xaxis: { anchor: "y2", type: "date" },
+    yaxis: { domain: [0.3, 1], tickformat: ",.0f", title: { text: DATA.currency, standoff: 8 } },
+    yaxis2: { domain: [0, 0.24], ticksuffix: " %", rangemode: "tozero" },
+  }));
+}
+
+function drawCosts() {
+  const c = DATA.costs, before = DATA.net + c.total;
+  const parts = [["Spread", c.spread], ["Commission", c.commission], ["Swap", c.swap], ["Slippage", c.slippage],
+    ["Conversion", c.conversion], ["Stop-out fees", c.stop_out_fees]].filter(([, v]) => v !== 0);
+  const y = ["Before costs", ...parts.map((p) => p[0]), "Net"];
+  const values = [before, ...parts.map((p) => -p[1]), DATA.net];
+  plot("chart-costs", [{
+    type: "waterfall", orientation: "h", y, x: values, text: values.map((v) => number(v, 0)), textposition: "outside",
+    measure: ["absolute", ...parts.map(() => "relative"), "total"], cliponaxis: false,
+    hovertemplate: "%{y}: %{text}<extra></extra>", connector: { line: { color: css("--line"), width: 1 } },
+    increasing: { marker: { color: css("--up") } }, decreasing: { marker: { color: css("--down") } },
+    totals: { marker: { color: css("--accent") } },
+  }], layout(300, { hovermode: "closest", margin: { l: 96, r: 60 }, yaxis: { autorange: "reversed" },
+    xaxis: { tickformat: ",.0f", zeroline: true, zerolinecolor: css("--soft") } }));
+}
+
+const T = { id: 0, strategy: 1, symbol: 2, side: 3, units: 4, opened: 5, closed: 6, net: 12, mae: 13, mfe: 14, exit: 15 };
+
+function drawExcursions() {
+  const make = (key, title, id) => {
+    const group = (won) => DATA.trades.filter((t) => t[T.net] > 0 === won);
+    const trace = (rows, name, color) => ({
+      x: rows.map((t) => t[key]), y: rows.map((t) => t[T.net]), name, mode: "markers", type: "scattergl",
+      marker: { size: 5, color, opacity: 0.6 },
+      text: rows.map((t) => `${t[T.symbol]} ${t[T.side].toLowerCase()} ${stamp(t[T.opened])}<br>${t[T.exit]}`),
+      hovertemplate: `%{text}<br>${title} %{x:,.2f}<br>net %{y:,.2f}<extra></extra>`,
+    });
+    plot(id, [trace(group(true), "Winners", css("--up")), trace(group(false), "Losers", css("--down"))],
+      layout(290, { hovermode: "closest", xaxis: { title: { text: `${title}, ${DATA.currency}` }, tickformat: ",.0f" },
+        yaxis: { title: { text: `Net, ${DATA.currency}` }, tickformat: ",.0f", zeroline: true,
+          zerolinecolor: css("--soft") }, margin: { b: 44 } }));
+  };
+  make(T.mae, "Worst open loss (MAE)", "chart-mae");
+  make(T.mfe, "Best open profit (MFE)", "chart-mfe");
+}
+
+function drawDistribution() {
+  const net = DATA.trades.map((t) => t[T.net]);
+  plot("chart-distribution", [true, false].map((won) => ({
+    type: "histogram", x: net.filter((v) => v > 0 === won), marker: { color: css(won ? "--up" : "--down"), opacity: 0.8 },
+    nbinsx: 40, hovertemplate: "%{x}: %{y} trades<extra></extra>",
+  })), layout(290, { hovermode: "closest", barmode: "overlay", bargap: 0.04, margin: { b: 44 },
+    xaxis: { title: { text: `Net per trade, ${DATA.currency}` }, tickformat: ",.0f" }, yaxis: { title: { text: "Trades" } } }));
+}
+
+function drawGroups(which) {
+  const rows = DATA.groups[which];
+  document.querySelectorAll("[data-group]").forEach((b) =>
+    b.setAttribute("aria-pressed", String(b.dataset.group === which)));
+  const net = rows.map(([, g]) => g.net);
+  plot("chart-groups", [{
+    type: "bar", x: rows.map(([name]) => name.replace(/^\d (?=[A-Z])/, "")), y: net,
+    customdata: rows.map(([, g]) => [g.count, g.win_pct]),
+    marker: { color: net.map((v) => css(v >= 0 ? "--up" : "--down")), opacity: 0.85 },
+    hovertemplate: "%{x}: net %{y:,.2f}<br>%{customdata[0]} trades, %{customdata[1]:.1f} % won<extra></extra>",
+  }], layout(290, { hovermode: "closest", margin: { b: 44 }, xaxis: { type: "category", title: { text: "By entry time, UTC" } },
+    yaxis: { tickformat: ",.0f", zeroline: true, zerolinecolor: css("--soft") } }));
+}
+
+function drawRolling() {
+  const r = DATA.rolling;
+  plot("chart-rolling", [{ x: r.t, y: r.sharpe, mode: "lines", line: { color: css("--accent"), width: 1.4 },
+    hovertemplate: "%{y:.2f}<extra></extra>" }],
+  layout(260, { yaxis: { zeroline: true, zerolinecolor: css("--soft") }, xaxis: { type: "date" } }));
+}
+
+function drawMargin() {
+  const e = DATA.equity, t = times(e.t);
+  plot("chart-margin", [
+    { x: t, y: e.margin, name: "Margin level %", mode: "lines", connectgaps: false,
+      line: { color: css("--accent"), width: 1.1 } },
+    { x: t, y: e.open, name: "Open positions", mode: "lines", yaxis: "y2", line: { color: css("--second"), width: 1, shape: "hv" } },
+  ], layout(260, {
+    showlegend: true, legend: { orientation: "h", x: 0, y: 1.12, bgcolor: "rgba(0,0,0,0)" }, margin: { t: 26 },
+    yaxis: { type: "log", domain: [0.36, 1], ticksuffix: " %",
+      tickvals: [20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 5e4, 1e5], tickformat: "," }, yaxis2: { domain: [0, 0.26], rangemode: "tozero", nticks: 4 },
+    xaxis: { anchor: "y2", type: "date" },
+    shapes: [[DATA.levels.margin_call, "--second"], [DATA.levels.stop_out, "--down"]].filter(([v]) => v).map(([v, color]) =>
+      ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: v, y1: v, line: { color: css(color), width: 1, dash: "dot" } })),
+  }));
+}
+
+function drawPrice(name) {
+  const c = DATA.candles[name], f = DATA.fills[name];
+  if (!c) return;
+  document.querySelectorAll("[data-price]").forEach((b) =>
+    b.setAttribute("aria-pressed", String(b.dataset.price === name)));
+  const t = times(c.t), side = (buy) => {
+    const at = f.t.map((_, i) => i).filter((i) => f.buy[i] === buy);
+    return { x: times(at.map((i) => f.t[i])), y: at.map((i) => f.p[i]), text: at.map((i) => f.text[i]), mode: "markers",
+      type: "scattergl", name: buy ? "Buy" : "Sell", hovertemplate: "%{text}<br>%{y}<extra></extra>",
+      marker: { symbol: buy ? "triangle-up" : "triangle-down", size: 9, color: css(buy ? "--accent" : "--second"),
+        line: { width: 0.8, color: css("--card") } } };
+  };
+  plot("chart-price", [
+    { type: "candlestick", x: t, open: c.o, high: c.h, low: c.l, close: c.c, name: "Bid", hoverinfo: "skip",
+      increasing: { line: { color: css("--up"), width: 1 } }, decreasing: { line: { color: css("--down"), width: 1 } } },
+    side(true), side(false),
+  ], layout(440, { hovermode: "closest", showlegend: true, legend: { orientation: "h", x: 0, y: 1.07, bgcolor: "rgba(0,0,0,0)" },
+    margin: { t: 26 }, xaxis: { type: "date", rangeslider: { visible: false } } }));
+  byId("price-note").textContent = c.merged > 1 ? `Each candle stands for ${c.merged} bars.` : "";
+}
+
+const table = { rows: DATA.trades, sort: T.closed, up: false, page: 0, size: 25 };
+
+function drawTrades() {
+  const words = byId("trade-filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = table.rows.filter((t) => words.every((w) => t.join(" ").toLowerCase().includes(w)));
+  rows.sort((a, b) => {
+    const [x, y] = [a[table.sort], b[table.sort]], numeric = Number(x) - Number(y);
+    return (Number.isNaN(numeric) ? String(x).localeCompare(String(y)) : numeric) * (table.up ? 1 : -1);
+  });
+  const pages = Math.max(1, Math.ceil(rows.length / table.size));
+  table.page = Math.min(table.page, pages - 1);
+  const body = byId("trade-rows");
+  body.replaceChildren(...rows.slice(table.page * table.size, (table.page + 1) * table.size).map((t) => {
+    const row = document.createElement("tr");
+    t.forEach((value, i) => {
+      const cell = document.createElement("td");
+      if (i === T.opened || i === T.closed) cell.textContent = stamp(value);
+      else if (i >= 9 && i <= 14) cell.textContent = number(value);
+      else cell.textContent = i === T.units ? number(value, value % 1 ? 2 : 0) : value;
+      if (i === T.net) cell.className = value >= 0 ? "up" : "down";
+      if ([1, 2, 3, 15].includes(i)) cell.classList.add("left");
+      row.appendChild(cell);
+    });
+    return row;
+  }));
+  byId("trade-page").textContent = `${rows.length} trades, page ${table.page + 1} of ${pages}`;
+  byId("trade-back").disabled = table.page === 0;
+  byId("trade-next").disabled = table.page >= pages - 1;
+  document.querySelectorAll("#trade-table th").forEach((th, i) =>
+    th.setAttribute("aria-sort", i === table.sort ? (table.up ? "ascending" : "descending") : "none"));
+}
+
+function drawAll() {
+  drawEquity(); drawCosts(); drawExcursions(); drawDistribution(); drawGroups("by_hour"); drawMargin();
+  if (DATA.rolling.t.length) drawRolling();
+  drawPrice(Object.keys(DATA.candles)[0]);
+}
+
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+  byId("theme").textContent = name === "dark" ? "Light" : "Dark";
+}
+
+function wire() {
+  const choice = new URLSearchParams(location.search).get("theme");
+  setTheme(choice || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  byId("theme").onclick = () => {
+    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    drawAll();
+  };
+  document.querySelectorAll("[data-group]").forEach((b) => { b.onclick = () => drawGroups(b.dataset.group); });
+  document.querySelectorAll("[data-price]").forEach((b) => { b.onclick = () => drawPrice(b.dataset.price); });
+  document.querySelectorAll("#trade-table th").forEach((th, i) => { th.onclick = () => {
+    table.up = table.sort === i ? !table.up : false; table.sort = i; drawTrades();
+  }; });
+  byId("trade-filter").oninput = () => { table.page = 0; drawTrades(); };
+  byId("trade-back").onclick = () => { table.page -= 1; drawTrades(); };
+  byId("trade-next").onclick = () => { table.page += 1; drawTrades(); };
+}
+
+wire();
+drawTrades();
+loadPlotly().then(drawAll);
