@@ -71,6 +71,8 @@ class Link:
         Anything with `callLater` and `seconds` (Twisted's reactor, or its `task.Clock` in tests).
     connect
         Starts one attempt: takes a protocol factory, returns a Deferred. By default verified TLS to `endpoint`.
+    handshake
+        Whether the link is up only after a TLS handshake; False for a plain connection (see `loopback`).
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Link:
         backoff: Backoff = RECONNECT,
         connect: Callable[[Any], Any] | None = None,
         rng: Callable[[], float] = random.random,
+        handshake: bool = True,
     ) -> None:
         self.endpoint = endpoint
         self.state = LinkState.IDLE
@@ -90,6 +93,7 @@ class Link:
         self._backoff = backoff
         self._connect = connect or self._connect_tls
         self._rng = rng
+        self._handshake = handshake
         self._wire: _Wire | None = None
         self._attempt: Any = None
         self._timers: dict[str, Any] = {}
@@ -200,6 +204,8 @@ class Link:
     def wire_made(self, wire: "_Wire") -> None:
         self._wire = wire
         self._ending = None
+        if not self._handshake:
+            self.wire_ready(wire)
 
     def wire_ready(self, wire: "_Wire") -> None:
         """TLS is up and verified."""

@@ -1,0 +1,148 @@
+"""A gateway as awaitable calls on the node's loop; the socket lives in the network thread."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pepperstone_adapter.common.errors import ConfigurationError, ConnectFailed, LinkLost, PepperstoneError
+from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayProtocol, GatewayUp
+from pepperstone_adapter.mt5.gateway.wire import unpack_array
+from pepperstone_adapter.network.link import CONNECT_S, Link
+from pepperstone_adapter.network.loopback import is_loopback, loopback_connect
+from pepperstone_adapter.network.mailbox import Mailbox
+from pepperstone_adapter.network.thread import NetworkThread
+from pepperstone_adapter.network.tls import Endpoint
+
+CLOSE_S: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayAddress:
+    """Where a gateway listens and how it is trusted.
+
+    Attributes
+    ----------
+    ca_file
+        Turns TLS on: the PEM file of the authority that signed the gateway's certificate. Needed for every address but
+        loopback.
+    tls
+        TLS against the system's authorities.
+    token
+        The shared secret; empty for a loopback gateway without one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 18_815
+    ca_file: Path | None = None
+    tls: bool = False
+    token: str = field(default="", repr=False)
+    name: str = "pepperstone"
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host) and not (self.ca_file or self.tls):
+            raise ConfigurationError(f"gateway {self.host}: another machine is reached by TLS only; set ca_file or tls")
+
+
+class GatewayLink:
+    """Calls to one gateway. Made on the node's loop; every callback runs there.
+
+    Parameters
+    ----------
+    on_news
+        Gets link changes and events in order, in batches.
+    """
+
+    def __init__(self, address: GatewayAddress, on_news: Callable[[Sequence[GatewayNews]], None]) -> None:
+        self._address = address
+        self._on_news = on_news
+        self._loop = asyncio.get_running_loop()
+        self._thread = NetworkThread.shared()
+        self._mailbox: Mailbox[GatewayNews] = Mailbox(self._loop, self._deliver)
+        self._protocol = GatewayProtocol(address.token.encode(), address.name, self._mailbox.post)
+        endpoint = Endpoint(host=address.host, port=address.port, ca_file=address.ca_file)
+        secure = address.tls or address.ca_file is not None
+        reactor = self._thread.reactor
+        connect = None if secure else loopback_connect(reactor, endpoint, CONNECT_S)
+        self._link = Link(reactor, endpoint, self._protocol, connect=connect, handshake=secure)
+        self._first: asyncio.Future[GatewayUp] | None = None
+
+    async def open(self, timeout_s: float) -> GatewayUp:
+        """Connect and prove the token on both sides.
+
+        Raises
+        ------
+        AuthenticationFailed
+            Wrong token on either side.
+        ConnectFailed
+            Not up within `timeout_s`.
+        """
+        self._first = self._loop.create_future()
+        self._thread.call(self._link.start)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._first
+        except TimeoutError:
+            raise ConnectFailed(
+                f"gateway {self._address.host}:{self._address.port} did not answer within {timeout_s:g} s; "
+                "is `pepperstone mt5-gateway` running beside the terminal?"
+            ) from None
+        finally:
+            self._first = None
+
+    async def close(self) -> None:
+        """End the link in any state."""
+        self._mailbox.close()
+        stopped = asyncio.wrap_future(self._thread.run(self._link.stop))
+        await asyncio.wait([stopped], timeout=CLOSE_S)
+
+    async def call(self, fn: str, *args: Any, key: str | None = None) -> Any:
+        """The plain result of one call; arrays as numpy.
+
+        Raises
+        ------
+        LinkLost
+            Not written, or a read whose answer was lost.
+        OutcomeUnknown
+            An order was written and not answered.
+        VenueError
+            The terminal said no.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def settle(value: Any, error: PepperstoneError | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        def to_loop(value: Any, error: PepperstoneError | None) -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(settle, value, error)
+
+        def send() -> None:
+            self._protocol.request(
+                fn, list(args), key, lambda value: to_loop(value, None), lambda error: to_loop(None, error)
+            )
+            self._link.pump()
+
+        if not self._thread.alive:
+            raise LinkLost(f"{fn}: the network thread has ended; nothing was sent")
+        self._thread.call(send)
+        result = await future
+        return unpack_array(result) if isinstance(result, dict) and "nd" in result else result
+
+    def _deliver(self, batch: list[GatewayNews]) -> None:
+        first = self._first
+        if first is not None and not first.done():
+            for item in batch:
+                if isinstance(item, GatewayUp):
+                    first.set_result(item)
+                    break
+                if isinstance(item, GatewayDown) and item.permanent:
+                    first.set_exception(self._protocol.fault or ConnectFailed(item.reason))
+                    break
+        self._on_news(batch)
