@@ -5,8 +5,8 @@ lot and the multiplier is always one. What the framework has no field for (swap,
 short selling) goes into ``info`` as JSON values, and comes back unchanged from a Parquet catalog.
 
 Margin: the framework's margin model divides ``margin_init`` by the account's leverage, so exactly one of the two may
-carry it. Here it is the instrument: ``margin_init = margin_maint = 1 / leverage``, and the account must be given leverage
-1. Without `leverage` both are zero and the framework checks no margin; the simulation does its own, tier by tier.
+carry it. Here it is the instrument: ``margin_init = margin_maint = 1 / leverage``, and the account must be given
+leverage 1. Without `leverage` both are zero and the framework checks no margin; the simulation does its own, by tiers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ type Instrument = CurrencyPair | Cfd
 
 
 def instrument_id(symbol: str, venue: str = DEFAULT_VENUE) -> InstrumentId:
-    """``EURUSD.PEPPERSTONE``. A symbol may hold dots itself (``AAPL.US.PEPPERSTONE``): the venue follows the last one."""
+    """``EURUSD.PEPPERSTONE``. A symbol may hold dots itself (``AAPL.US``): the venue follows the last one."""
     return InstrumentId(Symbol(symbol), Venue(venue))
 
 
