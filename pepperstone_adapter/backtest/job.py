@@ -1,0 +1,122 @@
+"""One backtest from settings to result folder: what the command line, a notebook or a sweep calls.
+
+    settings = load_backtest("configs/backtest/demo.yaml")
+    result = run_backtest(settings, "demo")
+
+Everything that can refuse a run (folder, settings, data, strategies) is asked before the engine starts.
+"""
+
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pepperstone_adapter import __version__
+from pepperstone_adapter.backtest.hashes import code_hash, data_hash, settings_hash
+from pepperstone_adapter.backtest.plan import framework_period, run_plan
+from pepperstone_adapter.backtest.quality import quality_pct
+from pepperstone_adapter.backtest.report_data import Candles
+from pepperstone_adapter.backtest.result import RunFacts, check_output, write_result
+from pepperstone_adapter.backtest.run import run
+from pepperstone_adapter.backtest.settings import BacktestSettings
+from pepperstone_adapter.catalog.store import VENUE, CatalogStore
+from pepperstone_adapter.common.settings import dump_settings
+from pepperstone_adapter.common.versions import FRAMEWORK, installed
+from pepperstone_adapter.simulation.record import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run and where its result lies; `result` is the content of `result.json`."""
+
+    record: RunRecord
+    result: dict[str, Any]
+    folder: Path
+
+
+def run_backtest(
+    settings: BacktestSettings,
+    name: str,
+    on_progress: Callable[[int, float], None] | None = None,
+    running: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Finished:
+    """Run and write the result to the settings' output folder.
+
+    Parameters
+    ----------
+    name
+        Title of the result.
+    on_progress
+        Called with the simulated time and the share done.
+    running
+        Makes a context that is entered around the engine only, e.g. to change what an interrupt does.
+
+    Raises
+    ------
+    ConfigurationError
+        Settings, strategy files or the output folder; nothing has been written.
+    DataError
+        The catalog lacks what the run needs; nothing has been written.
+    """
+    folder = settings.output.dir
+    check_output(folder)
+    store = CatalogStore(settings.data.catalog)
+    facts = run_facts(settings, name, store)
+    plan = run_plan(settings, on_progress)
+    with running():
+        record = run(plan)
+    prices = price_charts(settings, store) if settings.output.report else None
+    return Finished(record, write_result(folder, record, facts, prices), folder)
+
+
+def run_facts(settings: BacktestSettings, name: str, store: CatalogStore) -> RunFacts:
+    """What the result says about its inputs."""
+    account = settings.account
+    files = sorted({Path(s.strategy.rpartition(":")[0]) for s in settings.strategies})
+    return RunFacts(
+        name=name,
+        versions={
+            "pepperstone_adapter": __version__,
+            "nautilus_trader": installed(FRAMEWORK) or "not installed",
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+        },
+        hashes={
+            "settings": settings_hash(settings),
+            "data": data_hash(settings, store),
+            "code": code_hash(files),
+        },
+        profile=account.profile,
+        platform=account.platform,
+        mode=account.mode.value,
+        leverage=account.leverage,
+        resolution=settings.data.resolution,
+        seed=settings.market.seed,
+        instruments=settings.data.instruments,
+        quality_pct=quality_pct(settings, store),
+        settings_yaml=dump_settings(settings),
+    )
+
+
+def price_charts(settings: BacktestSettings, store: CatalogStore) -> dict[str, Candles]:
+    """BID prices of every instrument, by instrument id, for the report."""
+    data = settings.data
+    charts = {}
+    for name in data.instruments:
+        if data.bar_period is None:
+            quotes = store.quotes(name, data.start_ns, data.end_ns)
+            series = store.quote_series(name)
+            ts_ns, four = quotes.ts_ns, (quotes.bid,) * 4
+        else:
+            period = framework_period(data.bar_period)
+            bars = store.bars(name, period, "BID", data.start_ns, data.end_ns)
+            series = store.bar_series(name, period, "BID")
+            ts_ns, four = bars.ts_ns, (bars.open, bars.high, bars.low, bars.close)
+        point = 10.0 ** -(series.digits if series else 0)
+        open_, high, low, close = (prices.astype(np.float64) * point for prices in four)
+        charts[f"{name}.{VENUE}"] = Candles(ts_ns=ts_ns, open=open_, high=high, low=low, close=close)
+    return charts

@@ -1,0 +1,51 @@
+"""`pepperstone backtest SETTINGS`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    settings: Annotated[Path, typer.Argument(help="Settings file, e.g. configs/backtest/demo.yaml.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Result folder; replaces output.dir of the settings.", metavar="DIR")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change one value: --set data.end=2020-06-01. May be repeated.", metavar="KEY=VALUE"
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of slippage and latency draws.")] = None,
+    repeat: Annotated[
+        int, typer.Option("--repeat", min=1, max=100, help="Run N times in fresh processes and prove that all agree.")
+    ] = 1,
+    json_: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
+) -> None:
+    """Run strategies on stored data and a simulated Pepperstone account; write a result folder.
+
+    The folder holds result.json, ledger.csv, orders.csv, fills.csv, positions.csv, equity.parquet, settings.yaml and
+    report.html. It is written whole at the end: a run that fails or is interrupted leaves nothing behind.
+
+    Examples:
+
+        pepperstone backtest configs/backtest/demo.yaml
+
+        pepperstone backtest my.yaml --set account.currency=EUR --set data.start=2020-01-01 --out out/eur
+
+        pepperstone backtest my.yaml --repeat 3
+    """
+    from pepperstone_adapter.backtest.settings import load_backtest
+    from pepperstone_adapter.cli.backtest_console import print_result, prove_repeatable, run_with_progress
+
+    overrides = list(set_ or [])
+    overrides += [f"output.dir={out}"] if out is not None else []
+    overrides += [f"market.seed={seed}"] if seed is not None else []
+    overrides += ["output.report=false"] if no_report else []
+    loaded = load_backtest(settings, overrides)
+    finished = run_with_progress(loaded, settings.stem, quiet=json_)
+    print_result(finished, as_json=json_)
+    if repeat > 1:
+        prove_repeatable(settings, overrides, finished, repeat, quiet=json_)

@@ -1,0 +1,76 @@
+"""Classes out of settings: found without running anything, loaded only when they are what was asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.common.class_path import find_class, load_class
+from pepperstone_adapter.common.errors import ConfigurationError
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_forms_of_a_path(tmp_path: Path) -> None:
+    write(tmp_path / "strategies", "a.py", "class A: pass\n")
+    write(tmp_path / "configs" / "deep", "b.py", "class B: pass\n")
+    roots = [tmp_path / "configs", tmp_path / "strategies"]
+    for text in ("a:A", "strategies.a:A", "../strategies/a.py:A"):
+        assert find_class(text, roots).file == (tmp_path / "strategies" / "a.py").resolve()
+    for text in ("./deep/b.py:B", "deep.b:B", "configs.deep.b:B"):
+        assert find_class(text, roots).file == (tmp_path / "configs" / "deep" / "b.py").resolve()
+
+
+def test_the_first_root_wins(tmp_path: Path) -> None:
+    write(tmp_path / "one", "a.py", "class A: pass\n")
+    write(tmp_path / "two", "a.py", "class A: pass\n")
+    assert find_class("a:A", [tmp_path / "one", tmp_path / "two"]).file.parent.name == "one"
+
+
+def test_a_syntax_error_is_placed(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "x = 1\nclass A(:\n")
+    with pytest.raises(ConfigurationError, match=r"a\.py:2: "):
+        find_class("a:A", [tmp_path])
+
+
+def test_a_file_with_nul_bytes_is_not_source(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b"class A: pass\n\0")
+    with pytest.raises(ConfigurationError, match=r"a\.py"):
+        find_class("a:A", [tmp_path])
+
+
+def test_a_class_is_loaded_with_its_neighbours(tmp_path: Path) -> None:
+    write(tmp_path, "inside.py", "VALUE = 7\n")
+    write(tmp_path, "a.py", "from .inside import VALUE\nclass A(Exception):\n    value = VALUE\n")
+    loaded = load_class(find_class("a:A", [tmp_path]), Exception)
+    assert loaded.value == 7  # type: ignore[attr-defined]
+    # Asked for twice it is the same class.
+    assert load_class(find_class("./a.py:A", [tmp_path]), Exception) is loaded
+
+
+def test_files_of_one_name_in_two_folders_do_not_collide(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name, "a.py", f"class A(Exception):\n    where = {name!r}\n")
+    found = [load_class(find_class("a:A", [tmp_path / name]), Exception) for name in ("one", "two")]
+    assert [c.where for c in found] == ["one", "two"]  # type: ignore[attr-defined]
+
+
+def test_another_kind_of_class_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "class A: pass\n")
+    with pytest.raises(
+        ConfigurationError, match=r"A in .*a\.py is not a Exception; derive it from builtins\.Exception"
+    ):
+        load_class(find_class("a:A", [tmp_path]), Exception)
+
+
+def test_an_error_while_importing_is_placed(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "class A(Exception): pass\n\nimport no_such_module\n")
+    with pytest.raises(ConfigurationError, match=r"a\.py:3: ModuleNotFoundError: No module named 'no_such_module'"):
+        load_class(find_class("a:A", [tmp_path]), Exception)
+
+
+def test_a_missing_module_names_the_places(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no strategy file for 'os:system'; looked for: .*os\.py"):
+        find_class("os:system", [tmp_path])
