@@ -1,0 +1,85 @@
+"""Bars of ask or mid prices, which no venue serves: built from ticks, with the same boundaries as its BID bars. Pure.
+
+Only periods of up to an hour are built: they start on whole minutes of UTC everywhere. The first, begun in the middle,
+is not a bar and is dropped. A minute without a tick has no bar, as at the broker.
+"""
+
+from collections.abc import Iterable
+
+from nautilus_trader.model import PriceType
+
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.mapping.data import period_ns
+
+BUILT_PERIODS = tuple(p for p in BarPeriod if (period_ns(p) or 1 << 62) <= 3_600_000_000_000)
+
+
+class TickBars:
+    """Builds bars of one symbol, period and price type.
+
+    Parameters
+    ----------
+    price_type
+        ASK or MID. A mid of an odd sum of points is rounded down to the symbol's digits.
+    complete
+        True when the first tick opens a whole period (history that starts on a boundary), so nothing is dropped.
+    """
+
+    def __init__(self, symbol: str, period: BarPeriod, price_type: PriceType, complete: bool = False) -> None:
+        length = period_ns(period)
+        if length is None or period not in BUILT_PERIODS:
+            raise ValueError(f"{period} is not built from ticks")
+        self._symbol = symbol
+        self._period = period
+        self._length = length
+        self._mid = price_type is PriceType.MID
+        self._whole = complete
+        self._open_ns = -1
+        self._open = self._high = self._low = self._close = 0
+        self._ticks = 0
+
+    def add(self, bid: int, ask: int, ts_ns: int) -> Bar | None:
+        """Take a quote in; the bar it closed, if it closed one."""
+        points = (bid + ask) // 2 if self._mid else ask
+        boundary = ts_ns - ts_ns % self._length
+        if boundary <= self._open_ns:  # the same period, or a late tick, which belongs to what is still open
+            if not self._ticks:  # that bar is closed and published
+                return None
+            self._high = max(self._high, points)
+            self._low = min(self._low, points)
+            self._close = points
+            self._ticks += 1
+            return None
+        done = self.close(boundary)
+        self._open_ns = boundary
+        self._open = self._high = self._low = self._close = points
+        self._ticks = 1
+        return done
+
+    def close(self, now_ns: int) -> Bar | None:
+        """The open bar if its period has ended by `now_ns`."""
+        if self._open_ns < 0 or not self._ticks or now_ns < self._open_ns + self._length:
+            return None
+        whole, self._whole = self._whole, True
+        ticks, self._ticks = self._ticks, 0
+        if not whole:
+            return None
+        return Bar(
+            self._symbol, self._period, self._open_ns, self._open, self._high, self._low, self._close, ticks, True
+        )
+
+
+def bars_from_ticks(
+    ticks: Iterable[Tick], symbol: str, period: BarPeriod, price_type: PriceType, end_ns: int
+) -> list[Bar]:
+    """Whole bars of a tick history that starts on a boundary."""
+    builder = TickBars(symbol, period, price_type, complete=True)
+    out: list[Bar] = []
+    for tick in ticks:
+        if tick.bid is None or tick.ask is None:
+            continue
+        bar = builder.add(tick.bid, tick.ask, tick.ts_ns)
+        if bar is not None:
+            out.append(bar)
+    last = builder.close(end_ns)
+    return [*out, last] if last is not None else out

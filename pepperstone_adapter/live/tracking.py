@@ -1,0 +1,133 @@
+"""Our orders and the account's positions as this process knows them. Plain Python, no framework, no I/O.
+
+The framework applies events some time after they are emitted, so decisions about the next broker event cannot read its
+cache: this table holds what has been *emitted* so far. An order is known by three names: our client order id, the text
+the venue keeps for it, and the venue's order id once it has one. Stop loss and take profit of a position are orders
+here (`leg`), because the framework holds them as such; at the venue they are levels of the position.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum, auto
+
+from pepperstone_adapter.broker.orders import PositionState, Side
+from pepperstone_adapter.mapping.ids import Leg
+
+ENTRY, CLOSE, LEG = "entry", "close", "leg"
+SEEN_DEALS = 100_000
+
+
+class Phase(Enum):
+    SUBMITTED = auto()
+    ACCEPTED = auto()
+    ENDED = auto()
+
+
+@dataclass(slots=True, kw_only=True)
+class TrackedOrder:
+    """One of our orders, with what was last emitted about it.
+
+    Attributes
+    ----------
+    kind
+        ``entry``, ``close`` (of a ticket) or ``leg``.
+    limit, stop
+        The levels the framework was last told; of a leg one of the two.
+    trailing
+        Distance of a trailing stop, else None.
+    wants_exact
+        Levels to set after the fill, because the venue took only distances with the order.
+    """
+
+    client_order_id: str
+    venue_text: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    units: Decimal
+    kind: str = ENTRY
+    leg: Leg | None = None
+    parent: str | None = None
+    limit: Decimal | None = None
+    stop: Decimal | None = None
+    trailing: Decimal | None = None
+    filled: Decimal = Decimal(0)
+    phase: Phase = Phase.SUBMITTED
+    order_id: str | None = None
+    position_id: str | None = None
+    wants_exact: bool = False
+    submitted_ns: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.phase is Phase.ACCEPTED
+
+    @property
+    def level(self) -> Decimal | None:
+        return self.stop if self.leg is Leg.STOP_LOSS else self.limit
+
+
+@dataclass(slots=True)
+class OrderTable:
+    """Every order of ours in this run, every open position of the account, and the deals already applied."""
+
+    _orders: dict[str, TrackedOrder] = field(default_factory=dict)
+    _by_text: dict[str, str] = field(default_factory=dict)
+    _by_order_id: dict[str, str] = field(default_factory=dict)
+    positions: dict[str, PositionState] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)  # order id of a stranger's working order -> symbol
+    introduced: set[str] = field(default_factory=set)  # strangers' order ids the framework has been told of
+    _deals: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
+
+    def add(self, order: TrackedOrder) -> None:
+        self._orders[order.client_order_id] = order
+        self._by_text[order.venue_text] = order.client_order_id
+        if order.order_id is not None:
+            self._by_order_id[order.order_id] = order.client_order_id
+
+    def name(self, order: TrackedOrder, order_id: str) -> None:
+        """Remember the venue's id of an order."""
+        if order.order_id is None or order.kind != LEG:
+            order.order_id = order_id
+        self._by_order_id[order_id] = order.client_order_id
+
+    def get(self, client_order_id: str) -> TrackedOrder | None:
+        return self._orders.get(client_order_id)
+
+    def by_text(self, text: str | None) -> TrackedOrder | None:
+        return self._orders.get(self._by_text.get(text, "")) if text else None
+
+    def by_order_id(self, order_id: str | None) -> TrackedOrder | None:
+        return self._orders.get(self._by_order_id.get(order_id, "")) if order_id else None
+
+    def orders(self) -> Iterable[TrackedOrder]:
+        return self._orders.values()
+
+    def open_orders(self, symbol: str | None = None) -> list[TrackedOrder]:
+        return [
+            o for o in self._orders.values() if o.phase is not Phase.ENDED and (symbol is None or o.symbol == symbol)
+        ]
+
+    def legs_of_entry(self, entry: str) -> list[TrackedOrder]:
+        return [o for o in self._orders.values() if o.parent == entry and o.phase is not Phase.ENDED]
+
+    def legs_of_position(self, position_id: str) -> list[TrackedOrder]:
+        return [
+            o
+            for o in self._orders.values()
+            if o.kind == LEG and o.position_id == position_id and o.phase is not Phase.ENDED
+        ]
+
+    def leg(self, position_id: str, kind: Leg) -> TrackedOrder | None:
+        return next((o for o in self.legs_of_position(position_id) if o.leg is kind), None)
+
+    def deal_seen(self, deal_id: str) -> bool:
+        return deal_id in self._deals
+
+    def mark_deal(self, deal_id: str) -> None:
+        """To be called after the deal was applied, never before (a crash between would lose it)."""
+        self._deals[deal_id] = None
+        while len(self._deals) > SEEN_DEALS:
+            self._deals.popitem(last=False)
