@@ -134,12 +134,14 @@ class RunRecord:
 
     account_currency: str
     start_balance: Decimal
+    venue: str = "PEPPERSTONE"
     end_balance: Decimal = Decimal(0)
     end_equity: Decimal = Decimal(0)
     start_ns: int = 0
     end_ns: int = 0
     bars: int = 0
     ticks: int = 0
+    closed_rows: int = 0  # rows stamped outside a symbol's trading hours: left out of the run
     events: int = 0
     margin_calls: int = 0
     stop_outs: int = 0

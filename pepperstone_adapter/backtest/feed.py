@@ -1,0 +1,276 @@
+"""Market data of a run, window by window: arrays for the account's tapes, framework rows for the engine.
+
+Two streams go into the engine for each symbol that has bars:
+
+* execution bars, BID and ASK, labelled ``1-MILLISECOND``: the framework's matching engine executes against the finest bars
+  it has seen and ignores the rest, so these alone move the market;
+* the bars strategies have subscribed to, under their own label, after the execution bars of *all* symbols at that time.
+
+So no strategy ever sees a bar, of either side or of any symbol, before the whole market of that moment is in. (With BID
+and ASK bars in one stream a strategy that acts on the first of the two is filled against the other side of the bar before:
+the "stale side", which earns money that does not exist.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.catalog.store import (
+    BarColumns,
+    CatalogStore,
+    QuoteColumns,
+    bars_from_arrays,
+    quotes_from_arrays,
+)
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
+from pepperstone_adapter.simulation.plan import BarArrays, Int64s, QuoteArrays, RunPlan, StoredBars, StoredQuotes
+from pepperstone_adapter.simulation.sessions import tradable
+from pepperstone_adapter.simulation.spread import spread_points
+from pepperstone_adapter.simulation.tape import Rows
+
+DEFAULT_CHUNK_ROWS = 100_000
+EXECUTION_PERIOD = "1-MILLISECOND"
+_EXECUTION_TICKS = 100  # volume of execution bars: far above any order
+_UNIT_NS = {
+    "SECOND": 10**9, "MINUTE": 60 * 10**9, "HOUR": 3_600 * 10**9, "DAY": 86_400 * 10**9, "WEEK": 7 * 86_400 * 10**9,
+    "MONTH": 28 * 86_400 * 10**9,
+}  # fmt: skip
+
+
+def period_ns(period: str) -> int:
+    """Length of ``15-MINUTE`` in nanoseconds (a month counts its shortest)."""
+    step, _, unit = period.partition("-")
+    if not step.isdecimal() or unit not in _UNIT_NS:
+        raise ConfigurationError(f"bar period {period!r}: use a form such as 1-MINUTE, 1-HOUR or 1-DAY")
+    return int(step) * _UNIT_NS[unit]
+
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """Rows of all symbols in one stretch of time."""
+
+    end_ns: int
+    rows: dict[str, Rows] = field(default_factory=dict)
+    bars: dict[tuple[str, str], tuple[Rows, Int64s]] = field(default_factory=dict)  # (symbol, period) -> rows, ticks
+    quotes: set[str] = field(default_factory=set)
+    closed_rows: int = 0
+
+
+class Feed:
+    """Reads the sources of a plan in windows of bounded size."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._specs = {spec.name: spec for spec in plan.specs}
+        self._stores: dict[Path, CatalogStore] = {}
+        self._quoted = {s.symbol for s in plan.data if isinstance(s, QuoteArrays | StoredQuotes)}
+        # The finest bars of a symbol execute; quotes execute before any bar.
+        self._finest: dict[str, str] = {}
+        for source in plan.data:
+            if source.symbol not in self._specs:
+                raise ConfigurationError(f"data of {source.symbol} has no symbol specification in the plan")
+            if isinstance(source, BarArrays | StoredBars) and source.symbol not in self._quoted:
+                best = self._finest.get(source.symbol)
+                if best is None or period_ns(source.period) < period_ns(best):
+                    self._finest[source.symbol] = source.period
+        self.start_ns, self.end_ns, self._rows = self._extent()
+        self._seeded: set[str] = set()
+
+    @property
+    def bar_labels(self) -> dict[tuple[str, str], SymbolSpec]:
+        """``(symbol, period)`` of every bar series of the run."""
+        return {
+            (s.symbol, s.period): self._specs[s.symbol]
+            for s in self._plan.data
+            if isinstance(s, BarArrays | StoredBars)
+        }
+
+    @property
+    def quoted(self) -> set[str]:
+        return self._quoted
+
+    def windows(self) -> Iterator[Window]:
+        """All windows in order; a row belongs to the window with ``start <= ts < end``."""
+        pieces = max(1, -(-self._rows // (self._plan.chunk_size or DEFAULT_CHUNK_ROWS)))
+        span = self.end_ns - self.start_ns
+        edges = [self.start_ns + span * i // pieces for i in range(pieces)] + [self.end_ns]
+        for start, end in zip(edges, edges[1:], strict=False):
+            yield self._window(start, end)
+
+    def _window(self, start: int, end: int) -> Window:
+        window = Window(end)
+        for source in self._plan.data:
+            spec = self._specs[source.symbol]
+            if isinstance(source, QuoteArrays | StoredQuotes):
+                columns = self._quotes(source, start, end)
+                keep = tradable(spec.hours, columns.ts_ns)
+                window.closed_rows += int(len(keep) - keep.sum())
+                bid, ask = columns.bid[keep], columns.ask[keep]
+                window.rows[source.symbol] = Rows(columns.ts_ns[keep], (bid,) * 4, (ask,) * 4)
+                window.quotes.add(source.symbol)
+            else:
+                rows, ticks = self._bars(source, spec, start, end)
+                keep = tradable(spec.hours, rows.ts_ns, period_ns(source.period))
+                if not keep.all():
+                    window.closed_rows += int(len(keep) - keep.sum())
+                    rows = Rows(rows.ts_ns[keep], _pick(rows.bid, keep), _pick(rows.ask, keep))
+                    ticks = ticks[keep]
+                window.bars[source.symbol, source.period] = rows, ticks
+                if self._finest.get(source.symbol) == source.period:
+                    window.rows[source.symbol] = rows
+        return window
+
+    # --- sources
+
+    def _store(self, path: Path) -> CatalogStore:
+        if path not in self._stores:
+            self._stores[path] = CatalogStore(path)
+        return self._stores[path]
+
+    def _extent(self) -> tuple[int, int, int]:
+        """First time, time after the last, and rows of the period."""
+        first, last, rows = [], [], 0
+        low = self._plan.start_ns if self._plan.start_ns is not None else -(2**62)
+        high = self._plan.end_ns if self._plan.end_ns is not None else 2**62
+        for source in self._plan.data:
+            if isinstance(source, BarArrays | QuoteArrays):
+                a, b = np.searchsorted(source.ts_ns, [low, high])
+                if a == b:
+                    raise DataError(f"no data of {source.symbol} in the period of the run")
+                first.append(int(source.ts_ns[a]))
+                last.append(int(source.ts_ns[b - 1]))
+                rows += int(b - a)
+                continue
+            store = self._store(source.catalog)
+            if isinstance(source, StoredBars):
+                series = store.bar_series(source.symbol, source.period)
+                what = f"{source.period} bars of {source.symbol}"
+            else:
+                series, what = store.quote_series(source.symbol), f"quotes of {source.symbol}"
+            if series is None:
+                stored = ", ".join(s.identifier for s in store.series()) or "nothing"
+                raise DataError(f"no {what} in the catalog at {source.catalog}; stored: {stored}")
+            spec = self._specs[source.symbol]
+            if series.digits != spec.digits:
+                raise DataError(
+                    f"{what} are stored with {series.digits} digits, the symbol has {spec.digits}; "
+                    "import them again or set symbols."
+                    f"{source.symbol}.digits"
+                )
+            if series.end_ns < low or series.start_ns >= high:
+                raise DataError(f"no {what} in the period of the run")
+            first.append(max(low, series.start_ns))
+            last.append(min(high - 1, series.end_ns))
+            whole = max(1, series.end_ns - series.start_ns)
+            rows += int(series.rows * min(1.0, (last[-1] - first[-1] + 1) / whole))
+        if not first:
+            raise ConfigurationError("the run has no data: name at least one instrument")
+        return min(first), max(last) + 1, rows
+
+    def _quotes(self, source: QuoteArrays | StoredQuotes, start: int, end: int) -> QuoteColumns:
+        if isinstance(source, StoredQuotes):
+            return self._store(source.catalog).quotes(source.symbol, start, end)
+        a, b = np.searchsorted(source.ts_ns, [start, end])
+        return QuoteColumns(ts_ns=source.ts_ns[a:b], bid=source.bid[a:b], ask=source.ask[a:b])
+
+    def _bars(self, source: BarArrays | StoredBars, spec: SymbolSpec, start: int, end: int) -> tuple[Rows, Int64s]:
+        if isinstance(source, BarArrays):
+            a, b = np.searchsorted(source.ts_ns, [start, end])
+            ts, bid = source.ts_ns[a:b], (source.open[a:b], source.high[a:b], source.low[a:b], source.close[a:b])
+            ticks = np.ones(b - a, np.int64) if source.volume is None else source.volume[a:b]
+            if source.ask is not None:
+                o, h, lo, c = (side[a:b] for side in source.ask)
+                return Rows(ts, bid, (o, h, lo, c)), ticks
+            return Rows(ts, bid, self._modelled(spec, ts, bid, source.period)), ticks
+        store = self._store(source.catalog)
+        columns = store.bars(source.symbol, source.period, "BID", start, end)
+        bid = (columns.open, columns.high, columns.low, columns.close)
+        if store.bar_series(source.symbol, source.period, "ASK") is None:
+            ask = self._modelled(spec, columns.ts_ns, bid, source.period)
+            return Rows(columns.ts_ns, bid, ask), columns.ticks
+        return self._stored_ask(store, source, spec, columns, start, end)
+
+    def _stored_ask(
+        self, store: CatalogStore, source: StoredBars, spec: SymbolSpec, bid: BarColumns, start: int, end: int
+    ) -> tuple[Rows, Int64s]:
+        """ASK bars as stored; a BID bar without its ASK gets the spread of the symbol's table."""
+        columns = store.bars(source.symbol, source.period, "ASK", start, end)
+        prices = (bid.open, bid.high, bid.low, bid.close)
+        stored = (columns.open, columns.high, columns.low, columns.close)
+        if np.array_equal(columns.ts_ns, bid.ts_ns):
+            return Rows(bid.ts_ns, prices, stored), bid.ticks
+        at = np.minimum(np.searchsorted(columns.ts_ns, bid.ts_ns), max(0, len(columns.ts_ns) - 1))
+        found = columns.ts_ns[at] == bid.ts_ns if len(columns.ts_ns) else np.zeros(len(bid.ts_ns), bool)
+        modelled = self._modelled(spec, bid.ts_ns, prices, source.period)
+        o, h, lo, c = (np.where(found, s[at], m) for s, m in zip(stored, modelled, strict=True))
+        return Rows(bid.ts_ns, prices, (o, h, lo, c)), bid.ticks
+
+    def _modelled(
+        self, spec: SymbolSpec, ts: Int64s, bid: tuple[Int64s, Int64s, Int64s, Int64s], period: str
+    ) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+        table = self._plan.terms.spreads.get(spec.name)
+        if table is None:
+            raise ConfigurationError(
+                f"no ASK prices and no spread for {spec.name}: give market.spread.points.{spec.name}, or import ASK bars"
+            )
+        spread = spread_points(table, ts - period_ns(period))
+        o, h, lo, c = (side + spread for side in bid)
+        return o, h, lo, c
+
+    # --- framework rows
+
+    def execution_rows(self, window: Window) -> list[list[Any]]:
+        """What moves the market, symbol by symbol, ASK before BID; conversion symbols first."""
+        out = []
+        for name, rows in sorted(window.rows.items(), key=lambda item: item[0] not in self._quoted):
+            spec = self._specs[name]
+            if not len(rows):
+                continue
+            if name in self._quoted:
+                if name not in self._seeded and any(symbol == name for symbol, _ in window.bars):
+                    out += self._bars_of(
+                        spec, EXECUTION_PERIOD, Rows(rows.ts_ns[:1], _first(rows.bid), _first(rows.ask))
+                    )
+                self._seeded.add(name)
+                columns = QuoteColumns(ts_ns=rows.ts_ns, bid=rows.bid[0], ask=rows.ask[0])
+                out.append(quotes_from_arrays(self._id(name), spec.digits, size_digits(spec), columns))
+            else:
+                out += self._bars_of(spec, EXECUTION_PERIOD, rows)
+        return out
+
+    def _bars_of(self, spec: SymbolSpec, period: str, rows: Rows) -> list[list[Any]]:
+        ticks = np.full(len(rows), _EXECUTION_TICKS, np.int64)
+        return [self._framework_bars(spec, period, side, rows, ticks) for side in ("ASK", "BID")]
+
+    def visible_bars(self, window: Window, symbol: str, period: str, side: str) -> list[Any]:
+        """Bars as strategies see them."""
+        rows, ticks = window.bars[symbol, period]
+        return self._framework_bars(self._specs[symbol], period, side, rows, ticks) if len(rows) else []
+
+    def _framework_bars(self, spec: SymbolSpec, period: str, side: str, rows: Rows, ticks: Int64s) -> list[Any]:
+        o, h, lo, c = rows.bid if side == "BID" else rows.ask
+        columns = BarColumns(ts_ns=rows.ts_ns, open=o, high=h, low=lo, close=c, ticks=ticks)
+        label = f"{self._id(spec.name)}-{period}-{side}-EXTERNAL"
+        return bars_from_arrays(label, spec.digits, size_digits(spec), columns)
+
+    def _id(self, symbol: str) -> str:
+        return f"{symbol}.{self._plan.venue}"
+
+
+def size_digits(spec: SymbolSpec) -> int:
+    """Decimals of a quantity of the symbol."""
+    return max(0, -int(spec.volume_step.normalize().as_tuple().exponent))
+
+
+def _pick(four: tuple[Int64s, ...], keep: Any) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    o, h, lo, c = (a[keep] for a in four)
+    return o, h, lo, c
+
+
+def _first(four: tuple[Int64s, ...]) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    o, h, lo, c = (a[:1] for a in four)
+    return o, h, lo, c

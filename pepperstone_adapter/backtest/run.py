@@ -1,0 +1,198 @@
+"""Running a plan: data in, strategies and a simulated account through the engine, a `RunRecord` out.
+
+    record = run(plan)
+
+The engine runs window by window (see `feed`), so memory does not grow with the period; the result does not depend on the
+windows. Nothing is returned unless the whole run was sound: an exception of a strategy, indicator or model, a ledger that
+disagrees with the framework's account, or data the run cannot use ends it with the cause.
+"""
+
+import importlib
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pepperstone_adapter.backtest.feed import Feed, Window
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.simulation.fees import rounded
+from pepperstone_adapter.simulation.plan import RunPlan, StrategyPlan
+from pepperstone_adapter.simulation.rates import require_paths
+from pepperstone_adapter.simulation.record import RunRecord
+from pepperstone_adapter.simulation.venue import SimulatedVenue
+
+
+def run(plan: RunPlan) -> RunRecord:
+    """Run a plan to its end.
+
+    Raises
+    ------
+    ConfigurationError
+        Before anything runs: no data, no way to convert a currency, a strategy that cannot be loaded, a subscription the
+        data cannot serve.
+    DataError
+        The stored data cannot be used.
+    RunFailed
+        A strategy, indicator or model raised, or the books disagreed.
+    """
+    began = time.perf_counter()
+    check_conversions(plan)
+    feed = Feed(plan)
+    start_ns = feed.start_ns - 1
+    venue = SimulatedVenue(plan, start_ns)
+    try:
+        for strategy in plan.strategies:
+            venue.add_strategy(load_strategy(strategy))
+        _start(venue)
+        labels = _subscriptions(venue, feed)
+        span = feed.end_ns - feed.start_ns
+        for window in feed.windows():
+            _run_window(venue, feed, window, labels)
+            if plan.on_progress is not None:
+                plan.on_progress(window.end_ns, (window.end_ns - feed.start_ns) / span)
+        _finish(venue, feed.end_ns)
+    finally:
+        venue.engine.dispose()
+    venue.record.elapsed_s = time.perf_counter() - began
+    return venue.record
+
+
+def check_conversions(plan: RunPlan) -> None:
+    """Raise when a currency of the run cannot be converted; the error names the symbols to add."""
+    priced = {source.symbol for source in plan.data}
+    specs = [spec for spec in plan.specs if spec.name in priced]
+    needed = {(s.quote_currency, plan.currency) for s in specs}
+    needed |= {(s.quote_currency, "USD") for s in specs if plan.terms.leverage.get(s.name)}
+    for spec in specs:
+        rule = plan.terms.commissions.get(spec.name)
+        if rule is not None and rule.rate:
+            needed |= {(rule.currency, plan.currency), (spec.quote_currency, rule.currency)}
+    require_paths(specs, sorted(needed), symbol_table.load().values())
+
+
+def load_strategy(plan: StrategyPlan) -> Any:
+    """A strategy instance from its plan.
+
+    Raises
+    ------
+    ConfigurationError
+        Class or config cannot be found or built.
+    """
+    if plan.strategy is not None:
+        return plan.strategy
+    cls = _load(plan.path)
+    config_path = plan.config_path or f"{plan.path}Config"
+    values = dict(plan.config)
+    if plan.order_id_tag is not None:
+        values["order_id_tag"] = plan.order_id_tag
+    try:
+        config_class = _load(config_path)
+        return cls(config_class(**values))
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"strategy {plan.path}: its config was refused: {error}") from error
+
+
+def _load(path: str) -> Any:
+    place, _, name = path.rpartition(":")
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except Exception as error:
+        raise ConfigurationError(f"strategy {path}: cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise ConfigurationError(f"strategy {path}: {place} has no {name}")
+    return found
+
+
+def _from_file(file: Path) -> Any:
+    name = f"_strategy_{file.stem}"
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(file):
+        return known
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no Python file {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _start(venue: SimulatedVenue) -> None:
+    """Start the strategies on the opening row alone, to learn what they listen to."""
+    venue.engine.run(streaming=True)
+    venue.engine.clear_data()
+    venue.failures.raise_first()
+
+
+def _subscriptions(venue: SimulatedVenue, feed: Feed) -> list[tuple[str, str, str]]:
+    """``(symbol, period, side)`` of the bars to show; raises when the data cannot serve a subscription."""
+    suffix = f".{venue.plan.venue}"
+    out = set()
+    for bar_type in venue.account.bar_types:
+        target, _, source = str(bar_type).partition("@")
+        instrument_id, step, unit, side, kind = target.rsplit("-", 4)
+        symbol = instrument_id.removesuffix(suffix)
+        if source:
+            step, unit, kind = source.split("-")
+        if kind == "INTERNAL":
+            if symbol not in feed.quoted:
+                raise ConfigurationError(
+                    f"a strategy wants {bar_type}, built from quotes, but the run has no quotes of {symbol}; "
+                    f"use bars built from bars ({target}@1-MINUTE-EXTERNAL) or tick data"
+                )
+            continue
+        if (symbol, f"{step}-{unit}") not in feed.bar_labels or side not in ("BID", "ASK"):
+            have = ", ".join(f"{s}{suffix}-{p}-BID-EXTERNAL" for s, p in feed.bar_labels) or "no bars"
+            raise ConfigurationError(f"a strategy wants {bar_type}, which the run does not have; it has {have}")
+        out.add((symbol, f"{step}-{unit}", side))
+    for instrument_id in venue.account.quote_ids:
+        symbol = str(instrument_id).removesuffix(suffix)
+        if symbol not in feed.quoted:
+            raise ConfigurationError(
+                f"a strategy wants quotes of {symbol}, but the run has only bars of it; use data.resolution: tick"
+            )
+    return sorted(out)
+
+
+def _run_window(venue: SimulatedVenue, feed: Feed, window: Window, labels: list[tuple[str, str, str]]) -> None:
+    record = venue.record
+    for name, rows in window.rows.items():
+        if len(rows):
+            venue.tapes[name].load(rows)
+    engine = venue.engine
+    for batch in feed.execution_rows(window):
+        engine.add_data(batch, validate=False, sort=False)
+    for symbol, period, side in labels:
+        batch = feed.visible_bars(window, symbol, period, side)
+        if batch:
+            engine.add_data(batch, validate=False, sort=False)
+    record.closed_rows += window.closed_rows
+    record.bars += sum(len(rows) for rows, _ in window.bars.values())
+    record.ticks += sum(len(window.rows[name]) for name in window.quotes)
+    if any(len(rows) for rows in window.rows.values()):
+        engine.sort_data()
+        engine.run(streaming=True)
+        engine.clear_data()
+    venue.failures.raise_first()
+    venue.recorder.purge()
+    venue.recorder.check_balance(window.end_ns)
+    venue.curve.window(window.end_ns, venue.recorder.closed)
+    venue.recorder.closed.clear()
+
+
+def _finish(venue: SimulatedVenue, end_ns: int) -> None:
+    venue.engine.end()
+    venue.failures.raise_first()
+    record, books, plan_currency = venue.record, venue.books, venue.plan.currency
+    venue.recorder.check_balance(end_ns)
+    venue.curve.window(end_ns, venue.recorder.closed)
+    record.positions += [venue.curve.position_row(t, end_ns) for t in books.tickets.values()]
+    record.events_sha256 = venue.recorder.finish()
+    record.end_ns = end_ns
+    record.end_balance = books.balance
+    record.end_equity = rounded(venue.account.equity(end_ns), plan_currency)

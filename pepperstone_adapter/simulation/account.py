@@ -1,0 +1,245 @@
+"""The simulated account while a run goes: what is checked before an order, booked after a fill, and due at a time.
+
+One instance per run. Guarded strategies call it (`guard.Hooks`); it commands the `Broker`, the one strategy of ours inside
+the engine, for postings and forced closings. `due_ns` is the next time at which anything must be done before strategies
+see the market, so that a bar without events costs one comparison.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import OrderSide
+
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
+from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Ticket
+from pepperstone_adapter.simulation.curve import Curve
+from pepperstone_adapter.simulation.desk import entry_price, refusal
+from pepperstone_adapter.simulation.failures import Failures
+from pepperstone_adapter.simulation.fees import rounded
+from pepperstone_adapter.simulation.margin import Side, symbol_margin
+from pepperstone_adapter.simulation.plan import AccountTerms
+from pepperstone_adapter.simulation.rates import Rates
+from pepperstone_adapter.simulation.record import LedgerKind
+from pepperstone_adapter.simulation.recorder import GRACE, Recorder
+from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
+from pepperstone_adapter.simulation.tape import Tape
+
+NEVER = 2**63 - 1
+ONE = Decimal(1)
+
+
+class Account:
+    """Books, margin and clockwork of the account."""
+
+    def __init__(
+        self,
+        specs: Mapping[str, SymbolSpec],
+        tapes: Mapping[str, Tape],
+        rates: Rates,
+        terms: AccountTerms,
+        mode: PositionMode,
+        books: Books,
+        recorder: Recorder,
+        curve: Curve,
+        failures: Failures,
+        start_ns: int,
+        jitter_ns: Callable[[str], int] | None = None,
+    ) -> None:
+        self.failures = failures
+        self.books = books
+        self.recorder = recorder
+        self.curve = curve
+        self.broker: Any = None  # the Broker strategy, set when the venue is built
+        self.due_ns = 0
+        self.used_margin = ZERO
+        self.bar_types: set[Any] = set()
+        self.quote_ids: set[Any] = set()
+        self._specs = specs
+        self._tapes = tapes
+        self._rates = rates
+        self._terms = terms
+        self._netting = mode is PositionMode.NETTING
+        self._sides = {name: (Side(), Side()) for name in specs}
+        self._margins = dict.fromkeys(specs, ZERO)
+        self._rollovers = rollovers(start_ns)
+        self._next_rollover = next(self._rollovers)
+        self._jitter_ns = jitter_ns
+        self._backlog = False
+        recorder.on_booked = self._booked
+
+    # --- guard.Hooks
+
+    def order_event(self, event: Any) -> None:
+        self.recorder.order_event(event)
+
+    def subscribed(self, kind: str, key: Any) -> None:
+        (self.bar_types if kind == "bars" else self.quote_ids).add(key)
+
+    def catch_up(self, ts_ns: int) -> None:
+        """Do what is due by `ts_ns`: book rollovers, drop ended orders and positions."""
+        while ts_ns >= self._next_rollover[0]:
+            self._roll_over(*self._next_rollover)
+            self._next_rollover = next(self._rollovers)
+            self.broker.wake_at(self._next_rollover[0])
+        if self._backlog:
+            self._backlog = False
+            self.recorder.purge()
+        self.due_ns = self._next_rollover[0]
+
+    def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None:
+        if self._jitter_ns is not None:
+            delay = self._jitter_ns(str(order.client_order_id))
+            if delay:
+                self.broker.later(delay, lambda: self._submit(order, position_id, send))
+                return
+        self._submit(order, position_id, send)
+
+    def submit_list(self, strategy: Any, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
+        """A list is sent or refused as a whole: an entry whose stop is refused must not stay unprotected."""
+        now = self.broker.now_ns()
+        entry = None
+        for order in orders:
+            child = entry is not None and order.parent_order_id is not None
+            reason = self._refusal(order, position_id, now, entry if child else None, child)
+            if reason is not None:
+                for each in orders:
+                    self.broker.desk.deny_order(each, reason)
+                return
+            if not child:
+                entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
+        send()
+
+    def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None:
+        send()
+
+    # --- orders
+
+    def _submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
+        reason = self._refusal(order, position_id, self.broker.now_ns(), None, False)
+        if reason is None:
+            send()
+        else:
+            self.broker.desk.deny_order(order, reason)
+
+    def _refusal(self, order: Any, position_id: Any, now: int, entry: Decimal | None, child: bool) -> str | None:
+        symbol = str(order.instrument_id.symbol)
+        spec = self._specs.get(symbol)
+        if spec is None:
+            return f"UNKNOWN_SYMBOL: {symbol} is not part of this run"
+        opened = ZERO if child else self._opens(order, symbol, position_id)
+        reason = refusal(order, spec, self._tapes[symbol], now, reduces=not opened, entry=entry)
+        if reason is not None or not opened or order.order_type.name != "MARKET":
+            return reason
+        return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
+
+    def _opens(self, order: Any, symbol: str, position_id: Any) -> Decimal:
+        """Units of an order that would open or add to a position."""
+        units: Decimal = order.quantity.as_decimal()
+        if order.is_reduce_only:
+            return ZERO
+        sign = 1 if order.side == OrderSide.BUY else -1
+        if self._netting:
+            held = sum((t.units * t.sign for t in self.books.tickets.values() if t.symbol == symbol), ZERO)
+            return max(ZERO, units - max(ZERO, -held * sign))
+        if position_id is not None:
+            ticket = self.books.tickets.get(str(position_id))
+            if ticket is not None and ticket.sign != sign:
+                return max(ZERO, units - ticket.units)
+        return units
+
+    # --- money
+
+    def equity(self, ts_ns: int) -> Decimal:
+        """Balance and open profit at the quotes of a time, in account currency."""
+        return self.books.balance + sum((self.open_profit(t, ts_ns) for t in self.books.tickets.values()), ZERO)
+
+    def open_profit(self, ticket: Ticket, ts_ns: int) -> Decimal:
+        quote = self._tapes[ticket.symbol].quote(ts_ns)
+        if quote is None:
+            return ZERO
+        price = quote[0] if ticket.sign > 0 else quote[1]
+        return ticket.profit(price) * self._to_account(self._specs[ticket.symbol].quote_currency, ts_ns)
+
+    def _to_account(self, currency: str, ts_ns: int) -> Decimal:
+        return ONE if currency == self.books.currency else self._rates.mid(currency, self.books.currency, ts_ns)
+
+    def _short_of_margin(self, spec: SymbolSpec, sign: int, units: Decimal, ts_ns: int) -> str | None:
+        tiers = self._terms.leverage.get(spec.name)
+        quote = self._tapes[spec.name].quote(ts_ns)
+        if not tiers or quote is None:
+            return None
+        value = units * (quote[1] if sign > 0 else quote[0])
+        long, short = self._sides[spec.name]
+        side = long if sign > 0 else short
+        added = Side(
+            side.units + units,
+            side.notional + value * self._to_account(spec.quote_currency, ts_ns),
+            side.notional_usd + value * self._rates.mid(spec.quote_currency, "USD", ts_ns),
+        )
+        wanted = symbol_margin(*((added, short) if sign > 0 else (long, added)), tiers, self._terms.hedged_margin)
+        needed = wanted - self._margins[spec.name]
+        free = self.equity(ts_ns) - self.used_margin
+        if needed <= 0 or needed <= free:
+            return None
+        c = self.books.currency
+        return f"NOT_ENOUGH_MONEY: needs {rounded(needed, c)} {c} of margin, {rounded(free, c)} {c} are free"
+
+    def _booked(self, ts_ns: int, booking: Booking, price: Decimal) -> None:
+        """After a fill: margin of its symbol, and the work it leaves for later."""
+        ticket = booking.ticket
+        spec = self._specs[ticket.symbol]
+        side = self._sides[ticket.symbol][0 if ticket.sign > 0 else 1]
+        if booking.opened:
+            value = booking.opened * price
+            notional = value * self._to_account(spec.quote_currency, ts_ns)
+            usd = (
+                notional if self.books.currency == "USD" else value * self._rates.mid(spec.quote_currency, "USD", ts_ns)
+            )
+            ticket.notional += notional
+            ticket.notional_usd += usd
+            side.units += booking.opened
+            side.notional += notional
+            side.notional_usd += usd
+        else:
+            side.units -= booking.closed
+            side.notional -= booking.notional
+            side.notional_usd -= booking.notional_usd
+        tiers = self._terms.leverage.get(ticket.symbol)
+        before = self.used_margin
+        if tiers:
+            margin = symbol_margin(*self._sides[ticket.symbol], tiers, self._terms.hedged_margin)
+            self.used_margin += margin - self._margins[ticket.symbol]
+            self._margins[ticket.symbol] = margin
+        self.curve.booked(ts_ns, booking, price, self.used_margin - before)
+        if self.recorder.backlog > 3 * GRACE:
+            self._backlog = True
+            self.due_ns = 0
+
+    def _roll_over(self, ts_ns: int, day: Any) -> None:
+        """Book one night's swap of every open position."""
+        rows = []
+        for ticket in self.books.tickets.values():
+            spec = self._specs[ticket.symbol]
+            count = nights(spec, day)
+            quote = self._tapes[ticket.symbol].quote(ts_ns)
+            if not count or quote is None:
+                continue
+            own = spec.swap.mode is SwapMode.MONEY_PER_LOT
+            currency = self.books.currency if own else spec.quote_currency
+            rate = self._to_account(currency, ts_ns)
+            middle = (quote[0] + quote[1]) / 2
+            night = night_amount(spec, ticket.sign, ticket.units, middle) * count
+            amount = rounded(night * rate, self.books.currency)
+            if amount:
+                ticket.swap += amount
+                rows.append((LedgerKind.SWAP, amount, currency, rate, ticket))
+        if rows:
+            self.broker.post(rows)
+
+    def posted(
+        self, ts_ns: int, kind: LedgerKind, amount: Decimal, currency: str, rate: Decimal, ticket: Ticket | None
+    ) -> None:
+        """A cash posting has reached the framework's account."""
+        self.recorder.posted(ts_ns, kind, amount, currency, rate, ticket)

@@ -1,0 +1,93 @@
+"""The broker inside the engine: a framework strategy that posts to the account, closes positions and keeps time.
+
+It is the one component of ours the framework runs. It trades only CASH (see `cash`) and, on a stop-out, positions of
+others. Its orders never pass the desk.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import InstrumentId, OrderSide, Quantity
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+from pepperstone_adapter.simulation.account import Account
+from pepperstone_adapter.simulation.cash import CASH_SYMBOL
+from pepperstone_adapter.simulation.desk import OrderDesk
+from pepperstone_adapter.simulation.fees import AccountFees
+
+BROKER_TAG = "BROKER"
+_ONE = Quantity.from_int(1)
+
+
+class Broker(Strategy):  # type: ignore[misc]
+    """Posts, closes, wakes up."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "Broker":
+        return super().__new__(cls, StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
+
+    def __init__(self, account: Account, fees: AccountFees, cash_id: InstrumentId) -> None:
+        super().__init__(StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
+        self.account = account
+        self.desk = OrderDesk()
+        self._fees = fees
+        self._cash_id = cash_id
+        self._postings: dict[str, list[Any]] = {}
+        self._alarms = 0
+        account.broker = self
+
+    def on_start(self) -> None:
+        self.account.catch_up(self.now_ns())
+        self.wake_at(self.account.due_ns)
+
+    def now_ns(self) -> int:
+        return int(self.clock.timestamp_ns())
+
+    def wake_at(self, ts_ns: int) -> None:
+        """Have `Account.catch_up` called at a time, after the data of that time if no strategy has asked before."""
+        self._alarms += 1
+        self.clock.set_time_alert_ns(f"due-{self._alarms}", ts_ns, self._wake)
+
+    def later(self, delay_ns: int, call: Callable[[], None]) -> None:
+        self._alarms += 1
+        self.clock.set_time_alert_ns(f"later-{self._alarms}", self.now_ns() + delay_ns, lambda _event: self._run(call))
+
+    def post(self, rows: list[Any]) -> None:
+        """Change the balance by the sum of `rows`: ``(kind, amount, currency, rate, ticket or None)``."""
+        order = self.order_factory.market(self._cash_id, OrderSide.BUY, _ONE)
+        key = str(order.client_order_id)
+        self._postings[key] = rows
+        self._fees.postings[key] = sum((row[1] for row in rows), Decimal(0))
+        self.submit_order(order)
+
+    def on_order_event(self, event: Any) -> None:
+        try:
+            self._on_order_event(event)
+        except Exception as error:
+            self.account.failures.add(error, "the simulated broker")
+
+    def _on_order_event(self, event: Any) -> None:
+        if str(event.instrument_id.symbol) != CASH_SYMBOL:
+            self.account.order_event(event)
+            return
+        self.account.recorder.cash_event(event)
+        name = type(event).__name__
+        if name in ("OrderDenied", "OrderRejected"):
+            raise RuntimeError(f"a posting was refused: {event.reason}")
+        rows = self._postings.pop(str(event.client_order_id), None) if name == "OrderFilled" else None
+        if rows is None:
+            return
+        for kind, amount, currency, rate, ticket in rows:
+            self.account.posted(event.ts_event, kind, amount, currency, rate, ticket)
+        self.submit_order(self.order_factory.market(self._cash_id, OrderSide.SELL, _ONE), event.position_id)
+
+    def _wake(self, _event: Any) -> None:
+        self._run(lambda: self.account.catch_up(self.now_ns()))
+
+    def _run(self, call: Callable[[], None]) -> None:
+        if self.account.failures.first is not None:
+            return
+        try:
+            call()
+        except Exception as error:
+            self.account.failures.add(error, "the simulated broker")

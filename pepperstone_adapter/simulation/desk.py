@@ -1,0 +1,130 @@
+"""The broker's order desk: what is refused before it reaches the market.
+
+The checks follow the order a server makes them: symbol and mode, session, volume, prices, protection levels, margin. A
+refused order ends as `OrderDenied` with a reason that begins with one of the words below, as live orders do.
+
+The framework's `ExecutionAlgorithm.deny_order` is the only way Python has to end an order with an event of its own; that
+is all this algorithm is used for.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import ExecAlgorithmId, OrderSide, OrderType
+from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
+
+from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
+from pepperstone_adapter.simulation.sessions import accepts_orders
+from pepperstone_adapter.simulation.tape import Tape
+from pepperstone_adapter.simulation.times import iso
+
+_PENDING = (
+    OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED,
+)  # fmt: skip
+
+
+class OrderDesk(ExecutionAlgorithm):  # type: ignore[misc]
+    """Ends refused orders; receives none itself."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "OrderDesk":
+        return super().__new__(cls, ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
+
+    def __init__(self) -> None:
+        super().__init__(ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
+
+
+def refusal(
+    order: Any, spec: SymbolSpec, tape: Tape, ts_ns: int, *, reduces: bool, entry: Decimal | None = None
+) -> str | None:
+    """Why an order is refused without looking at the account; None when it is not.
+
+    Parameters
+    ----------
+    reduces
+        The order can only reduce a position: mode and short selling do not bind it.
+    entry
+        Price at which its parent would fill, for protective orders: levels are checked against it.
+    """
+    return (
+        _mode(order, spec, reduces)
+        or _session(spec, tape, ts_ns, order)
+        or _volume(order.quantity.as_decimal(), spec, reduces)
+        or _levels(order, spec, tape, ts_ns, entry)
+    )
+
+
+def _mode(order: Any, spec: SymbolSpec, reduces: bool) -> str | None:
+    if reduces:
+        return None
+    if spec.trading_mode is TradingMode.DISABLED:
+        return f"TRADING_DISABLED: {spec.name} cannot be traded"
+    if spec.trading_mode is TradingMode.CLOSE_ONLY:
+        return f"CLOSE_ONLY: {spec.name} allows only closing orders"
+    if not spec.short_selling and order.side == OrderSide.SELL:
+        return f"SHORT_SELLING_NOT_ALLOWED: {spec.name} cannot be sold short"
+    return None
+
+
+def _session(spec: SymbolSpec, tape: Tape, ts_ns: int, order: Any) -> str | None:
+    if accepts_orders(spec.hours, ts_ns):
+        if tape.index(ts_ns) < 0:
+            return f"NO_PRICE: no price of {spec.name} yet"
+        return None
+    opens = spec.hours.next_open(ts_ns)
+    return f"MARKET_CLOSED: {spec.name} is closed{f' until {iso(opens)}' if opens else ''}"
+
+
+def _volume(units: Decimal, spec: SymbolSpec, reduces: bool) -> str | None:
+    if units > spec.volume_max:
+        return f"VOLUME_TOO_HIGH: {units} units of {spec.name}, at most {spec.volume_max}"
+    if units % spec.volume_step:
+        return f"VOLUME_STEP: {units} units of {spec.name} is no multiple of {spec.volume_step}"
+    if units < spec.volume_min and not reduces:
+        return f"VOLUME_TOO_LOW: {units} units of {spec.name}, at least {spec.volume_min}"
+    return None
+
+
+def _levels(order: Any, spec: SymbolSpec, tape: Tape, ts_ns: int, entry: Decimal | None) -> str | None:
+    """Stops must lie beyond the market, on the side that triggers them: buys on ASK, sells on BID."""
+    quote = tape.quote(ts_ns)
+    if quote is None or order.order_type not in _PENDING:
+        return None
+    buy = order.side == OrderSide.BUY
+    market = (quote[1] if buy else quote[0]) if entry is None else entry
+    trigger = getattr(order, "trigger_price", None)
+    least = spec.stops_distance_points * spec.point
+    if trigger is not None:
+        level = trigger.as_decimal()
+        touched = order.order_type in (OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
+        above = buy != touched  # stops of buys lie above the market, if-touched ones below
+        distance = level - market if above else market - level
+        if distance <= 0 or distance < least:
+            return _wrong(order, spec, level, market, least, above)
+    elif entry is not None:
+        level = order.price.as_decimal()
+        distance = market - level if buy else level - market
+        if distance <= 0 or distance < least:
+            return _wrong(order, spec, level, market, least, not buy)
+    return None
+
+
+def _wrong(order: Any, spec: SymbolSpec, level: Decimal, market: Decimal, least: Decimal, above: bool) -> str:
+    side = "above" if above else "below"
+    return (
+        f"INVALID_LEVEL: {order.side.name} {order.order_type.name} at {level} must be {side} {market} of {spec.name}"
+        + (f" by at least {least}" if least else "")
+    )
+
+
+def entry_price(order: Any, tape: Tape, ts_ns: int) -> Decimal | None:
+    """Where an entry order would fill: its own price, or the market."""
+    for name in ("price", "trigger_price"):
+        value = getattr(order, name, None)
+        if value is not None:
+            return Decimal(value.as_decimal())
+    quote = tape.quote(ts_ns)
+    return None if quote is None else quote[1 if order.side == OrderSide.BUY else 0]
+
+
+type Specs = Mapping[str, SymbolSpec]

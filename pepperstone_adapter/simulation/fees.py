@@ -1,0 +1,131 @@
+"""Commission per order side, in the currency of its rule and converted to account currency.
+
+The sum is exact (Decimal) and rounded once, half up, to the account currency's minor unit.
+
+The framework asks the fee model for every fill, in the moment it updates the account: so this is also where the rate is
+noted with which it converts profit (`Charge.xrate`). What it raises the framework only logs; `failures` takes it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from nautilus_trader.execution import FeeModel
+from nautilus_trader.model import Currency, Money, OrderSide, PriceType, Venue
+
+from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
+from pepperstone_adapter.simulation.cash import CASH_SYMBOL
+from pepperstone_adapter.simulation.failures import Failures
+
+type Rate = Callable[[str, str], Decimal]  # (from currency, to currency) -> how much one unit is worth
+
+MILLION = Decimal(1_000_000)
+# Every account currency Pepperstone offers has two decimals but the yen.
+_MINOR_DIGITS = {"JPY": 0}
+
+
+def minor_unit(currency: str) -> Decimal:
+    return Decimal(1).scaleb(-_MINOR_DIGITS.get(currency, 2))
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    return amount.quantize(minor_unit(currency), ROUND_HALF_UP)
+
+
+def commission_amount(rule: CommissionRule, spec: SymbolSpec, units: Decimal, price: Decimal, rate: Rate) -> Decimal:
+    """One side's commission in the rule's currency, unrounded (percent: converted from quote to the rule's currency)."""
+    match rule.kind:
+        case CommissionKind.NONE:
+            return Decimal(0)
+        case CommissionKind.PER_LOT:
+            amount = rule.rate * units / spec.contract_size
+        case CommissionKind.PER_MILLION:
+            amount = rule.rate * units * price * rate(spec.quote_currency, rule.currency) / MILLION
+        case CommissionKind.PERCENT:
+            amount = units * price * rule.rate / 100 * rate(spec.quote_currency, rule.currency)
+        case CommissionKind.PER_UNIT:
+            amount = rule.rate * units
+    return max(amount, rule.minimum)
+
+
+def commission(
+    rule: CommissionRule, spec: SymbolSpec, units: Decimal, price: Decimal, account_currency: str, rate: Rate
+) -> tuple[Decimal, Decimal]:
+    """``(commission in account currency, rounded; rate from the rule's currency)``."""
+    amount = commission_amount(rule, spec, units, price, rate)
+    if not amount:
+        return Decimal(0), Decimal(1)
+    to_account = Decimal(1) if rule.currency == account_currency else rate(rule.currency, account_currency)
+    return rounded(amount * to_account, account_currency), to_account
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One fill's commission in account currency, the rule's currency and its rate, and the framework's rate for profit."""
+
+    amount: Decimal
+    currency: str
+    rate: Decimal
+    xrate: Decimal
+
+
+class AccountFees(FeeModel):  # type: ignore[misc]
+    """Fee model of the simulated account.
+
+    Attributes
+    ----------
+    charges
+        Client order id -> charge of its last fill; taken out by the recorder.
+    postings
+        Client order id of a cash posting -> amount to credit.
+    """
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "AccountFees":
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        specs: Mapping[str, SymbolSpec],
+        rules: Mapping[str, CommissionRule],
+        currency: str,
+        venue: Venue,
+        rate: Rate,
+        failures: Failures,
+    ) -> None:
+        self.charges: dict[str, Charge] = {}
+        self.postings: dict[str, Decimal] = {}
+        self.cache: Any = None
+        self._specs = specs
+        self._rules = {name: rules.get(name, CommissionRule()) for name in specs}
+        self._currency = Currency.from_str(currency)
+        self._zero = Money.zero(self._currency)
+        self._venue = venue
+        self._rate = rate
+        self._failures = failures
+
+    def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
+        try:
+            return self._commission(order, quantity, price, instrument)
+        except Exception as error:  # the framework would only log it and drop the fill
+            self._failures.add(error, "the fee model")
+            return self._zero
+
+    def _commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
+        symbol = str(instrument.raw_symbol)
+        key = str(order.client_order_id)
+        if symbol == CASH_SYMBOL:
+            return Money.from_decimal(-self.postings.pop(key, Decimal(0)), self._currency)
+        spec, rule = self._specs[symbol], self._rules[symbol]
+        amount, rate = commission(
+            rule, spec, quantity.as_decimal(), price.as_decimal(), self._currency.code, self._rate
+        )
+        xrate = Decimal(1)
+        if spec.quote_currency != self._currency.code:
+            side = PriceType.ASK if order.side == OrderSide.BUY else PriceType.BID
+            quoted = self.cache.get_xrate(self._venue, instrument.quote_currency, self._currency, side)
+            if not quoted:
+                raise LookupError(f"no rate from {spec.quote_currency} to {self._currency.code} at a fill of {symbol}")
+            xrate = Decimal(repr(quoted))
+        self.charges[key] = Charge(amount, rule.currency, rate, xrate)
+        return Money.from_decimal(amount, self._currency) if amount else self._zero

@@ -1,0 +1,100 @@
+"""How orders fill: at the quote, worse by the slippage that is drawn, at the price given for a stop-out.
+
+The framework's matching engine decides *when* an order fills. This model is asked once per fill for the book to fill
+against; it notes the quote of that moment for the record and answers None (fill as you would) unless the price must
+differ. Draws depend only on the seed and the order's own id, so they do not change with the order of events.
+
+The framework logs and swallows what a Python fill model raises; so nothing may escape: `failures` takes it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.execution import FillModel
+from nautilus_trader.model import BookOrder, BookType, OrderBook, OrderSide, OrderType, Price, Quantity
+
+from pepperstone_adapter.simulation.failures import Failures
+from pepperstone_adapter.simulation.plan import Slippage
+
+_DEEP = 10**12
+_STOPS = (OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET)
+_LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED)
+
+
+def drawn_points(slippage: Slippage, seed: int, key: str) -> int:
+    """Whole points of slippage for one order: uniform over the range, with the given probability."""
+    digest = hashlib.sha256(f"{seed}|{key}".encode()).digest()
+    if int.from_bytes(digest[:8]) >= slippage.probability * 2**64:
+        return 0
+    return slippage.min_points + int.from_bytes(digest[8:16]) % (slippage.max_points - slippage.min_points + 1)
+
+
+class AccountFills(FillModel):  # type: ignore[misc]
+    """Fill model of the simulated account.
+
+    Attributes
+    ----------
+    quotes
+        Client order id -> BID and ASK when it last filled; taken out by the recorder.
+    forced
+        Client order id -> price at which the broker closes a position (stop-out).
+    """
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "AccountFills":
+        return super().__new__(cls)
+
+    def __init__(self, slippage: Mapping[str, Slippage], seed: int, failures: Failures) -> None:
+        self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
+        self.slipped: dict[str, Decimal] = {}
+        self.forced: dict[str, Decimal] = {}
+        self._slippage = {name: s for name, s in slippage.items() if s.probability > 0}
+        self._seed = seed
+        self._failures = failures
+
+    def is_limit_filled(self) -> bool:
+        return True
+
+    def is_slipped(self) -> bool:
+        return False
+
+    def fill_limit_inside_spread(self) -> bool:
+        return False
+
+    def get_orderbook_for_fill_simulation(
+        self, instrument: Any, order: Any, best_bid: Price | None = None, best_ask: Price | None = None
+    ) -> OrderBook | None:
+        try:
+            return self._book(instrument, order, best_bid, best_ask)
+        except Exception as error:  # the framework would only log it
+            self._failures.add(error, "the fill model")
+            return None
+
+    def _book(self, instrument: Any, order: Any, bid: Price | None, ask: Price | None) -> OrderBook | None:
+        if bid is None or ask is None:
+            return None
+        key = str(order.client_order_id)
+        low, high = bid.as_decimal(), ask.as_decimal()
+        self.quotes[key] = (low, high)
+        if self.forced and key in self.forced:
+            price = self.forced[key]
+            return _book_at(instrument, price, price)
+        if not self._slippage or order.order_type in _LIMITS:
+            return None
+        slippage = self._slippage.get(str(instrument.raw_symbol))
+        points = drawn_points(slippage, self._seed, key) if slippage else 0
+        if not points:
+            return None
+        worse = Decimal(points).scaleb(-instrument.price_precision)
+        self.slipped[key] = worse
+        return _book_at(instrument, low - worse, high + worse)
+
+
+def _book_at(instrument: Any, bid: Decimal, ask: Decimal) -> OrderBook:
+    book = OrderBook(instrument.id, BookType.L1_MBP)
+    size = Quantity(_DEEP, instrument.size_precision)
+    digits = instrument.price_precision
+    book.add(BookOrder(OrderSide.BUY, Price.from_str(f"{bid:.{digits}f}"), size, 1), 0, 0, 0)
+    book.add(BookOrder(OrderSide.SELL, Price.from_str(f"{ask:.{digits}f}"), size, 2), 0, 0, 0)
+    return book

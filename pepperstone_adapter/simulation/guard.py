@@ -1,0 +1,230 @@
+"""A user's strategy as the run holds it: same class name, same behaviour, nothing swallowed.
+
+The framework calls a strategy's methods by name, so a subclass made at load time is a complete seam: it sees every
+callback before the strategy does and every command before the framework does. It
+
+* lets the broker act first on what the market has just done (rollover, margin), so a strategy cannot dodge a stop-out by
+  closing at the bar that caused it;
+* notes an exception of any callback, timer, topic handler or Python indicator, which the framework would only log;
+* hands order events to the recorder and new orders to the desk, which may refuse them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from nautilus_trader.model import OrderSide, PositionSide, TimeInForce
+
+from pepperstone_adapter.simulation.failures import Failures
+
+_DATA = ("on_bar", "on_quote", "on_trade")
+_SCHEDULES = ("set_time_alert", "set_time_alert_ns", "set_timer", "set_timer_ns", "set_timer_zoned")
+_INDICATOR = ("update_raw", "handle_bar", "handle_quote", "handle_quote_tick", "handle_trade", "handle_trade_tick")
+
+
+class Hooks(Protocol):
+    """What a guarded strategy reports to."""
+
+    failures: Failures
+    due_ns: int
+
+    def catch_up(self, ts_ns: int) -> None: ...
+    def order_event(self, event: Any) -> None: ...
+    def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None: ...
+    def submit_list(self, strategy: Any, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None: ...
+    def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None: ...
+    def subscribed(self, kind: str, key: Any) -> None: ...
+
+
+def guard(strategy: Any, hooks: Hooks) -> Any:
+    """Turn a strategy instance into its guarded form; returns the same instance."""
+    cls = type(strategy)
+    body: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__, "__qualname__": cls.__qualname__}
+    for name in dir(cls):
+        if name.startswith("on_") and _is_own(cls, name) and name != "on_order_event":
+            body[name] = _callback(cls, name, hooks)
+    body["on_order_event"] = _order_events(cls, hooks)
+    body |= _commands(cls, hooks) | _registrations(cls, hooks)
+    body["clock"] = property(lambda self: _Clock(cls.clock.__get__(self), hooks.failures, cls.__name__))
+    strategy.__class__ = type(cls.__name__, (cls,), body)
+    return strategy
+
+
+def _is_own(cls: type, name: str) -> bool:
+    """Whether a method comes from the user's code and not from the framework."""
+    owner = next(base for base in cls.__mro__ if name in vars(base))
+    return not owner.__module__.startswith("nautilus_trader")
+
+
+def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
+    inner = getattr(cls, name)
+    failures, where = hooks.failures, f"{cls.__name__}.{name}"
+
+    def on_data(self: Any, data: Any) -> None:
+        if failures.first is not None:
+            return
+        try:
+            if data.ts_init >= hooks.due_ns:
+                hooks.catch_up(data.ts_init)
+            inner(self, data)
+        except Exception as error:
+            failures.add(error, where)
+
+    def on_other(self: Any, *args: Any) -> Any:
+        if failures.first is not None:
+            return None
+        try:
+            return inner(self, *args)
+        except Exception as error:
+            failures.add(error, where)
+            return None
+
+    return on_data if name in _DATA else on_other
+
+
+def _order_events(cls: type, hooks: Hooks) -> Callable[..., None]:
+    inner = getattr(cls, "on_order_event") if _is_own(cls, "on_order_event") else None  # noqa: B009
+    failures, where = hooks.failures, f"{cls.__name__}.on_order_event"
+
+    def on_order_event(self: Any, event: Any) -> None:
+        if failures.first is not None:
+            return
+        try:
+            hooks.order_event(event)
+        except Exception as error:
+            failures.add(error, "booking an order event")
+            return
+        if inner is not None:
+            try:
+                inner(self, event)
+            except Exception as error:
+                failures.add(error, where)
+
+    return on_order_event
+
+
+def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
+    """Commands that open risk go through the desk; `close_position` becomes an order like any other."""
+
+    def submit_order(self: Any, order: Any, position_id: Any = None, client_id: Any = None, params: Any = None) -> None:
+        hooks.submit(self, order, position_id, lambda: cls.submit_order(self, order, position_id, client_id, params))
+
+    def submit_order_list(
+        self: Any, order_list: Any, position_id: Any = None, client_id: Any = None, params: Any = None
+    ) -> None:
+        orders = order_list if isinstance(order_list, list) else list(getattr(order_list, "orders", order_list))
+        hooks.submit_list(
+            self, orders, position_id, lambda: cls.submit_order_list(self, order_list, position_id, client_id, params)
+        )
+
+    def modify_order(self: Any, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
+        values = dict(zip(("quantity", "price", "trigger_price"), args, strict=False)) | kwargs
+        hooks.modify(self, client_order_id, values, lambda: cls.modify_order(self, client_order_id, *args, **kwargs))
+
+    def close_position(
+        self: Any, position: Any, client_id: Any = None, tags: Any = None, time_in_force: Any = None,
+        reduce_only: bool | None = None, quote_quantity: bool | None = None, params: Any = None,
+    ) -> None:  # fmt: skip
+        if position.is_closed:
+            return
+        order = self.order_factory.market(
+            position.instrument_id,
+            OrderSide.SELL if position.side == PositionSide.LONG else OrderSide.BUY,
+            position.quantity,
+            time_in_force=time_in_force or TimeInForce.GTC,
+            reduce_only=True if reduce_only is None else reduce_only,
+            quote_quantity=bool(quote_quantity),
+            tags=tags,
+        )
+        self.submit_order(order, position.id, client_id, params)
+
+    def close_all_positions(
+        self: Any, instrument_id: Any, position_side: Any = None, client_id: Any = None, **kwargs: Any
+    ) -> None:
+        for position in self.cache.positions_open(
+            instrument_id=instrument_id, strategy_id=self.strategy_id, side=position_side
+        ):
+            self.close_position(position, client_id, **kwargs)
+
+    made = (submit_order, submit_order_list, modify_order, close_position, close_all_positions)
+    return {f.__name__: f for f in made}
+
+
+def _registrations(cls: Any, hooks: Hooks) -> dict[str, Any]:
+    failures, where = hooks.failures, cls.__name__
+
+    def subscribe_bars(self: Any, bar_type: Any, *args: Any, **kwargs: Any) -> None:
+        hooks.subscribed("bars", bar_type)
+        cls.subscribe_bars(self, bar_type, *args, **kwargs)
+
+    def subscribe_quotes(self: Any, instrument_id: Any, *args: Any, **kwargs: Any) -> None:
+        hooks.subscribed("quotes", instrument_id)
+        cls.subscribe_quotes(self, instrument_id, *args, **kwargs)
+
+    def subscribe_topic(self: Any, topic: str, handler: Any, priority: int = 0) -> None:
+        cls.subscribe_topic(self, topic, _watched(handler, failures, f"{where} on topic {topic}"), priority)
+
+    def register(name: str) -> Callable[..., None]:
+        def method(self: Any, key: Any, indicator: Any) -> None:
+            getattr(cls, name)(self, key, _guard_indicator(indicator, failures))
+
+        return method
+
+    names = ("bars", "quote_ticks", "trade_ticks")
+    return {
+        "subscribe_bars": subscribe_bars,
+        "subscribe_quotes": subscribe_quotes,
+        "subscribe_topic": subscribe_topic,
+    } | {f"register_indicator_for_{n}": register(f"register_indicator_for_{n}") for n in names}
+
+
+def _guard_indicator(indicator: Any, failures: Failures) -> Any:
+    """Python indicators get a guarded class of their own; the framework's are compiled and cannot raise into us."""
+    cls = type(indicator)
+    if cls.__module__.startswith("nautilus_trader"):
+        return indicator
+    body = {
+        name: _watched(getattr(cls, name), failures, f"indicator {cls.__name__}")
+        for name in _INDICATOR
+        if callable(getattr(cls, name, None))
+    }
+    indicator.__class__ = type(cls.__name__, (cls,), body | {"__module__": cls.__module__})
+    return indicator
+
+
+def _watched(call: Callable[..., Any], failures: Failures, where: str) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if failures.first is not None:
+            return None
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            failures.add(error, where)
+            return None
+
+    return run
+
+
+class _Clock:
+    """The strategy's clock with its callbacks watched."""
+
+    __slots__ = ("_clock", "_failures", "_where")
+
+    def __init__(self, clock: Any, failures: Failures, where: str) -> None:
+        self._clock = clock
+        self._failures = failures
+        self._where = where
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._clock, name)
+        if name not in _SCHEDULES:
+            return method
+
+        def schedule(*args: Any, **kwargs: Any) -> Any:
+            label = kwargs.get("name") or (args[0] if args else "")
+            where = f"{self._where} at timer {label}"
+            args = tuple(_watched(a, self._failures, where) if callable(a) else a for a in args)
+            if callable(kwargs.get("callback")):
+                kwargs["callback"] = _watched(kwargs["callback"], self._failures, where)
+            return method(*args, **kwargs)
+
+        return schedule

@@ -1,0 +1,34 @@
+"""Which rows can be traded on, and whether an order may be sent.
+
+Data stamped outside a symbol's hours is no market: it is left out of the run and counted, so nothing can fill on it,
+pending orders wait, and a gap fills at the first price after the opening. A bar counts as open when any part of the
+interval it covers is. The instant a session ends still belongs to it, so that a strategy acting on the last bar of a
+session (every daily bar closes at 17:00 New York, in the break) trades at that bar's close.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.simulation.plan import Int64s
+
+
+def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[np.bool_]:
+    """Which rows touch an open interval: bars cover ``(ts - length, ts)``, quotes (`length_ns` 0) the instant itself."""
+    if not len(ts_ns):
+        return np.zeros(0, bool)
+    spans = hours.open_intervals(int(ts_ns[0]) - max(length_ns, 1), int(ts_ns[-1]) + 1)
+    if not spans:
+        return np.zeros(len(ts_ns), bool)
+    starts = np.array([s for s, _ in spans], np.int64)
+    ends = np.array([e for _, e in spans], np.int64)
+    if length_ns == 0:
+        i = np.searchsorted(starts, ts_ns, side="right") - 1
+        return (i >= 0) & (ts_ns < ends[np.maximum(i, 0)])
+    # The last interval that starts before the bar's end must not have ended by the bar's start.
+    i = np.searchsorted(starts, ts_ns, side="left") - 1
+    return (i >= 0) & (ends[np.maximum(i, 0)] > ts_ns - length_ns)
+
+
+def accepts_orders(hours: TradingHours, ts_ns: int) -> bool:
+    return hours.is_open(ts_ns) or hours.is_open(ts_ns - 1)

@@ -1,0 +1,88 @@
+"""What the market was at any time of the run, as arrays: one tape per symbol.
+
+The tape holds the rows of the window that is loaded, and the last row before it. It answers what the framework's own
+cache cannot without a Python call per row: the quote at a time, the path inside a bar, and bounds over a stretch of time.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import numpy as np
+
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.simulation.plan import Int64s
+
+_EMPTY = np.empty(0, np.int64)
+
+
+@dataclass(slots=True, eq=False)
+class Rows:
+    """Rows of one symbol, ascending; for quotes the four prices of a side are the same array. Prices are points."""
+
+    ts_ns: Int64s = field(default_factory=lambda: _EMPTY)
+    bid: tuple[Int64s, Int64s, Int64s, Int64s] = (_EMPTY, _EMPTY, _EMPTY, _EMPTY)  # open, high, low, close
+    ask: tuple[Int64s, Int64s, Int64s, Int64s] = (_EMPTY, _EMPTY, _EMPTY, _EMPTY)
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+    def tail(self) -> "Rows":
+        """The last row alone."""
+        return Rows(self.ts_ns[-1:], _last(self.bid), _last(self.ask))
+
+    def after(self, earlier: "Rows") -> "Rows":
+        """These rows behind `earlier`."""
+        if not len(earlier):
+            return self
+        return Rows(
+            np.concatenate((earlier.ts_ns, self.ts_ns)), _joined(earlier.bid, self.bid), _joined(earlier.ask, self.ask)
+        )
+
+
+type Four = tuple[Int64s, Int64s, Int64s, Int64s]
+
+
+def _last(four: Four) -> Four:
+    return four[0][-1:], four[1][-1:], four[2][-1:], four[3][-1:]
+
+
+def _joined(a: Four, b: Four) -> Four:
+    o, h, lo, c = (np.concatenate((x, y)) for x, y in zip(a, b, strict=True))
+    return o, h, lo, c
+
+
+class Tape:
+    """One symbol's market over the loaded window."""
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self.spec = spec
+        self.rows = Rows()
+        self._times: list[int] = []
+        self._bids: list[int] = []
+        self._asks: list[int] = []
+
+    def load(self, rows: Rows) -> None:
+        """Replace the window; its predecessor's last row stays in front, so that a symbol that pauses keeps its price."""
+        self.rows = rows.after(self.rows.tail()) if len(self.rows) else rows
+        # Plain lists: a scalar out of an array costs ten times as much, and orders ask for single rows.
+        self._times = self.rows.ts_ns.tolist()
+        self._bids = self.rows.bid[3].tolist()
+        self._asks = self.rows.ask[3].tolist()
+
+    def index(self, ts_ns: int) -> int:
+        """The last row at or before a time; -1 when there is none."""
+        return bisect_right(self._times, ts_ns) - 1
+
+    def quote(self, ts_ns: int) -> tuple[Decimal, Decimal] | None:
+        """BID and ASK at a time."""
+        i = bisect_right(self._times, ts_ns) - 1
+        if i < 0:
+            return None
+        scale = -self.spec.digits
+        return Decimal(self._bids[i]).scaleb(scale), Decimal(self._asks[i]).scaleb(scale)
+
+    def points(self, ts_ns: int) -> tuple[int, int] | None:
+        """BID and ASK at a time, in points."""
+        i = bisect_right(self._times, ts_ns) - 1
+        return None if i < 0 else (self._bids[i], self._asks[i])

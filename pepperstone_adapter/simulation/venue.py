@@ -1,0 +1,123 @@
+"""The simulated venue: an engine with one Pepperstone account in it, and the parts that make it one.
+
+    venue = SimulatedVenue(plan, start_ns)
+    venue.add_strategy(strategy)
+    venue.engine.run(...)
+
+The framework's own margin check is off (instruments carry no margin), because it knows neither tiers nor hedged positions
+of one symbol; `account` makes ours. Everything else runs on the framework's extension points, nothing inside it is patched.
+"""
+
+import hashlib
+from typing import Any
+
+from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.common import LoggerConfig, LogLevel
+from nautilus_trader.execution import StaticLatencyModel
+from nautilus_trader.model import AccountType, Currency, Money, OmsType, TraderId, Venue
+
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.mapping.instruments import instrument_from_spec
+from pepperstone_adapter.simulation.account import Account
+from pepperstone_adapter.simulation.books import Books
+from pepperstone_adapter.simulation.broker import Broker
+from pepperstone_adapter.simulation.cash import cash_instrument, cash_quote
+from pepperstone_adapter.simulation.curve import Curve
+from pepperstone_adapter.simulation.failures import Failures
+from pepperstone_adapter.simulation.fees import AccountFees
+from pepperstone_adapter.simulation.fills import AccountFills
+from pepperstone_adapter.simulation.guard import guard
+from pepperstone_adapter.simulation.plan import RunPlan
+from pepperstone_adapter.simulation.rates import ONE, Rates
+from pepperstone_adapter.simulation.record import LedgerKind, RunRecord
+from pepperstone_adapter.simulation.recorder import Recorder
+from pepperstone_adapter.simulation.tape import Tape
+
+MS = 1_000_000
+
+
+class SimulatedVenue:
+    """One engine, one account."""
+
+    def __init__(self, plan: RunPlan, start_ns: int) -> None:
+        self.plan = plan
+        self.venue = Venue(plan.venue)
+        specs = {spec.name: spec for spec in plan.specs}
+        self.tapes = {name: Tape(spec) for name, spec in specs.items()}
+        self.failures = Failures(lambda: self.broker.now_ns())
+        self.record = RunRecord(
+            account_currency=plan.currency, start_balance=plan.start_balance, venue=plan.venue, start_ns=start_ns
+        )
+        self.books = Books(plan.currency, ledger=self.record.ledger)
+        self.books.post(start_ns, LedgerKind.DEPOSIT, plan.start_balance, plan.currency, ONE)
+        rates = Rates(self.tapes)
+        self.fills = AccountFills(plan.slippage, plan.seed, self.failures)
+        self.fees = AccountFees(
+            specs, plan.terms.commissions, plan.currency, self.venue,
+            lambda source, target: rates.mid(source, target, self.broker.now_ns()), self.failures,
+        )  # fmt: skip
+        self.recorder = Recorder(self.record, self.books, specs, self.fees, self.fills, self.venue, self.failures)
+        self.curve = Curve(specs, self.tapes, self.books, self.record, plan.equity_step_s)
+        self.account = Account(
+            specs, self.tapes, rates, plan.terms, plan.mode, self.books, self.recorder, self.curve, self.failures,
+            start_ns, _jitter(plan),
+        )  # fmt: skip
+        self._cash = cash_instrument(plan.venue, plan.currency)
+        self.broker = Broker(self.account, self.fees, self._cash.id)
+        self.engine = self._engine()
+        self.recorder.cache = self.fees.cache = self.engine.cache
+        # The broker is the first strategy: its timers of a time run before those of the others.
+        self.engine.add_exec_algorithm(self.broker.desk)
+        self.engine.add_strategy(self.broker)
+        self.engine.add_data([cash_quote(self._cash.id, start_ns)])
+
+    def add_strategy(self, strategy: Any) -> None:
+        self.engine.add_strategy(guard(strategy, self.account))
+
+    def _engine(self) -> BacktestEngine:
+        plan = self.plan
+        quiet = plan.log_level is None
+        level = None if quiet else LogLevel.from_str(plan.log_level)
+        engine = BacktestEngine(
+            BacktestEngineConfig(
+                trader_id=TraderId("BACKTEST-001"),
+                logging=LoggerConfig(bypass_logging=quiet, stdout_level=level),
+                run_analysis=False,
+            )
+        )
+        currency = Currency.from_str(plan.currency)
+        latency = round(plan.latency.base_ms * MS)
+        engine.add_venue(
+            self.venue,
+            OmsType.NETTING if plan.mode is PositionMode.NETTING else OmsType.HEDGING,
+            AccountType.MARGIN,
+            [Money.from_decimal(plan.start_balance, currency)],
+            base_currency=currency,
+            fill_model=self.fills,
+            fee_model=self.fees,
+            latency_model=StaticLatencyModel(base_latency_nanos=latency) if latency else None,
+        )
+        for spec in plan.specs:
+            engine.add_instrument(
+                instrument_from_spec(
+                    spec,
+                    plan.venue,
+                    commission=plan.terms.commissions.get(spec.name),
+                    leverage_tiers=plan.terms.leverage.get(spec.name),
+                )
+            )
+        engine.add_instrument(self._cash)
+        return engine
+
+
+def _jitter(plan: RunPlan) -> Any:
+    """Delay in nanoseconds for an order, drawn from the seed and the order's id."""
+    span = round(plan.latency.jitter_ms * MS)
+    if not span:
+        return None
+
+    def draw(client_order_id: str) -> int:
+        digest = hashlib.sha256(f"{plan.seed}|latency|{client_order_id}".encode()).digest()
+        return int.from_bytes(digest[:8]) % (span + 1)
+
+    return draw
