@@ -2,8 +2,8 @@
 
 Theory (read from files nautilus_trader 2.0.0rc7 wrote, high-precision build): a price or size is a 128-bit integer of
 10^-16, typed ``decimal128(38, 16)``; times are UTC nanoseconds; the schema metadata names type, instrument (and bar
-type) and the decimals of prices and sizes. A series is a directory ``data/bars/<bar type>`` or ``data/quotes/<instrument
-id>`` of files named by their first and last `ts_init`, ranges disjoint. A row costs no Python object here.
+type) and the decimals of prices and sizes. A series is a directory ``data/bars/<bar type>`` or
+``data/quotes/<instrument id>`` of files named by their first and last `ts_init`, ranges disjoint. A row costs no Python object here.
 
 Row groups of 100,000 rows with dictionaries on the decimals and delta-coded times were measured best for the
 framework's own reader: a million bars in 0.4 s, and a range query opens only the groups it needs.
@@ -32,23 +32,33 @@ _S32 = np.uint64(32)
 
 
 def decimals(values: NDArray[np.int64], digits: int) -> pa.Array:
-    """Non-negative integers of 10^-digits as the framework's fixed-point column, exact.
-
-    Values may reach 2^63; the product is formed in 128 bits where 64 do not hold it.
-    """
+    """Integers of 10^-digits as the framework's fixed-point column, exact (the product is formed in 128 bits)."""
     factor = 10 ** (RAW_SCALE - digits)
     words = np.zeros((len(values), 2), np.uint64)  # little-endian low and high word
-    if len(values) and int(values.max()) < 2**63 // factor:
+    lowest, highest = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    if max(-lowest, highest) < 2**63 // factor:
         np.multiply(values, factor, out=words[:, 0].view(np.int64))
-    elif len(values):
-        v = values.astype(np.uint64)
+    else:
+        v = np.abs(values).astype(np.uint64)
         f_low, f_high = np.uint64(factor & 0xFFFF_FFFF), np.uint64(factor >> 32)
         v_low, v_high = v & _LOW32, v >> _S32
         low, cross_a, cross_b = v_low * f_low, v_low * f_high, v_high * f_low
         middle = (low >> _S32) + (cross_a & _LOW32) + (cross_b & _LOW32)
         words[:, 0] = (low & _LOW32) | (middle << _S32)
         words[:, 1] = v_high * f_high + (cross_a >> _S32) + (cross_b >> _S32) + (middle >> _S32)
+    if lowest < 0:
+        _negate(words, values < 0, already=max(-lowest, highest) < 2**63 // factor)
     return pa.Array.from_buffers(DECIMAL, len(values), [None, pa.py_buffer(words)])
+
+
+def _negate(words: NDArray[np.uint64], rows: NDArray[np.bool_], *, already: bool) -> None:
+    """Two's complement of 128 bits for some rows; `already` when the low word is negative and lacks its high word."""
+    if not already:
+        low = ~words[rows, 0] + np.uint64(1)
+        words[rows, 1] = ~words[rows, 1] + (low == 0)
+        words[rows, 0] = low
+    else:
+        words[rows, 1] = np.uint64(2**64 - 1)
 
 
 def integers(column: pa.Array | pa.ChunkedArray, digits: int) -> NDArray[np.int64]:
@@ -58,10 +68,11 @@ def integers(column: pa.Array | pa.ChunkedArray, digits: int) -> NDArray[np.int6
     parts = []
     for chunk in chunks:
         words = np.frombuffer(chunk.buffers()[1], np.uint64).reshape(-1, 2)[chunk.offset : chunk.offset + len(chunk)]
-        if not words[:, 1].any() and int(words[:, 0].max(initial=np.uint64(0))) < 2**63:
-            parts.append(words[:, 0].view(np.int64) // factor)
+        low, high = words[:, 0].view(np.int64), words[:, 1].view(np.int64)
+        if (high == low >> 63).all():
+            parts.append(low // factor)
         else:
-            raw = words[:, 1].astype(np.float64) * 2.0**64 + words[:, 0].astype(np.float64)
+            raw = high.astype(np.float64) * 2.0**64 + words[:, 0].astype(np.float64)
             parts.append(np.rint(raw / factor).astype(np.int64))
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 

@@ -1,69 +1,49 @@
 """The bundled samples: real market data in its original formats (`catalog/samples/README.md`)."""
 
-import gzip
-import shutil
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-from nautilus_trader.model import Currency, CurrencyPair, InstrumentId, Price, Quantity, Symbol
-from nautilus_trader.persistence import ParquetDataCatalog
+from pepperstone_adapter.catalog.importer import ImportOutcome, import_file
+from pepperstone_adapter.catalog.request import ImportRequest, Policy
+from pepperstone_adapter.common.resources import resource
+from pepperstone_adapter.common.settings import StrictModel, load_settings
 
-from pepperstone_adapter.catalog import layout, volume
-
-SAMPLES = Path(__file__).parents[2] / "catalog" / "samples"
-_DIGITS = {"GBPUSD": 5, "EURGBP": 5, "EURUSD": 5, "USDJPY": 3, "XAUUSD": 2}
+FOLDER = "catalog/samples"
 
 
-def build(dest: Path) -> None:
-    if (dest / "data").is_dir():
-        return
-    staging = dest.with_name(dest.name + ".building")
-    shutil.rmtree(staging, ignore_errors=True)
-    (staging / "data").mkdir(parents=True)
-    catalog = ParquetDataCatalog(str(staging.resolve()))
-    for symbol, digits in _DIGITS.items():
-        catalog.write_instruments(
-            [
-                CurrencyPair(
-                    InstrumentId.from_str(f"{symbol}.PEPPERSTONE"),
-                    Symbol(symbol),
-                    Currency.from_str(symbol[:3]),
-                    Currency.from_str(symbol[3:]),
-                    digits,
-                    0,
-                    Price(10**-digits, digits),
-                    Quantity.from_str("1" if symbol == "XAUUSD" else "1000"),
-                    0,
-                    0,
-                )
-            ]
+class SampleFile(StrictModel):
+    """One bundled file and what its name does not say."""
+
+    file: str
+    symbol: str
+    zone: str | None = None
+    allow: tuple[Literal["crossed", "zero", "negative", "instrument"], ...] = ()
+
+
+class Samples(StrictModel):
+    files: tuple[SampleFile, ...]
+
+
+def requests(dest: Path) -> list[ImportRequest]:
+    """What to import to get all samples into the catalog at `dest`."""
+    folder = resource(FOLDER)
+    samples = load_settings(folder / "samples.yaml", Samples, environ={})
+    return [
+        ImportRequest(
+            catalog=dest,
+            file=folder / s.file,
+            symbol=s.symbol,
+            zone=s.zone,
+            policy=Policy(allow=frozenset(s.allow)),
         )
-    for symbol in ("GBPUSD", "USDJPY", "EURGBP", "XAUUSD"):
-        with gzip.open(SAMPLES / f"{symbol}-h1.csv.gz") as file:
-            frame = pd.read_csv(file)
-        local = pd.to_datetime(frame["Date"]) - timedelta(hours=7) + timedelta(hours=1)
-        ts = (
-            local.dt.tz_localize("America/New_York")
-            .dt.tz_convert("UTC")
-            .to_numpy()
-            .astype("datetime64[ns]")
-            .astype(np.int64)
-        )
-        bar_type = f"{symbol}.PEPPERSTONE-1-HOUR-BID-EXTERNAL"
-        arrays = [
-            layout.decimals(np.rint(frame[n].to_numpy()).astype(np.int64), _DIGITS[symbol])
-            for n in ("open", "high", "low", "close")
-        ]
-        arrays.append(
-            layout.decimals(volume.stored_units(frame["tick_volume"].to_numpy().astype(np.int64), bar_type), 0)
-        )
-        arrays += [layout.timestamps(ts)] * 2
-        schema = layout.bar_schema(bar_type, f"{symbol}.PEPPERSTONE", _DIGITS[symbol], 0)
-        folder = staging / "data" / "bars" / bar_type
-        folder.mkdir(parents=True)
-        with layout.writer(folder / layout.file_name(int(ts[0]), int(ts[-1])), schema) as out:
-            out.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=layout.ROW_GROUP_ROWS)
-    staging.rename(dest)
+        for s in samples.files
+    ]
+
+
+def build(dest: Path, on_file: Callable[[ImportOutcome], None] | None = None) -> None:
+    """Import every sample into the catalog at `dest`; what is there already costs a hash each."""
+    for request in requests(dest):
+        outcome = import_file(request)
+        if on_file is not None:
+            on_file(outcome)

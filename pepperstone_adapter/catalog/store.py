@@ -32,7 +32,8 @@ bars_from_arrays(bar_type, digits, size_digits, columns) -> list[Bar]
 quotes_from_arrays(instrument_id, digits, size_digits, columns) -> list[QuoteTick]
     Build framework objects from arrays without a Python call per row.
 
-`start_ns` is inclusive, `end_ns` exclusive; None means open. `period` is the framework's form: ``1-MINUTE``, ``1-HOUR``.
+`start_ns` is inclusive, `end_ns` exclusive; None means open. `period` is the framework's form: ``1-MINUTE``, ``1-HOUR``
+(`catalog.periods` knows ``M1`` and ``H1`` as well).
 """
 
 import hashlib
@@ -44,14 +45,15 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from nautilus_trader.model import Bar, NautilusDataType, QuoteTick
+from nautilus_trader.model import Bar, QuoteTick
 from nautilus_trader.persistence import BarDataWrangler, ParquetDataCatalog, QuoteTickDataWrangler
 from numpy.typing import NDArray
 
 from pepperstone_adapter.catalog import layout, volume
+from pepperstone_adapter.catalog.staging import recover_if_needed
 from pepperstone_adapter.common.errors import DataError
+from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 
-VENUE = "PEPPERSTONE"
 CHUNK_ROWS = 250_000
 
 type Int64s = NDArray[np.int64]
@@ -128,6 +130,7 @@ class CatalogStore:
     def __init__(self, path: Path) -> None:
         if not (path / "data").is_dir():
             raise DataError(f"no catalog at {path}; import data first: pepperstone data import FILE --catalog {path}")
+        recover_if_needed(path)
         self.path = path
         self._framework = ParquetDataCatalog(str(path.resolve()))
 
@@ -144,16 +147,18 @@ class CatalogStore:
         return _read_series("bars", self._bar_directory(symbol, period, side))
 
     def quote_series(self, symbol: str) -> Series | None:
-        return _read_series("quotes", self.path / "data" / "quotes" / f"{symbol}.{VENUE}")
+        return _read_series("quotes", self.path / "data" / "quotes" / f"{symbol}.{DEFAULT_VENUE}")
 
     def instruments(self) -> list[Any]:
         return list(self._framework.instruments())
 
     def instrument(self, symbol: str) -> Any:
         """The framework's instrument as stored; DataError when there is none."""
-        found = self._framework.instruments([f"{symbol}.{VENUE}"])
+        found = self._framework.instruments([f"{symbol}.{DEFAULT_VENUE}"])
         if not found:
-            raise DataError(f"no instrument {symbol}.{VENUE} in the catalog at {self.path}; import its data first")
+            raise DataError(
+                f"no instrument {symbol}.{DEFAULT_VENUE} in the catalog at {self.path}; import its data first"
+            )
         return found[-1]
 
     def bars(
@@ -224,7 +229,7 @@ class CatalogStore:
         return sha.hexdigest()
 
     def _bar_directory(self, symbol: str, period: str, side: str) -> Path:
-        return self.path / "data" / "bars" / f"{symbol}.{VENUE}-{period}-{side}-EXTERNAL"
+        return self.path / "data" / "bars" / f"{symbol}.{DEFAULT_VENUE}-{period}-{side}-EXTERNAL"
 
     def _require(self, series: Series | None, what: str) -> Series:
         if series is None:
@@ -287,7 +292,7 @@ def _read_series(kind: str, directory: Path) -> Series | None:
     return Series(
         kind=kind,
         identifier=identifier,
-        symbol=instrument_id.removesuffix(f".{VENUE}"),
+        symbol=instrument_id.removesuffix(f".{DEFAULT_VENUE}"),
         period=period,
         side=side,
         digits=int(metadata[b"price_precision"]),
@@ -321,7 +326,6 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
         if last < low or first >= high:
             continue
         source = open_parquet(file)
-        column = source.schema_arrow.names.index("ts_init")
         for group in range(source.num_row_groups):
             table = source.read_row_group(group)
             ts = layout.nanoseconds(table["ts_init"])
@@ -332,7 +336,6 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
             if sum(len(t) for t in pending) >= rows:
                 yield pa.concat_tables(pending)
                 pending = []
-        del column
     if pending:
         yield pa.concat_tables(pending)
 
@@ -347,6 +350,3 @@ def _join_quotes(parts: Sequence[QuoteColumns]) -> QuoteColumns:
     empty = np.empty(0, np.int64)
     names = ("ts_ns", "bid", "ask")
     return QuoteColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
-
-
-__all__ = ["BarColumns", "CatalogStore", "NautilusDataType", "QuoteColumns", "Series", "build_samples"]

@@ -1,9 +1,10 @@
 """Tick volume as the framework's catalog stores it.
 
 The framework's matching engine reads a bar's volume as liquidity: each of the four prices of a bar offers a quarter of
-it (rounded down to the size increment; zero means "no market"), and an order above that slips by one tick. A tick count
-is no liquidity, so a bar's stored volume is its tick count times a constant large enough to be neutral: 25 million units
-(250 lots of a currency pair) a quarter for a bar of a single tick. Indicators that compare volumes see true proportions.
+it (rounded down to the size increment; zero means "no market"), and an order above that slips by one tick. A tick
+count is no liquidity, so a bar's stored volume is its tick count times a constant large enough to be neutral: for a bar
+of a single tick a quarter is 25 million units, 250 lots of a currency pair. Indicators that compare volumes see true
+proportions.
 
 A bar without ticks or from a source without volume is stored as one tick. Measured on nautilus_trader 2.0.0rc7:
 `Quantity` holds at most 34,028,236,692,093 units, which is 340,000 ticks in an intraday bar; more is stored as that.
@@ -12,10 +13,9 @@ A bar without ticks or from a source without volume is stored as one tick. Measu
 import numpy as np
 from numpy.typing import NDArray
 
-UNITS_PER_TICK = 100_000_000
-UNITS_PER_TICK_DAILY = 100_000  # bars of a day and more: a day holds thousands of ticks, a month tens of millions
-QUOTE_UNITS = 1_000_000_000  # size of each side of a stored quote where the source gives none
-MAX_UNITS = 34_000_000_000_000
+from pepperstone_adapter.mapping.data import MAX_UNITS, QUOTE_UNITS, UNITS_PER_TICK, UNITS_PER_TICK_DAILY
+
+__all__ = ["QUOTE_UNITS", "stored_units", "tick_volume", "units_per_tick"]
 
 _LONG = ("DAY", "WEEK", "MONTH", "YEAR")
 

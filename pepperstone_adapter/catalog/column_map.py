@@ -1,0 +1,119 @@
+"""A column map: how to read a CSV that is none of the formats we know, as settings.
+
+kind: bars                       # bars | quotes
+columns:                         # ours: theirs, by name, or by number from 1 when the file has no header
+  time: Gmt time                 # or date: and clock: when they stand apart
+  open: Open
+  high: High
+  low: Low
+  close: Close
+  volume: Volume                 # optional, ticks
+time_form: DD.MM.YYYY hh:mm:ss.fff   # YYYY MM DD hh mm ss f; left out: ISO order (2024-01-31 23:59:59)
+zone: utc                        # utc | +02:00 | new-york+7 | Europe/London
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pepperstone_adapter.catalog.formats import (
+    BARS,
+    BOTH_SIDES,
+    OHLC,
+    QUOTES,
+    TableFormat,
+    sniff_delimiter,
+    split_header,
+)
+from pepperstone_adapter.catalog.source import Source
+from pepperstone_adapter.catalog.zones import parse_clock
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
+from pepperstone_adapter.common.settings import StrictModel, load_settings
+
+type Role = Literal[
+    "time", "date", "clock", "open", "high", "low", "close", "volume", "bid", "ask",
+    "bid_open", "bid_high", "bid_low", "bid_close", "ask_open", "ask_high", "ask_low", "ask_close",
+]  # fmt: skip
+
+
+class ColumnMap(StrictModel):
+    """How to read one kind of CSV."""
+
+    kind: Literal["bars", "quotes"]
+    columns: dict[Role, str | Annotated[int, Field(ge=1)]]
+    header: bool = True
+    delimiter: Literal[",", ";", "\t", "|", "tab"] | None = None
+    decimal: Literal[".", ","] = "."
+    time_form: str | None = None
+    epoch: Literal["s", "ms", "us", "ns"] | None = None
+    zone: str | None = None
+    stamp: Literal["open", "close"] = "open"
+    points: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        have = set(self.columns)
+        if not ({"time"} <= have or {"date"} <= have):
+            raise ValueError("columns needs 'time', or 'date' (and 'clock')")
+        sets = (("bid", "ask"),) if self.kind == QUOTES else (OHLC, BOTH_SIDES)
+        if not any(set(names) <= have for names in sets):
+            raise ValueError(f"columns of {self.kind} need {' or '.join(', '.join(names) for names in sets)}")
+        if self.time_form and self.epoch:
+            raise ValueError("give time_form or epoch, not both")
+        if not self.header and any(isinstance(c, str) for c in self.columns.values()):
+            raise ValueError("a file without header names its columns by number, counted from 1")
+        return self
+
+
+def load_column_map(path: Path) -> ColumnMap:
+    return load_settings(path, ColumnMap)
+
+
+def mapped_format(column_map: ColumnMap, source: Source) -> TableFormat:
+    """The format of `source` by a map.
+
+    Raises
+    ------
+    DataError
+        A mapped column is not in the file: the columns seen are named.
+    """
+    lines = [line for line in source.head.splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{source.path} holds no rows; export the data again")
+    delimiter = {"tab": "\t", None: sniff_delimiter(lines[0])}.get(column_map.delimiter, column_map.delimiter)
+    if delimiter is None:
+        raise ConfigurationError("delimiter must be one character")
+    if column_map.header:
+        names = split_header(lines[0], delimiter)
+        if len(lines) < 2:
+            raise DataError(f"{source.path} holds a header ({', '.join(names)}) and no rows; export the data again")
+    else:
+        names = tuple(f"column_{i + 1}" for i in range(lines[0].count(delimiter) + 1))
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    if doubled:
+        raise DataError(f"{source.path}:1: column {', '.join(doubled)} stands twice; remove one")
+    roles: dict[str, str] = {}
+    for role, column in column_map.columns.items():
+        name = f"column_{column}" if isinstance(column, int) and not column_map.header else column
+        if isinstance(name, int):
+            name = names[name - 1] if name <= len(names) else str(name)
+        key = split_header(name, "\0")[0]
+        if key not in names:
+            raise DataError(f"{source.path}:1: column '{column}' ({role}) is missing; seen: {', '.join(names)}")
+        roles[str(role)] = key
+    return TableFormat(
+        name="csv",
+        kind=BARS if column_map.kind == "bars" else QUOTES,
+        delimiter=delimiter,
+        columns=names,
+        header=column_map.header,
+        roles=roles,
+        clock=parse_clock(column_map.zone) if column_map.zone else None,
+        points=column_map.points,
+        template=column_map.time_form,
+        epoch=column_map.epoch,
+        decimal=column_map.decimal,
+        quoted='"' in lines[0] or (len(lines) > 1 and '"' in lines[1]),
+        stamp=column_map.stamp,
+    )

@@ -1,0 +1,51 @@
+"""Rows as arrays between the steps of an import: UTC nanoseconds and integer points, ready to be written."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Int64s = NDArray[np.int64]
+type Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """`values` are integer arrays by name: prices by role, and ``ticks`` for bars with volume."""
+
+    ts_ns: Int64s
+    values: dict[str, Int64s]
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+    def take(self, rows: Bools | Int64s | slice) -> "Chunk":
+        return Chunk(self.ts_ns[rows], {n: v[rows] for n, v in self.values.items()})
+
+    @classmethod
+    def join(cls, parts: Sequence["Chunk"]) -> "Chunk":
+        if len(parts) == 1:
+            return parts[0]
+        names = parts[0].values
+        return cls(
+            np.concatenate([p.ts_ns for p in parts]),
+            {n: np.concatenate([p.values[n] for p in parts]) for n in names},
+        )
+
+
+def of_size(chunks: Iterable[Chunk], rows: int) -> Iterable[Chunk]:
+    """The same rows in chunks of exactly `rows` (the last may be smaller)."""
+    pending: list[Chunk] = []
+    held = 0
+    for chunk in chunks:
+        pending.append(chunk)
+        held += len(chunk)
+        if held >= rows:
+            joined = Chunk.join(pending)
+            whole = held // rows * rows
+            for start in range(0, whole, rows):
+                yield joined.take(slice(start, start + rows))
+            pending, held = [joined.take(slice(whole, None))], held - whole
+    if held:
+        yield Chunk.join(pending)
