@@ -1,0 +1,152 @@
+"""Hours templates against the clock of the markets they describe: weeks, both DST changes, holidays."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.hours_table import easter_sunday, hours_from_mapping, hours_table
+from pepperstone_adapter.common.errors import ConfigurationError
+
+TABLE = symbol_table.load()
+
+
+def is_open(symbol: str, utc: str) -> bool:
+    moment = datetime.fromisoformat(utc).replace(tzinfo=UTC)
+    return TABLE[symbol].hours.is_open(int(moment.timestamp()) * 1_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "utc", "expected"),
+    [
+        # FX: Sunday 17:01 New York. Winter 22:01 UTC, summer 21:01 UTC; the European change does not matter.
+        ("EURUSD", "2024-01-07 22:00:59", False),
+        ("EURUSD", "2024-01-07 22:01:00", True),
+        ("EURUSD", "2024-03-10 21:00:30", False),  # New York went to summer time that morning
+        ("EURUSD", "2024-03-10 21:01:00", True),
+        ("EURUSD", "2024-03-03 21:30:00", False),
+        # the two-minute break at rollover, 16:59-17:01 New York
+        ("EURUSD", "2024-01-09 21:58:59", True),
+        ("EURUSD", "2024-01-09 21:59:00", False),
+        ("EURUSD", "2024-01-09 22:00:59", False),
+        ("EURUSD", "2024-01-09 22:01:00", True),
+        # Friday 16:55 New York, in winter and in summer
+        ("EURUSD", "2024-01-12 21:54:59", True),
+        ("EURUSD", "2024-01-12 21:55:00", False),
+        ("EURUSD", "2024-07-12 20:54:59", True),
+        ("EURUSD", "2024-07-12 20:55:00", False),
+        ("EURUSD", "2024-01-13 12:00:00", False),
+        # Christmas: the server day from 24 December 17:00 to 25 December 17:00 New York
+        ("EURUSD", "2024-12-24 21:58:00", True),
+        ("EURUSD", "2024-12-24 22:30:00", False),
+        ("EURUSD", "2024-12-25 21:59:00", False),
+        ("EURUSD", "2024-12-25 22:01:00", True),
+        ("EURUSD", "2025-01-01 12:00:00", False),
+        # Good Friday 29 March 2024: gold is shut, FX is not
+        ("EURUSD", "2024-03-29 12:00:00", True),
+        ("XAUUSD", "2024-03-29 12:00:00", False),
+        ("XAUUSD", "2024-03-28 20:00:00", True),
+        # gold rests an hour a day: 16:59-18:00 New York
+        ("XAUUSD", "2024-01-09 22:30:00", False),
+        ("XAUUSD", "2024-01-09 23:00:00", True),
+        # Thanksgiving 2021 at 13:00, 2024 at 14:30 New York; the day after at 13:45
+        ("XAUUSD", "2021-11-25 17:59:00", True),
+        ("XAUUSD", "2021-11-25 18:00:00", False),
+        ("XAUUSD", "2024-11-28 19:29:00", True),
+        ("XAUUSD", "2024-11-28 19:30:00", False),
+        ("XAUUSD", "2024-11-29 18:44:00", True),
+        ("XAUUSD", "2024-11-29 18:45:00", False),
+        # 4 July 2021 was a Sunday: observed on Monday the 5th
+        ("XAUUSD", "2021-07-05 17:30:00", False),
+        ("XAUUSD", "2021-07-06 17:30:00", True),
+        # US shares: 09:30-16:00 New York; Juneteenth is a holiday from 2022
+        ("AAPL.US", "2024-01-09 14:29:59", False),
+        ("AAPL.US", "2024-01-09 14:30:00", True),
+        ("AAPL.US", "2024-07-09 13:30:00", True),
+        ("AAPL.US", "2021-06-18 15:00:00", True),
+        ("AAPL.US", "2024-06-19 15:00:00", False),
+        ("AAPL.US", "2024-05-27 15:00:00", False),  # Memorial Day, last Monday of May
+        ("AAPL.US", "2021-12-24 15:00:00", False),  # Christmas 2021 fell on a Saturday
+        ("AAPL.US", "2024-11-29 18:30:00", False),
+        # London index: 01:00 London on both sides of its own change (31 March 2024)
+        ("UK100", "2024-03-26 01:00:00", True),
+        ("UK100", "2024-04-02 00:00:00", True),
+        ("UK100", "2024-03-26 00:59:00", False),
+        ("UK100", "2024-12-26 12:00:00", False),
+        # Sydney index: 09:50-16:30 and 17:10-07:00 Sydney, UTC+11 in January, UTC+10 in July
+        ("AUS200", "2024-01-09 22:50:00", True),
+        ("AUS200", "2024-01-10 05:45:00", False),
+        ("AUS200", "2024-07-09 23:49:00", False),
+        ("AUS200", "2024-07-09 23:50:00", True),
+        ("BTCUSD", "2024-01-13 12:00:00", True),
+        ("BTCUSD", "2024-12-25 12:00:00", True),
+        ("US500", "2024-01-07 22:30:00", False),
+        ("US500", "2024-01-07 23:00:00", True),
+    ],
+)
+def test_open_or_not(symbol: str, utc: str, expected: bool) -> None:
+    assert is_open(symbol, utc) is expected
+
+
+def test_easter_sundays() -> None:
+    # from the published tables of the Western church
+    assert [easter_sunday(y) for y in (2000, 2016, 2019, 2024, 2025, 2030)] == [
+        date(2000, 4, 23),
+        date(2016, 3, 27),
+        date(2019, 4, 21),
+        date(2024, 3, 31),
+        date(2025, 4, 20),
+        date(2030, 4, 21),
+    ]
+
+
+def test_spans_that_touch_are_one() -> None:
+    hours = hours_from_mapping({"zone": "UTC", "week": {"sunday": "00:00-24:00", "monday": "00:00-12:00"}}, "x")
+
+    assert hours.intervals == ((0, 86_400 + 43_200),)
+
+
+def test_a_holiday_may_be_a_window_around_its_midnight() -> None:
+    hours = hours_from_mapping(
+        {
+            "zone": "America/New_York",
+            "week": dict.fromkeys(("monday", "tuesday", "wednesday"), "00:00-24:00"),
+            "holidays": [{"day": "2024-01-09", "hours": "-07:00 to 17:00"}],
+        },
+        "x",
+    )
+
+    def open_at(utc: str) -> bool:
+        return hours.is_open(int(datetime.fromisoformat(utc).replace(tzinfo=UTC).timestamp()) * 10**9)
+
+    assert [open_at(f"2024-01-{t}") for t in ("08 21:59", "08 22:00", "09 21:59", "09 22:00")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("holiday", "said"),
+    [
+        ({"name": "no day"}, r"holidays\[0\]: wants \{day, name, hours, yearly\}"),
+        ({"day": "2024-02-30"}, "is not a date"),
+        ({"day": "2024-01-09", "hours": "7 to 8"}, "is not like"),
+        ({"day": "2024-01-09", "hours": "17:00 to 13:00"}, "does not ascend"),
+        ({"day": "2024-01-09", "when": 1}, "wants"),
+    ],
+)
+def test_a_bad_holiday_is_refused(holiday: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        hours_from_mapping({"zone": "UTC", "week": {}, "holidays": [holiday]}, "x")
+
+
+def test_equal_hours_are_equal_keys() -> None:
+    # `is_open` keeps rendered months by the hours themselves
+    again = hours_from_mapping({"zone": "UTC", "week": {"monday": "00:00-12:00"}}, "x")
+    same = hours_from_mapping({"zone": "UTC", "week": {"monday": "00:00-12:00"}}, "y")
+
+    assert again == same
+    assert hash(again) == hash(same)
+    assert hours_table()["fx"] != hours_table()["metal"]
