@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +95,8 @@ class GatewayLink:
     async def close(self) -> None:
         """End the link in any state."""
         self._mailbox.close()
-        stopped = asyncio.wrap_future(self._thread.run(self._link.stop))
+        ending: Future[None] = self._thread.run(self._link.stop)
+        stopped = asyncio.wrap_future(ending)
         await asyncio.wait([stopped], timeout=CLOSE_S)
 
     async def call(self, fn: str, *args: Any, key: str | None = None) -> Any:

@@ -210,7 +210,7 @@ class GatewayProtocol:
         theirs = hello.get("nonce")
         if hello.get("proto") != PROTOCOL or not (isinstance(theirs, bytes) and len(theirs) == 32):
             self._permanent = RemoteProtocolError(
-                f"the gateway speaks protocol {hello.get('proto')}, we {PROTOCOL}; install the same version on both sides"
+                f"the gateway speaks protocol {hello.get('proto')}, we {PROTOCOL}; use one version on both sides"
             )
             raise self._permanent
         ours = self._nonce()

@@ -1,0 +1,262 @@
+"""What polled rows mean: comparison of what the terminal shows now with what it showed before. Pure; `now_ns` is given.
+
+Rules that keep it honest:
+
+* A fill is a deal and nothing else, each deal ticket once. What `order_send` answered is never taken for a fill.
+* History lags: a position may vanish seconds before the deal that closed it can be read, or the reverse. A vanished
+  position is told only when its deals explain it, or after `LAG_NS` with a warning; otherwise the levels of the
+  position would look canceled although one of them was hit.
+* A pending order that vanished was filled, canceled, expired or rejected: only the order history says which, so it is
+  asked for (`lookups`), again and again until it answers.
+* Ours is what carries a magic number we made; a comment may have been changed by the broker.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+
+from pepperstone_adapter.broker.events import BrokerEvent, Notice, OrderChange, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.orders import (
+    Deal,
+    DealEntry,
+    DealReason,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    PositionState,
+)
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.mt5.client import parsing
+from pepperstone_adapter.mt5.client.constants import OrderStateCode
+from pepperstone_adapter.mt5.client.identity import magic_of
+
+type Row = Mapping[str, Any]
+
+LAG_NS: Final = 10 * 1_000_000_000
+_ENDED: Final = {
+    OrderStatus.CANCELED: OrderChange.CANCELED,
+    OrderStatus.EXPIRED: OrderChange.EXPIRED,
+    OrderStatus.REJECTED: OrderChange.REJECTED,
+}
+
+
+@dataclass(slots=True)
+class _Sent:
+    """An order of this process: how much was asked and how much of it has been filled."""
+
+    client_order_id: str
+    units: Decimal
+    filled: Decimal = Decimal(0)
+
+
+@dataclass(slots=True)
+class Book:
+    """The account as last seen.
+
+    Parameters
+    ----------
+    specs
+        By symbol name; rows of unknown symbols are kept out and told once.
+    """
+
+    specs: dict[str, SymbolSpec]
+    clock: ServerClock
+    money_digits: int = 2
+    positions: dict[str, PositionState] = field(default_factory=dict)
+    lookups: set[int] = field(default_factory=set)
+    _orders: dict[int, Row] | None = None
+    _sent: dict[int, _Sent] = field(default_factory=dict)
+    _deals: set[int] = field(default_factory=set)
+    _held: dict[str, Decimal] = field(default_factory=dict)  # signed units per position, from deals
+    _vanished: dict[str, int] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    # -- our own orders -----------------------------------------------------------------------------------------------
+
+    def sending(self, client_order_id: str, units: Decimal) -> None:
+        """An order of ours is about to be sent."""
+        self._sent[magic_of(client_order_id)] = _Sent(client_order_id, units)
+
+    def client_order_id(self, row: Row) -> str | None:
+        """Whose order or deal this is: ours of this run, ours of an earlier run by its comment, else None."""
+        magic, comment = row["magic"], row["comment"]
+        sent = self._sent.get(magic)
+        if sent is not None:
+            return sent.client_order_id
+        return comment if comment and magic and magic_of(comment) == magic else None
+
+    # -- reading rows without telling ----------------------------------------------------------------------------------
+
+    def order_state(self, row: Row) -> OrderState | None:
+        spec = self.specs.get(row["symbol"])
+        if spec is None:
+            return None
+        return parsing.order(row, spec, self.clock, self.client_order_id(row))
+
+    def deal(self, row: Row) -> Deal | None:
+        """An execution as a struct; None for balance rows and unknown symbols."""
+        spec = self.specs.get(row["symbol"])
+        if spec is None or not parsing.is_trade(row):
+            return None
+        return parsing.deal(row, spec, self.clock, self.money_digits, self.client_order_id(row))
+
+    def position(self, row: Row) -> PositionState | None:
+        spec = self.specs.get(row["symbol"])
+        return None if spec is None else parsing.position(row, spec, self.clock, self.money_digits)
+
+    def start(self, orders: Sequence[Row], positions: Sequence[Row], deals: Sequence[Row]) -> None:
+        """Take a first snapshot as known; nothing is told about it."""
+        self._orders = {row["ticket"]: row for row in orders}
+        self.positions = {p.position_id: p for row in positions if (p := self.position(row)) is not None}
+        self._deals |= {row["ticket"] for row in deals}
+        self._held = {pid: p.side.sign * p.units for pid, p in self.positions.items()}
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def on_deals(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
+        """Every deal not seen before, in order of time."""
+        out: list[BrokerEvent] = []
+        for row in sorted(rows, key=lambda r: (r["time_msc"], r["ticket"])):
+            if row["ticket"] in self._deals:
+                continue
+            deal = self.deal(row)
+            if deal is None:
+                out += self._unknown_symbol(row, now_ns)
+                self._deals.add(row["ticket"])
+                continue
+            out.append(self._filled(deal, row, now_ns))
+            self._deals.add(row["ticket"])
+        return out + self._settle_vanished(now_ns)
+
+    def _filled(self, deal: Deal, row: Row, now_ns: int) -> OrderChanged:
+        before = self._held.get(deal.position_id, Decimal(0))
+        after = before + deal.side.sign * deal.units
+        if deal.entry is DealEntry.IN_OUT:
+            deal = replace(deal, closed_units=min(abs(before), deal.units))
+        elif deal.entry is DealEntry.OUT_BY:
+            # Both tickets of a close-by carry the volume that went; each deal reduces its own position.
+            deal = replace(deal, closed_units=deal.units)
+        self._held[deal.position_id] = after
+        sent = self._sent.get(row["magic"]) if deal.client_order_id else None
+        known = (self._orders or {}).get(row["order"])
+        units = sent.units if sent else self._volume(known) or deal.units
+        filled = deal.units
+        if sent is not None:
+            sent.filled += deal.units
+            filled = sent.filled
+        protective = deal.reason in (DealReason.STOP_LOSS, DealReason.TAKE_PROFIT)
+        whole = filled >= units or protective
+        base = self.order_state(known) if known is not None else None
+        order = OrderState(
+            order_id=deal.order_id,
+            symbol=deal.symbol,
+            side=deal.side,
+            type=OrderType.PROTECTION if protective else base.type if base else OrderType.MARKET,
+            status=OrderStatus.FILLED if whole else OrderStatus.PARTIALLY_FILLED,
+            units=deal.units if protective else units,
+            filled_units=filled,
+            average_price=deal.price,
+            client_order_id=None if protective else deal.client_order_id,
+            position_id=deal.position_id,
+            limit_price=base.limit_price if base else None,
+            stop_price=base.stop_price if base else None,
+            closing=deal.entry in (DealEntry.OUT, DealEntry.OUT_BY),
+            stop_out=deal.reason is DealReason.STOP_OUT,
+            comment=row["comment"],
+            created_ns=deal.ts_ns,
+            updated_ns=deal.ts_ns,
+        )
+        return OrderChanged(
+            change=OrderChange.FILLED if whole else OrderChange.PARTIALLY_FILLED,
+            order=order,
+            deal=deal,
+            by_server=deal.reason is not DealReason.CLIENT,
+            ts_ns=deal.ts_ns or now_ns,
+        )
+
+    def _volume(self, row: Row | None) -> Decimal | None:
+        state = self.order_state(row) if row is not None else None
+        return state.units if state is not None else None
+
+    def on_orders(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
+        """New, changed and vanished working orders."""
+        now = {row["ticket"]: row for row in rows}
+        before = self._orders or {}
+        out: list[BrokerEvent] = []
+        for ticket, row in now.items():
+            old = before.get(ticket)
+            if old is not None and _terms(old) == _terms(row):
+                continue
+            state = self.order_state(row)
+            if state is None:
+                out += self._unknown_symbol(row, now_ns)
+            elif state.status.is_open:
+                change = OrderChange.ACCEPTED if old is None else OrderChange.REPLACED
+                out.append(OrderChanged(change=change, order=state, ts_ns=state.updated_ns or now_ns))
+        self.lookups |= before.keys() - now.keys()
+        self._orders = now
+        return out
+
+    def on_ended(self, ticket: int, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
+        """The order history's answer about a vanished order; no rows: not there yet, ask again."""
+        row = next((r for r in rows if r["ticket"] == ticket), None)
+        if row is None or row["state"] in (OrderStateCode.PLACED, OrderStateCode.STARTED):
+            return []
+        self.lookups.discard(ticket)
+        state = self.order_state(row)
+        if state is None or state.status not in _ENDED:
+            return []  # filled: its deals tell
+        change = _ENDED[state.status]
+        return [OrderChanged(change=change, order=state, error=state.comment, ts_ns=state.updated_ns or now_ns)]
+
+    def on_positions(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
+        """Positions that are new or changed; one that vanished is told when its deals explain it."""
+        out: list[BrokerEvent] = []
+        seen: set[str] = set()
+        for row in rows:
+            position = self.position(row)
+            if position is None:
+                out += self._unknown_symbol(row, now_ns)
+                continue
+            seen.add(position.position_id)
+            self._vanished.pop(position.position_id, None)
+            if self.positions.get(position.position_id) != position:
+                self.positions[position.position_id] = position
+                out.append(PositionChanged(position=position, ts_ns=position.updated_ns or now_ns))
+        for pid in self.positions.keys() - seen:
+            self._vanished.setdefault(pid, now_ns)
+        return out + self._settle_vanished(now_ns)
+
+    def on_time(self, now_ns: int) -> list[BrokerEvent]:
+        """What waiting alone decides."""
+        return self._settle_vanished(now_ns)
+
+    def _settle_vanished(self, now_ns: int) -> list[BrokerEvent]:
+        out: list[BrokerEvent] = []
+        for pid, since_ns in list(self._vanished.items()):
+            explained = not self._held.get(pid, Decimal(0))
+            if not explained and now_ns - since_ns < LAG_NS:
+                continue
+            del self._vanished[pid]
+            gone = self.positions.pop(pid)
+            if not explained:
+                text = f"position {pid} of {gone.symbol} is gone and no deal explains it after {LAG_NS // 10**9} s"
+                out.append(Notice(level="error", text=text, ts_ns=now_ns))
+            self._held.pop(pid, None)
+            out.append(PositionChanged(position=replace(gone, units=Decimal(0)), ts_ns=now_ns))
+        return out
+
+    def _unknown_symbol(self, row: Row, now_ns: int) -> list[BrokerEvent]:
+        name = row["symbol"]
+        if not name or name in self.specs or name in self._told:
+            return []
+        self._told.add(name)
+        return [Notice(level="error", text=f"the account trades {name}, which is not in the symbol list", ts_ns=now_ns)]
+
+
+def _terms(row: Row) -> tuple[Any, ...]:
+    """What makes a working order another one when it changes; a partial fill shows in its deals."""
+    names = ("price_open", "price_stoplimit", "sl", "tp", "time_expiration", "volume_initial", "type")
+    return tuple(row[name] for name in names)

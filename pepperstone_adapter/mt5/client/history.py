@@ -1,0 +1,101 @@
+"""Bars and ticks of the past, in pages, in UTC.
+
+The first request for old data may come back short or empty while the terminal still fetches it from the trade server.
+So a page counts only when two reads in a row agree, with growing pauses between them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.errors import NotFound
+from pepperstone_adapter.mt5.client import parsing
+from pepperstone_adapter.mt5.client.constants import TIMEFRAMES
+
+NS: Final = 1_000_000_000
+DAY_S: Final = 86_400
+COPY_TICKS_INFO: Final = 1
+PAGE_BARS: Final = 20_000
+PAGE_TICKS_S: Final = 6 * 3600
+PAUSES_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+PERIOD_S: Final[dict[BarPeriod, int]] = {
+    **{period: minutes * 60 for period, minutes in TIMEFRAMES.items() if minutes < 60},
+    BarPeriod.H1: 3600,
+    BarPeriod.H2: 2 * 3600,
+    BarPeriod.H3: 3 * 3600,
+    BarPeriod.H4: 4 * 3600,
+    BarPeriod.H6: 6 * 3600,
+    BarPeriod.H8: 8 * 3600,
+    BarPeriod.H12: 12 * 3600,
+    BarPeriod.D1: DAY_S,
+    BarPeriod.W1: 7 * DAY_S,
+    BarPeriod.MN1: 31 * DAY_S,
+}
+
+type Call = Callable[..., Awaitable[Any]]
+type Pause = Callable[[float], Awaitable[None]]
+
+
+async def bars(
+    call: Call,
+    spec: SymbolSpec,
+    period: BarPeriod,
+    start_ns: int,
+    end_ns: int,
+    clock: ServerClock,
+    pause: Pause = asyncio.sleep,
+) -> Sequence[Bar]:
+    """Bars that open in ``[start_ns, end_ns)``, ascending; the forming bar is marked by its caller."""
+    low, high = clock.from_utc_ns(start_ns) // NS, clock.from_utc_ns(end_ns) // NS
+    step = PERIOD_S[period] * PAGE_BARS
+    out: list[Bar] = []
+    for page_low in range(low, high, step):
+        page_high = min(page_low + step, high)
+        rows = await _settled(
+            partial(call, "copy_rates_range", spec.name, TIMEFRAMES[period], page_low, page_high - 1), pause
+        )
+        out += [b for b in parsing.bars(rows, spec, period, clock) if start_ns <= b.open_ns < end_ns]
+    return out
+
+
+async def ticks(
+    call: Call, spec: SymbolSpec, start_ns: int, end_ns: int, clock: ServerClock, pause: Pause = asyncio.sleep
+) -> Sequence[Tick]:
+    """Quotes in ``[start_ns, end_ns)``, ascending, a missing side carried from the tick before."""
+    low, high = clock.from_utc_ns(start_ns) // NS, -(-clock.from_utc_ns(end_ns) // NS)
+    out: list[Tick] = []
+    bid: int | None = None
+    ask: int | None = None
+    for page_low in range(low, high, PAGE_TICKS_S):
+        page_high = min(page_low + PAGE_TICKS_S, high)
+        # Both ends of a range are inclusive to the millisecond: stop one second early, the next page begins there.
+        rows = await _settled(partial(call, "copy_ticks_range", spec.name, page_low, page_high, COPY_TICKS_INFO), pause)
+        rows = rows[rows["time"] < page_high]
+        for tick in parsing.ticks(rows, spec, clock):
+            bid, ask = tick.bid or bid, tick.ask or ask
+            if bid is not None and ask is not None and start_ns <= tick.ts_ns < end_ns:
+                out.append(Tick(spec.name, bid, ask, tick.ts_ns))
+    return out
+
+
+async def _settled(read: Callable[[], Awaitable[Any]], pause: Pause) -> Any:
+    before: int | None = None
+    rows: Any = ()
+    for pause_s in PAUSES_S:
+        await pause(pause_s)
+        try:
+            rows = await read()
+        except NotFound:  # nothing here, or nothing yet
+            rows = None
+        size = -1 if rows is None else len(rows)
+        if size == before and size >= 0:
+            return rows
+        before = size
+    if rows is None:
+        raise NotFound("-4", "the terminal has no such history")
+    return rows

@@ -1,0 +1,450 @@
+"""`BrokerSession` over a gateway: one MetaTrader 5 account.
+
+The gateway pushes what changed; `Book` says what it means; this file moves both to the node's loop and turns the port's
+verbs into calls. Order of a reconnect: link up → (events missed are replayed by the gateway, or) a fresh snapshot is
+compared with the book → `LinkUp`. Until then the order verbs refuse without writing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from pepperstone_adapter.broker.account import AccountSnapshot
+from pepperstone_adapter.broker.capabilities import Capabilities
+from pepperstone_adapter.broker.events import AccountChanged, BrokerEvent, LinkDown, LinkUp, Notice
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.orders import (
+    AmendRequest,
+    Deal,
+    OrderRequest,
+    OrderState,
+    Protection,
+)
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    ConnectFailed,
+    LinkError,
+    LinkLost,
+    OrderRefused,
+    PepperstoneError,
+)
+from pepperstone_adapter.mt5.client import history, parsing
+from pepperstone_adapter.mt5.client.book import Book
+from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
+from pepperstone_adapter.mt5.client.live_bars import LiveBars
+from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
+from pepperstone_adapter.mt5.client.server_clock import ClockCheck
+from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
+from pepperstone_adapter.mt5.gateway.wire import unpack_array
+
+NS: Final = 1_000_000_000
+DAY_S: Final = 86_400
+LOOKUP_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mt5Account:
+    """What the session expects to find.
+
+    Attributes
+    ----------
+    login
+        Account number; any other one in the terminal is refused.
+    server
+        Trade server name, checked when given.
+    server_time
+        Rule of the server's clock (see `broker.server_time`).
+    hours, leverage_class
+        Trading hours and leverage class of a symbol by name: the module has neither.
+    sandbox
+        The terminal is simulated.
+    """
+
+    login: int
+    server: str | None = None
+    server_time: str = "NY+7"
+    hours: Callable[[str], TradingHours] = lambda _name: TradingHours.always()
+    leverage_class: Callable[[str], str] = lambda _name: "other"
+    connect_timeout_s: float = 150.0
+    sandbox: bool = False
+
+
+type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
+
+
+class Mt5Session:
+    """One account; see `broker.session` for the contract of every verb.
+
+    Parameters
+    ----------
+    open_link
+        Makes the link to a gateway, given where its news go; called on the node's loop.
+    """
+
+    def __init__(self, account: Mt5Account, open_link: OpenLink) -> None:
+        self._expected = account
+        self._open_link = open_link
+        self._clock = ServerClock.parse(account.server_time)
+        self._clock_check = ClockCheck(self._clock)
+        self._link: GatewayLink | None = None
+        self._on_events: OnEvents = lambda _events: None
+        self._rows: dict[str, Any] = {}
+        self._book = Book({}, self._clock)
+        self._account: AccountSnapshot | None = None
+        self._up = False
+        self._started = False
+        self._down_told = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._recovering: asyncio.Task[Any] | None = None
+        self._trader = Trader(self._call, self._book, self._rows, self._ready, self._emit)
+        self._last: dict[str, Tick] = {}
+        self._quoted: set[str] = set()
+        self._bars = LiveBars(self._spec, self.history_bars, self._emit)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    # -- connecting ---------------------------------------------------------------------------------------------------
+
+    async def connect(self, on_events: OnEvents) -> BrokerSnapshot:
+        self._on_events = on_events
+        self._link = self._open_link(self._on_news)
+        try:
+            async with asyncio.timeout(self._expected.connect_timeout_s):
+                await self._link.open(self._expected.connect_timeout_s)
+                await self._terminal_attached()
+                account = await self._read_account()
+                await self._load_symbols()
+                snapshot = await self._first_snapshot(account)
+        except TimeoutError:
+            await self.close()
+            raise ConnectFailed(
+                f"the terminal was not ready within {self._expected.connect_timeout_s:g} s; look at its window and the "
+                "gateway's log"
+            ) from None
+        except BaseException:
+            await self.close()
+            raise
+        self._up = self._started = True
+        self._spawn(self._watch())
+        return snapshot
+
+    async def close(self) -> None:
+        self._up = self._started = False
+        self._bars.close()
+        for task in list(self._tasks):
+            task.cancel()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _terminal_attached(self) -> None:
+        while True:
+            if (await self._call("status"))["up"]:
+                return
+            await asyncio.sleep(0.2)
+
+    async def _read_account(self) -> AccountSnapshot:
+        """Account and terminal switches, once the trade server is reached; refuses any other account."""
+        while True:
+            terminal = await self._call("terminal_info")
+            row = await self._call("account_info")
+            if terminal["connected"] and row["login"]:
+                break
+            await asyncio.sleep(0.5)
+        if row["login"] != self._expected.login:
+            raise AuthenticationFailed(
+                "WRONG_ACCOUNT",
+                f"the terminal is logged in to account {row['login']}, settings say {self._expected.login}; "
+                "log in there or correct the settings",
+            )
+        if self._expected.server and row["server"] != self._expected.server:
+            raise AuthenticationFailed(
+                "WRONG_SERVER", f"the terminal is on {row['server']}, settings say {self._expected.server}"
+            )
+        return self._account_from(row, terminal)
+
+    def _account_from(self, row: Any, terminal: Any) -> AccountSnapshot:
+        snapshot = parsing.account(
+            row,
+            connected=terminal["connected"],
+            terminal_may_trade=terminal["trade_allowed"] and not terminal["tradeapi_disabled"],
+            ts_ns=time.time_ns(),
+            sandbox=self._expected.sandbox,
+        )
+        self._book.money_digits = snapshot.money_digits
+        self._account = snapshot
+        return snapshot
+
+    async def _load_symbols(self) -> None:
+        source = f"MT5 account {self._expected.login}"
+        for row in await self._call("symbols_get"):
+            name = row["name"]
+            self._rows[name] = row
+            self._book.specs[name] = parsing.symbol_spec(
+                row, self._expected.hours(name), self._expected.leverage_class(name), source
+            )
+
+    async def _first_snapshot(self, account: AccountSnapshot) -> BrokerSnapshot:
+        orders = await self._call("orders_get")
+        positions = await self._call("positions_get")
+        now_s = time.time_ns() // NS
+        deals = await self._call("history_deals_get", now_s - 3 * DAY_S, now_s + 2 * DAY_S)
+        self._book.start(orders, positions, deals)
+        return self._snapshot(account, orders)
+
+    def _snapshot(self, account: AccountSnapshot, orders: Sequence[Any]) -> BrokerSnapshot:
+        states = (self._book.order_state(row) for row in orders)
+        return BrokerSnapshot(
+            account=account,
+            positions=tuple(self._book.positions.values()),
+            orders=tuple(state for state in states if state is not None),
+            ts_ns=time.time_ns(),
+        )
+
+    # -- news ---------------------------------------------------------------------------------------------------------
+
+    def _on_news(self, news: Sequence[GatewayNews]) -> None:
+        if not self._started:
+            return
+        events: list[BrokerEvent] = []
+        now_ns = time.time_ns()
+        for item in news:
+            if isinstance(item, GatewayUp):
+                if item.terminal:
+                    self._recover()
+            elif isinstance(item, GatewayDown):
+                events += self._down(item.reason, item.permanent, now_ns)
+            else:
+                events += self._on_event(item, now_ns)
+        self._emit(events)
+
+    def _on_event(self, item: Any, now_ns: int) -> list[BrokerEvent]:
+        match item["k"]:
+            case "ticks":
+                return self._on_ticks(item, now_ns)
+            case "deals":
+                return self._book.on_deals(item["rows"], now_ns)
+            case "orders":
+                return self._book.on_orders(item["rows"], now_ns)
+            case "positions":
+                return self._book.on_positions(item["rows"], now_ns)
+            case "account" | "terminal":
+                self._spawn(self._account_changed())
+                return []
+            case "tick_gap":
+                text = (
+                    f"{item['symbol']}: the terminal no longer had the ticks after {item['from_msc']}; some are missing"
+                )
+                return [Notice(level="warning", text=text, ts_ns=now_ns)]
+            case "worker" if item["up"]:
+                self._recover()
+                return []
+            case "worker":
+                return self._down(f"terminal: {item['reason']}", False, now_ns)
+            case _:
+                return []
+
+    def _on_ticks(self, item: Any, now_ns: int) -> list[BrokerEvent]:
+        spec = self._book.specs.get(item["symbol"])
+        if spec is None or spec.name not in self._quoted:
+            return []
+        ticks = parsing.ticks(unpack_array(item["rows"]), spec, self._clock)
+        if not ticks:
+            return []
+        fresh = spec.name in self._last
+        self._last[spec.name] = ticks[-1]
+        out: list[BrokerEvent] = list(ticks)
+        # The first ticks of a symbol may be as old as the weekend; those after it have just been pushed.
+        wrong = self._clock_check.seen(ticks[-1].ts_ns, now_ns) if fresh else None
+        if wrong is not None:
+            out.append(Notice(level="error", text=wrong, ts_ns=now_ns, halt=True))
+            out += self._down(wrong, True, now_ns)
+        return out
+
+    def _down(self, reason: str, permanent: bool, now_ns: int) -> list[BrokerEvent]:
+        self._up = False
+        if self._recovering is not None:
+            self._recovering.cancel()
+        if self._down_told and not permanent:
+            return []
+        self._down_told = True
+        return [LinkDown(reason, now_ns, permanent)]
+
+    def _recover(self) -> None:
+        if self._recovering is not None:
+            self._recovering.cancel()
+        self._recovering = self._spawn(self._resync())
+
+    async def _resync(self) -> None:
+        """Compare a fresh snapshot with the book, then let orders flow."""
+        while True:
+            try:
+                await self._read_account()
+                for symbol in sorted(self._quoted):
+                    await self._call("subscribe_ticks", symbol, None)
+                await self._compare()
+                break
+            except AuthenticationFailed as error:
+                self._emit(self._down(str(error), True, time.time_ns()))
+                return
+            except LinkError:
+                await asyncio.sleep(LOOKUP_S)
+        if self._account is not None:
+            self._emit([AccountChanged(account=self._account, ts_ns=time.time_ns())])
+        self._up, self._down_told = True, False
+        self._emit([LinkUp(time.time_ns())])
+
+    async def _compare(self) -> None:
+        now_s = time.time_ns() // NS
+        orders = await self._call("orders_get")
+        positions = await self._call("positions_get")
+        deals = await self._call("history_deals_get", now_s - 3 * DAY_S, now_s + 2 * DAY_S)
+        now_ns = time.time_ns()
+        self._emit(
+            [
+                *self._book.on_deals(deals, now_ns),
+                *self._book.on_orders(orders, now_ns),
+                *self._book.on_positions(positions, now_ns),
+            ]
+        )
+        await self._ask_for_ended()
+
+    async def _watch(self) -> None:
+        """Ask for vanished orders until history knows them; settle what only waiting settles."""
+        while True:
+            await asyncio.sleep(LOOKUP_S)
+            try:
+                await self._ask_for_ended()
+            except PepperstoneError:
+                continue
+            self._emit(self._book.on_time(time.time_ns()))
+
+    async def _ask_for_ended(self) -> None:
+        for ticket in sorted(self._book.lookups):
+            rows = await self._call("history_orders_get", {"ticket": ticket})
+            self._emit(self._book.on_ended(ticket, rows, time.time_ns()))
+
+    async def _account_changed(self) -> None:
+        try:
+            account = await self._read_account()
+        except AuthenticationFailed as error:
+            self._emit(self._down(str(error), True, time.time_ns()))
+        except PepperstoneError:
+            return
+        else:
+            self._emit([AccountChanged(account=account, ts_ns=time.time_ns())])
+
+    def _emit(self, events: Sequence[BrokerEvent]) -> None:
+        if events and self._started:
+            self._on_events(events)
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _call(self, fn: str, *args: Any, key: str | None = None) -> Any:
+        if self._link is None:
+            raise LinkLost(f"{fn}: not connected; nothing was sent")
+        return await self._link.call(fn, *args, key=key)
+
+    def _spec(self, symbol: str) -> SymbolSpec:
+        spec = self._book.specs.get(symbol)
+        if spec is None:
+            raise ConfigurationError(f"the account has no symbol {symbol!r}; names must be the broker's own, exact")
+        return spec
+
+    # -- market data --------------------------------------------------------------------------------------------------
+
+    async def symbols(self) -> Sequence[SymbolSpec]:
+        return tuple(self._book.specs.values())
+
+    async def subscribe_quotes(self, symbols: Sequence[str]) -> None:
+        for symbol in symbols:
+            self._spec(symbol)
+            self._quoted.add(symbol)
+            await self._call("subscribe_ticks", symbol, None)
+
+    async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
+        for symbol in symbols:
+            self._quoted.discard(symbol)
+            self._last.pop(symbol, None)
+            await self._call("unsubscribe_ticks", symbol)
+
+    async def subscribe_depth(self, symbol: str) -> None:
+        raise OrderRefused("UNSUPPORTED", f"{symbol}: MetaTrader symbols at Pepperstone have no depth of market")
+
+    async def unsubscribe_depth(self, symbol: str) -> None:
+        del symbol
+
+    async def subscribe_bars(self, symbol: str, period: BarPeriod) -> None:
+        self._bars.subscribe(symbol, period)
+
+    async def unsubscribe_bars(self, symbol: str, period: BarPeriod) -> None:
+        self._bars.unsubscribe(symbol, period)
+
+    async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
+        return await history.bars(self._call, self._spec(symbol), period, start_ns, end_ns, self._clock)
+
+    async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
+        return await history.ticks(self._call, self._spec(symbol), start_ns, end_ns, self._clock)
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: OrderRequest) -> OrderState:
+        return await self._trader.submit(request)
+
+    async def amend(self, request: AmendRequest) -> OrderState:
+        return await self._trader.amend(request)
+
+    async def cancel(self, order_id: str, symbol: str) -> None:
+        await self._trader.cancel(order_id, symbol)
+
+    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
+        return await self._trader.close_position(position_id, units, client_order_id)
+
+    async def set_protection(self, position_id: str, protection: Protection) -> None:
+        await self._trader.set_protection(position_id, protection)
+
+    def _ready(self, symbol: str) -> SymbolSpec:
+        if not self._up:
+            raise LinkLost("no terminal to trade with right now; nothing was sent")
+        return self._spec(symbol)
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    async def snapshot(self) -> BrokerSnapshot:
+        account = await self._read_account()
+        orders = await self._call("orders_get")
+        rows = await self._call("positions_get")
+        positions = (self._book.position(row) for row in rows)
+        states = (self._book.order_state(row) for row in orders)
+        return BrokerSnapshot(
+            account=account,
+            positions=tuple(p for p in positions if p is not None),
+            orders=tuple(s for s in states if s is not None),
+            ts_ns=time.time_ns(),
+        )
+
+    async def find_order(
+        self, client_order_id: str | None = None, order_id: str | None = None, since_ns: int = 0
+    ) -> FoundOrder | None:
+        return await self._trader.find(client_order_id, order_id, since_ns)
+
+    async def deals(self, since_ns: int, until_ns: int) -> Sequence[Deal]:
+        low = self._clock.from_utc_ns(since_ns) // NS - 1
+        high = self._clock.from_utc_ns(until_ns) // NS + 1
+        rows = await self._call("history_deals_get", low, high)
+        found = [d for row in rows if (d := self._book.deal(row)) is not None and since_ns <= d.ts_ns < until_ns]
+        return sorted(found, key=lambda d: (d.ts_ns, int(d.deal_id)))

@@ -1,0 +1,241 @@
+"""Orders of one account: requests out, answers judged, lost ones found. Fills are not here: they come as deals."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from pepperstone_adapter.broker.capabilities import Capabilities
+from pepperstone_adapter.broker.events import BrokerEvent, Notice
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.orders import (
+    AmendRequest,
+    OrderRequest,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Protection,
+    TimeInForce,
+)
+from pepperstone_adapter.broker.session import FoundOrder
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.errors import NotFound, OrderRefused, OutcomeUnknown
+from pepperstone_adapter.mt5.client import requests
+from pepperstone_adapter.mt5.client.book import Book
+from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Filling
+from pepperstone_adapter.mt5.client.errors import RETCODES, trade_error
+from pepperstone_adapter.mt5.client.identity import key_of, magic_of
+
+NS: Final = 1_000_000_000
+DAY_S: Final = 86_400
+INVALID_FILL: Final = 10030
+
+PENDING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
+CAPABILITIES: Final = Capabilities(
+    venue="MT5",
+    time_in_force={
+        OrderType.MARKET: frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
+        OrderType.LIMIT: PENDING,
+        OrderType.STOP: PENDING,
+        OrderType.STOP_LIMIT: PENDING,
+    },
+    depth=False,
+    bar_periods=tuple(TIMEFRAMES),
+    live_bar_periods=tuple(p for p in TIMEFRAMES if p not in (BarPeriod.W1, BarPeriod.MN1)),
+    absolute_protection_on_market=True,
+    amend_units=False,
+    client_order_id_max=200,
+    tag_max=COMMENT_MAX,
+)
+
+
+class Trader:
+    """The order verbs of the port.
+
+    Parameters
+    ----------
+    call
+        One call of the terminal; see `GatewayLink.call`.
+    rows
+        ``symbol_info`` rows by name: filling, expiration and execution flags.
+    ready
+        The symbol's spec, or `LinkLost` when nothing may be sent.
+    emit
+        Where notices go.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Awaitable[Any]],
+        book: Book,
+        rows: dict[str, Any],
+        ready: Callable[[str], SymbolSpec],
+        emit: Callable[[Sequence[BrokerEvent]], None],
+    ) -> None:
+        self._call = call
+        self._book = book
+        self._rows = rows
+        self._ready = ready
+        self._emit = emit
+        self._filling: dict[str, Filling] = {}
+
+    async def submit(self, request: OrderRequest) -> OrderState:
+        spec = self._ready(request.symbol)
+        if request.type not in CAPABILITIES.time_in_force:
+            raise OrderRefused("INVALID_ORDER", f"MetaTrader has no {request.type} orders")
+        self._book.sending(request.client_order_id, request.units)
+        if request.type is OrderType.MARKET:
+            ticket = self._ticket(request.position_id) if request.position_id is not None else None
+            answer = await self._send_market(request, spec, ticket)
+        else:
+            flags = int(self._rows[request.symbol]["expiration_mode"])
+            trade = requests.pending(request, spec, self._book.clock, flags)
+            answer = await self._send(trade, key_of(request.client_order_id))
+        return _accepted(request, answer)
+
+    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
+        position = self._book.positions.get(position_id)
+        if position is None:
+            raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
+        return await self.submit(
+            OrderRequest(
+                client_order_id=client_order_id,
+                symbol=position.symbol,
+                side=position.side.opposite,
+                type=OrderType.MARKET,
+                units=units,
+                position_id=position_id,
+            )
+        )
+
+    async def _send_market(self, request: OrderRequest, spec: SymbolSpec, ticket: str | None) -> Any:
+        row = self._rows[request.symbol]
+        choices = requests.filling_order(row["filling_mode"], row["trade_exemode"], request.time_in_force)
+        known = self._filling.get(request.symbol)
+        if known is not None and request.time_in_force is TimeInForce.GTC:
+            choices = (known, *(mode for mode in choices if mode is not known))
+        tick = await self._call("symbol_info_tick", request.symbol)
+        price = requests.prices_of(tick, request.side)
+        for attempt, filling in enumerate(choices):
+            trade = requests.market(request, spec, filling, price, ticket)
+            key = key_of(f"{request.client_order_id}/{attempt}" if attempt else request.client_order_id)
+            try:
+                answer = await self._send(trade, key)
+            except OrderRefused as error:
+                # Refused for its filling mode, before any execution: the next mode cannot double the order.
+                if error.code != RETCODES[INVALID_FILL].name or attempt == len(choices) - 1:
+                    raise
+                continue
+            if request.time_in_force is TimeInForce.GTC:
+                self._filling[request.symbol] = filling
+            return answer
+        raise OrderRefused("INVALID_FILL", f"{request.symbol} takes no filling mode")
+
+    async def amend(self, request: AmendRequest) -> OrderState:
+        self._ready(request.symbol)
+        row = await self._working_row(request.order_id)
+        current = self._book.order_state(row)
+        if current is None:
+            raise NotFound("ORDER", f"no working order {request.order_id}")
+        flags = int(self._rows[request.symbol]["expiration_mode"])
+        await self._send(requests.modify(request, current, row["magic"], self._book.clock, flags), _once("modify"))
+        fresh = self._book.order_state(await self._working_row(request.order_id))
+        return fresh or current
+
+    async def cancel(self, order_id: str, symbol: str) -> None:
+        self._ready(symbol)
+        await self._send(requests.remove(order_id), _once("remove"))
+
+    async def set_protection(self, position_id: str, protection: Protection) -> None:
+        position = self._book.positions.get(position_id)
+        if position is None:
+            raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
+        self._ready(position.symbol)
+        await self._send(requests.set_levels(position, protection), _once("levels"))
+
+    async def _send(self, trade: requests.TradeRequest, key: str) -> Any:
+        answer = await self._call("order_send", trade, key=key)
+        error = trade_error(answer["retcode"], answer["comment"])
+        if error is not None:
+            known = RETCODES.get(answer["retcode"])
+            if known is not None and known.halt:
+                self._emit(
+                    [Notice(level="error", text=f"orders are refused: {known.text}", ts_ns=time.time_ns(), halt=True)]
+                )
+            raise error
+        return answer
+
+    def _ticket(self, position_id: str) -> str:
+        position = self._book.positions.get(position_id)
+        # A position that was opened a moment ago is known by its identifier before the first snapshot shows it.
+        return position.ticket if position is not None else position_id
+
+    async def _working_row(self, order_id: str) -> Any:
+        rows = await self._call("orders_get", {"ticket": int(order_id)})
+        if not rows:
+            raise NotFound("ORDER", f"no working order {order_id}")
+        return rows[0]
+
+    async def find(self, client_order_id: str | None, order_id: str | None, since_ns: int) -> FoundOrder | None:
+        ticket = int(order_id) if order_id is not None else None
+        if ticket is None and client_order_id is not None:
+            ticket = await self._find_ticket(client_order_id, since_ns)
+        if ticket is None:
+            return None
+        rows = await self._call("orders_get", {"ticket": ticket}) or await self._call(
+            "history_orders_get", {"ticket": ticket}
+        )
+        deals = [d for row in await self._call("history_deals_get", {"ticket": ticket}) if (d := self._book.deal(row))]
+        state = self._book.order_state(rows[0]) if rows else None
+        if state is None:
+            if deals:
+                raise OutcomeUnknown(f"order {ticket} has deals and is not in the history yet; ask again")
+            return None
+        return FoundOrder(order=state, deals=tuple(deals))
+
+    async def _find_ticket(self, client_order_id: str, since_ns: int) -> int | None:
+        """By the gateway's kept answer, else by magic number in working orders, ended orders, deals: all of them."""
+        kept = await self._call("order_key", key_of(client_order_id))
+        if kept["state"] == "answered" and (data := kept["answer"]["data"]) and data["order"]:
+            return int(data["order"])
+        magic = magic_of(client_order_id)
+        now_s = time.time_ns() // NS
+        since_s = max(0, since_ns // NS - DAY_S) if since_ns else now_s - 7 * DAY_S
+        window = (since_s, now_s + 2 * DAY_S)
+        for fn, args, name in (
+            ("orders_get", (), "ticket"),
+            ("history_orders_get", window, "ticket"),
+            ("history_deals_get", window, "order"),
+        ):
+            for row in await self._call(fn, *args):
+                if row["magic"] == magic:
+                    return int(row[name])
+        return None
+
+
+def _accepted(request: OrderRequest, answer: Any) -> OrderState:
+    """What the server said yes to; fills follow as deals."""
+    return OrderState(
+        order_id=str(answer["order"]),
+        symbol=request.symbol,
+        side=request.side,
+        type=request.type,
+        status=OrderStatus.ACCEPTED,
+        units=request.units,
+        client_order_id=request.client_order_id,
+        position_id=request.position_id,
+        time_in_force=request.time_in_force,
+        limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        expires_ns=request.expires_ns,
+        protection=request.protection,
+        closing=request.position_id is not None,
+        tag=request.tag,
+        created_ns=time.time_ns(),
+        updated_ns=time.time_ns(),
+    )
+
+
+def _once(verb: str) -> str:
+    """A key for a request that may be repeated by its caller: changing or removing twice is harmless."""
+    return key_of(f"{verb}/{time.time_ns()}")
