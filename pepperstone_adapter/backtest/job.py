@@ -23,9 +23,10 @@ from pepperstone_adapter.backtest.report_data import Candles
 from pepperstone_adapter.backtest.result import RunFacts, check_output, write_result
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.settings import BacktestSettings
-from pepperstone_adapter.catalog.store import VENUE, CatalogStore
+from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.settings import dump_settings
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
+from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 from pepperstone_adapter.simulation.record import RunRecord
 
 
@@ -118,5 +119,5 @@ def price_charts(settings: BacktestSettings, store: CatalogStore) -> dict[str, C
             ts_ns, four = bars.ts_ns, (bars.open, bars.high, bars.low, bars.close)
         point = 10.0 ** -(series.digits if series else 0)
         open_, high, low, close = (prices.astype(np.float64) * point for prices in four)
-        charts[f"{name}.{VENUE}"] = Candles(ts_ns=ts_ns, open=open_, high=high, low=low, close=close)
+        charts[f"{name}.{DEFAULT_VENUE}"] = Candles(ts_ns=ts_ns, open=open_, high=high, low=low, close=close)
     return charts

@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
-from pepperstone_adapter.backtest.settings import BacktestSettings, SlippageSettings
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+from pepperstone_adapter.backtest.settings import BacktestSettings, SlippageSettings, StrategySettings
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.class_path import find_class, load_class
+from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.plan import (
     AccountTerms,
     Latency,
@@ -42,15 +47,7 @@ def run_plan(settings: BacktestSettings, on_progress: Callable[[int, float], Non
             else StoredBars(catalog=data.catalog, symbol=spec.name, period=framework_period(data.bar_period))
             for spec in specs
         ),
-        strategies=tuple(
-            StrategyPlan(
-                path=s.strategy,
-                config=s.config,
-                config_path=None if s.config_class is None else f"{s.strategy.rpartition(':')[0]}:{s.config_class}",
-                order_id_tag=s.name,
-            )
-            for s in settings.strategies
-        ),
+        strategies=tuple(StrategyPlan(strategy=strategy_of(s)) for s in settings.strategies),
         terms=terms_of(settings, specs),
         currency=account.currency,
         start_balance=account.balance,
@@ -92,6 +89,27 @@ def terms_of(settings: BacktestSettings, specs: tuple[SymbolSpec, ...]) -> Accou
         for name, table in terms.spreads.items()
     }
     return replace(terms, spreads=scaled)
+
+
+def strategy_of(settings: StrategySettings) -> Strategy:
+    """Import the strategy's file and build the strategy with its configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        Not a framework `Strategy`, no configuration class, or a configuration it does not accept.
+    """
+    place = find_class(settings.strategy, [Path(settings.strategy.rpartition(":")[0]).parent])
+    cls = load_class(place, Strategy)
+    config_name = settings.config_class or f"{place.class_name}Config"
+    config_class = load_class(find_class(f"{place.file}:{config_name}", [place.file.parent]), StrategyConfig)
+    values = dict(settings.config)
+    if settings.name is not None:
+        values["order_id_tag"] = settings.name
+    try:
+        return cls(config_class(**values))
+    except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
+        raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
 
 
 def framework_period(period: BarPeriod) -> str:

@@ -130,7 +130,7 @@ def assets(script: str) -> dict[str, Markup]:
     # Our own files: marked safe because they must reach the browser as they are.
     return {
         "style": Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704
-        "script": Markup((TEMPLATES / script).read_text("utf-8")),  # noqa: S704
+        "script": Markup("".join((TEMPLATES / name).read_text("utf-8") for name in ("page.js", script))),  # noqa: S704
         "plotly": Markup(_packed_plotly()),  # noqa: S704
     }
 

@@ -38,14 +38,15 @@ def command(
         pepperstone backtest my.yaml --repeat 3
     """
     from pepperstone_adapter.backtest.settings import load_backtest
-    from pepperstone_adapter.cli.backtest_console import print_result, prove_repeatable, run_with_progress
+    from pepperstone_adapter.cli.backtest_console import prove_repeatable, run_with_progress
+    from pepperstone_adapter.cli.result_console import print_result
 
     overrides = list(set_ or [])
-    overrides += [f"output.dir={out}"] if out is not None else []
+    overrides += [f"output.dir={out.absolute()}"] if out is not None else []
     overrides += [f"market.seed={seed}"] if seed is not None else []
     overrides += ["output.report=false"] if no_report else []
     loaded = load_backtest(settings, overrides)
     finished = run_with_progress(loaded, settings.stem, quiet=json_)
-    print_result(finished, as_json=json_)
+    print_result(finished.result, finished.folder, as_json=json_)
     if repeat > 1:
         prove_repeatable(settings, overrides, finished, repeat, quiet=json_)

@@ -1,6 +1,5 @@
-"""What `backtest` and `demo` show in the terminal: progress, the summary, the proof that runs agree."""
+"""How `backtest` and `demo` run in the terminal: progress, Ctrl-C, the proof that runs agree."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -16,9 +15,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from pepperstone_adapter.backtest.figures import money, pct, ratio
 from pepperstone_adapter.backtest.job import Finished, run_backtest
 from pepperstone_adapter.backtest.settings import BacktestSettings, load_backtest
 from pepperstone_adapter.common.errors import PepperstoneError
@@ -48,49 +45,6 @@ def run_with_progress(settings: BacktestSettings, name: str, *, quiet: bool) -> 
             progress.update(task, completed=done, simulated=simulated)
 
         return run_backtest(settings, name, advance, lambda: _interruptible(progress.stop))
-
-
-def print_result(finished: Finished, *, as_json: bool) -> None:
-    """The summary on standard output, or `result.json` as it is."""
-    if as_json:
-        sys.stdout.write(json.dumps(finished.result, indent=2, ensure_ascii=False) + "\n")
-        return
-    console = Console()
-    console.print(summary_table(finished.result))
-    report = finished.folder / "report.html"
-    console.print(f"Result  {finished.folder}", highlight=False, soft_wrap=True)
-    if report.is_file():
-        console.print(f"Report  {report}", highlight=False, soft_wrap=True)
-
-
-def summary_table(result: dict[str, Any]) -> Table:
-    """The figures a person looks at first."""
-    account, risk, m, t, costs = (result[k] for k in ("account", "risk", "metrics", "trades", "costs"))
-    period, currency = result["period"], account["currency"]
-    title = f"{result['name']}: {', '.join(result['data']['instruments'])}"
-    caption = (
-        f"{period['start'][:10]} to {period['end'][:10]}, {account['profile']} on {account['platform']}, {currency}"
-    )
-    table = Table(title=title, caption=caption, show_header=False, title_justify="left", caption_justify="left")
-    for _ in range(2):
-        table.add_column(style="dim")
-        table.add_column(justify="right")
-    rows = [
-        ("Start balance", money(account["start_balance"]), "Trades", str(t["count"])),
-        ("End balance", money(account["end_balance"]), "Won", pct(t["win_pct"])),
-        ("End equity", money(account["end_equity"]), "Profit factor", ratio(t["profit_factor"])),
-        ("Net profit", f"{money(account['net_profit'], True)}", "Expectancy", money(t["expectancy"])),
-        ("Return", pct(account["return_pct"], 2, True), "Commission", money(costs["commission"])),
-        ("CAGR", pct(m["cagr_pct"], 2), "Swap", money(costs["swap"])),
-        ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2), "Spread", money(costs["spread"])),
-        ("Sharpe", ratio(m["sharpe"]), "Costs in all", money(costs["total"])),
-        ("Min margin level", pct(risk["min_margin_level"], 0), "Refused orders", str(_refused(result))),
-        ("Stop-outs", str(risk["stop_outs"]), "Data quality", pct(result["data"]["quality"], 1)),
-        ("Bars, ticks", f"{result['data']['bars']:,}, {result['data']['ticks']:,}", "Run time", _run_time(result)),
-    ]
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def prove_repeatable(file: Path, overrides: Sequence[str], first: Finished, count: int, *, quiet: bool) -> None:
@@ -123,14 +77,6 @@ def _run_again(file: str, overrides: list[str]) -> dict[str, str]:
 
 def _fingerprint(result: dict[str, Any]) -> dict[str, str]:
     return {**result["hashes"], "end_balance": str(result["account"]["end_balance"])}
-
-
-def _refused(result: dict[str, Any]) -> int:
-    return sum(result["orders"]["refusals"].values())
-
-
-def _run_time(result: dict[str, Any]) -> str:
-    return f"{result['engine']['elapsed_s']:.1f} s"
 
 
 @contextmanager

@@ -1,0 +1,38 @@
+"""`pepperstone demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SETTINGS = "configs/backtest/demo.yaml"
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", help="Result folder.", metavar="DIR")] = Path("out/demo"),
+    catalog: Annotated[
+        Path, typer.Option("--catalog", help="Where to build the catalog of bundled data.", metavar="DIR")
+    ] = Path("catalog/data"),
+    json_: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
+) -> None:
+    """Backtest a bundled portfolio on bundled real data and write a report.
+
+    Builds a catalog from the bundled sample data (once), runs configs/backtest/demo.yaml on a simulated Razor account
+    and writes the result. Open report.html of the result folder in a browser; no network is needed.
+    """
+    from rich.console import Console
+
+    from pepperstone_adapter.backtest.settings import load_backtest
+    from pepperstone_adapter.catalog.store import build_samples
+    from pepperstone_adapter.cli.backtest_console import run_with_progress
+    from pepperstone_adapter.cli.result_console import print_result
+    from pepperstone_adapter.common.resources import resource
+
+    settings = load_backtest(resource(SETTINGS), [f"data.catalog={catalog.absolute()}", f"output.dir={out.absolute()}"])
+    console = Console(stderr=True, quiet=json_)
+    with console.status("building the catalog from the bundled data"):
+        build_samples(settings.data.catalog)
+    finished = run_with_progress(settings, "demo", quiet=json_)
+    print_result(finished.result, finished.folder, as_json=json_)
+    if not json_:
+        typer.echo(f"Next    copy {SETTINGS}, change it, and run `pepperstone backtest YOUR.yaml`")

@@ -1,0 +1,91 @@
+"""Results in the terminal: the summary of one, the comparison of two."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pepperstone_adapter.backtest.compare import Comparison
+from pepperstone_adapter.backtest.figures import money, pct, ratio
+
+
+def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
+    """The summary on standard output, or `result.json` as it is."""
+    if as_json:
+        _print_json(result)
+        return
+    console = Console()
+    console.print(summary_table(result))
+    report = folder / "report.html"
+    console.print(f"Result  {folder}", highlight=False, soft_wrap=True)
+    if report.is_file():
+        console.print(f"Report  {report}", highlight=False, soft_wrap=True)
+
+
+def summary_table(result: dict[str, Any]) -> Table:
+    """The figures a person looks at first."""
+    account, risk, m, t, costs = (result[k] for k in ("account", "risk", "metrics", "trades", "costs"))
+    period, currency = result["period"], account["currency"]
+    title = f"{result['name']}: {', '.join(result['data']['instruments'])}"
+    caption = (
+        f"{period['start'][:10]} to {period['end'][:10]}, {account['profile']} on {account['platform']}, {currency}"
+    )
+    table = Table(title=title, caption=caption, show_header=False, title_justify="left", caption_justify="left")
+    for _ in range(2):
+        table.add_column(style="dim")
+        table.add_column(justify="right")
+    rows = [
+        ("Start balance", money(account["start_balance"]), "Trades", str(t["count"])),
+        ("End balance", money(account["end_balance"]), "Won", pct(t["win_pct"])),
+        ("End equity", money(account["end_equity"]), "Profit factor", ratio(t["profit_factor"])),
+        ("Net profit", f"{money(account['net_profit'], True)}", "Expectancy", money(t["expectancy"])),
+        ("Return", pct(account["return_pct"], 2, True), "Commission", money(costs["commission"])),
+        ("CAGR", pct(m["cagr_pct"], 2), "Swap", money(costs["swap"])),
+        ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2), "Spread", money(costs["spread"])),
+        ("Sharpe", ratio(m["sharpe"]), "Costs in all", money(costs["total"])),
+        ("Min margin level", pct(risk["min_margin_level"], 0), "Refused orders", str(_refused(result))),
+        ("Stop-outs", str(risk["stop_outs"]), "Data quality", pct(result["data"]["quality"], 1)),
+        ("Bars, ticks", f"{result['data']['bars']:,}, {result['data']['ticks']:,}", "Run time", _run_time(result)),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_comparison(found: Comparison, a: Path, b: Path, html: Path | None, *, as_json: bool) -> None:
+    """Both results side by side, or the same as JSON."""
+    if as_json:
+        _print_json(
+            {"same": found.same, "settings": found.settings, "figures": [asdict(figure) for figure in found.figures]}
+        )
+        return
+    console = Console()
+    table = Table(title="Figures", title_justify="left")
+    table.add_column("")
+    for name in (a.name, b.name, "Change"):
+        table.add_column(name, justify="right")
+    for figure in found.figures:
+        table.add_row(figure.name, figure.a, figure.b, figure.change)
+    console.print(table)
+    inputs = ", ".join(f"{name} {'the same' if same else 'different'}" for name, same in found.same.items())
+    console.print(f"Inputs: {inputs}", highlight=False)
+    for key, (left, right) in found.settings.items():
+        console.print(f"  {key}: {left} | {right}", highlight=False, markup=False)
+    if html is not None:
+        console.print(f"Page  {html}", highlight=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _refused(result: dict[str, Any]) -> int:
+    return sum(result["orders"]["refusals"].values())
+
+
+def _run_time(result: dict[str, Any]) -> str:
+    return f"{result['engine']['elapsed_s']:.1f} s"
