@@ -53,6 +53,7 @@ def period_ns(period: str) -> int:
 class Window:
     """Rows of all symbols in one stretch of time."""
 
+    start_ns: int
     end_ns: int
     rows: dict[str, Rows] = field(default_factory=dict)
     bars: dict[tuple[str, str], tuple[Rows, Int64s]] = field(default_factory=dict)  # (symbol, period) -> rows, ticks
@@ -102,7 +103,7 @@ class Feed:
             yield self._window(start, end)
 
     def _window(self, start: int, end: int) -> Window:
-        window = Window(end)
+        window = Window(start, end)
         for source in self._plan.data:
             spec = self._specs[source.symbol]
             if isinstance(source, QuoteArrays | StoredQuotes):

@@ -164,6 +164,7 @@ def _run_window(venue: SimulatedVenue, feed: Feed, window: Window, labels: list[
     for name, rows in window.rows.items():
         if len(rows):
             venue.tapes[name].load(rows)
+    venue.account.window(window.start_ns, window.end_ns)
     engine = venue.engine
     for batch in feed.execution_rows(window):
         engine.add_data(batch, validate=False, sort=False)

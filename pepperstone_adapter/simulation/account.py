@@ -23,6 +23,8 @@ from pepperstone_adapter.simulation.plan import AccountTerms
 from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.record import LedgerKind
 from pepperstone_adapter.simulation.recorder import GRACE, Recorder
+from pepperstone_adapter.simulation.sessions import accepts_orders
+from pepperstone_adapter.simulation.stop_out import MarginWatch, breach, way
 from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
 from pepperstone_adapter.simulation.tape import Tape
 
@@ -67,6 +69,10 @@ class Account:
         self._next_rollover = next(self._rollovers)
         self._jitter_ns = jitter_ns
         self._backlog = False
+        self._watch = MarginWatch(tapes, rates, books.currency)
+        self._danger_ns = NEVER
+        self._margin_called = False
+        self._closing = ""  # client order id of the forced closing that is on its way
         recorder.on_booked = self._booked
 
     # --- guard.Hooks
@@ -86,7 +92,9 @@ class Account:
         if self._backlog:
             self._backlog = False
             self.recorder.purge()
-        self.due_ns = self._next_rollover[0]
+        if ts_ns >= self._danger_ns:
+            self._check_margin(ts_ns)
+        self.due_ns = min(self._next_rollover[0], self._danger_ns)
 
     def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         if self._jitter_ns is not None:
@@ -113,6 +121,11 @@ class Account:
 
     def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None:
         send()
+
+    def window(self, start_ns: int, end_ns: int) -> None:
+        """New data is on the tapes: look ahead again."""
+        self._watch.load(start_ns, end_ns)
+        self._look_ahead(start_ns - 1)
 
     # --- orders
 
@@ -213,6 +226,9 @@ class Account:
             self.used_margin += margin - self._margins[ticket.symbol]
             self._margins[ticket.symbol] = margin
         self.curve.booked(ts_ns, booking, price, self.used_margin - before)
+        if self._closing:
+            return  # `forced_closed` goes on from here
+        self._look_ahead(ts_ns)
         if self.recorder.backlog > 3 * GRACE:
             self._backlog = True
             self.due_ns = 0
@@ -243,3 +259,65 @@ class Account:
     ) -> None:
         """A cash posting has reached the framework's account."""
         self.recorder.posted(ts_ns, kind, amount, currency, rate, ticket)
+
+    # --- margin call and stop-out
+
+    def _look_ahead(self, ts_ns: int) -> None:
+        """Find the next time at which the margin level could call for action, and be awake then."""
+        if not self.used_margin or self._closing:
+            self._danger_ns = NEVER
+            self._margin_called = self._margin_called and bool(self.used_margin)
+            return
+        level = self._terms.stop_out_level if self._margin_called else self._level_watched()
+        threshold = self.used_margin * level / 100
+        tickets = self.books.tickets.values()
+        found = self._watch.next_danger(tickets, float(self.books.balance), float(threshold), ts_ns)
+        self._danger_ns = NEVER if found is None else found
+        if found is not None:
+            self.broker.wake_at(found)
+            self.due_ns = min(self.due_ns, found)
+
+    def _level_watched(self) -> Decimal:
+        return max(self._terms.margin_call_level, self._terms.stop_out_level)
+
+    def _check_margin(self, ts_ns: int) -> None:
+        """Note a margin call, or close the worst position when the level has reached the stop-out.
+
+        One at a time: the next one is looked at when the fill has been booked (`forced_closed`).
+        """
+        self._danger_ns = NEVER
+        if not self.used_margin or self._closing:
+            return
+        paths = []
+        for ticket in self.books.tickets.values():
+            rate = self._to_account(self._specs[ticket.symbol].quote_currency, ts_ns)
+            path = way(ticket, self._tapes[ticket.symbol], rate, ts_ns)
+            if path is not None:
+                paths.append(path)
+        balance = self.books.balance
+        if not self._margin_called:
+            if breach(paths, balance, self.used_margin * self._level_watched() / 100) is not None:
+                self._margin_called = True
+                self.recorder.record.margin_calls += 1
+        share = breach(paths, balance, self.used_margin * self._terms.stop_out_level / 100)
+        open_now = [p for p in paths if accepts_orders(self._specs[p.ticket.symbol].hours, ts_ns)]
+        if share is None or not open_now:
+            self._look_ahead(ts_ns)
+            return
+        worst = min(open_now, key=lambda p: (p.profit(p.price(share)), p.ticket.opened_ns, p.ticket.position_id))
+        self._closing = self.broker.close(worst.ticket, worst.price(share))
+
+    def forced_closed(self, ts_ns: int) -> None:
+        """A stop-out has been filled: protect a negative balance, then look at what is left."""
+        self._closing = ""
+        self.recorder.record.stop_outs += 1
+        if not self.books.tickets and self.books.balance < 0 and self._terms.negative_balance_protection:
+            self.broker.post([(LedgerKind.ADJUSTMENT, -self.books.balance, self.books.currency, ONE, None)])
+        self._margin_called = bool(self.books.tickets)
+        self._check_margin(ts_ns)
+        self.due_ns = min(self._next_rollover[0], self._danger_ns)
+
+    def forced_failed(self, ts_ns: int) -> None:
+        """The position was gone before the broker could close it."""
+        self._closing = ""
+        self._look_ahead(ts_ns)

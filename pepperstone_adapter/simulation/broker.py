@@ -8,13 +8,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import InstrumentId, OrderSide, Quantity
+from nautilus_trader.model import InstrumentId, OrderSide, PositionId, Quantity
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.simulation.account import Account
 from pepperstone_adapter.simulation.cash import CASH_SYMBOL
 from pepperstone_adapter.simulation.desk import OrderDesk
+from pepperstone_adapter.simulation.books import Ticket
 from pepperstone_adapter.simulation.fees import AccountFees
+from pepperstone_adapter.simulation.fills import AccountFills
 
 BROKER_TAG = "BROKER"
 _ONE = Quantity.from_int(1)
@@ -26,11 +28,13 @@ class Broker(Strategy):  # type: ignore[misc]
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "Broker":
         return super().__new__(cls, StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
 
-    def __init__(self, account: Account, fees: AccountFees, cash_id: InstrumentId) -> None:
+    def __init__(self, account: Account, fees: AccountFees, fills: AccountFills, cash_id: InstrumentId) -> None:
         super().__init__(StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
         self.account = account
         self.desk = OrderDesk()
         self._fees = fees
+        self._fills = fills
+        self._closing = ""
         self._cash_id = cash_id
         self._postings: dict[str, list[Any]] = {}
         self._alarms = 0
@@ -60,6 +64,22 @@ class Broker(Strategy):  # type: ignore[misc]
         self._fees.postings[key] = sum((row[1] for row in rows), Decimal(0))
         self.submit_order(order)
 
+    def close(self, ticket: Ticket, price: Decimal) -> str:
+        """Close a position by force at a price; returns the order's id."""
+        order = self.order_factory.market(
+            InstrumentId.from_str(f"{ticket.symbol}.{self._cash_id.venue}"),
+            OrderSide.SELL if ticket.sign > 0 else OrderSide.BUY,
+            Quantity.from_str(f"{ticket.units:f}"),
+            reduce_only=True,
+            tags=["stop_out"],
+        )
+        key = str(order.client_order_id)
+        self._fills.forced[key] = price
+        self.account.recorder.reasons[key] = "stop_out"
+        self._closing = key
+        self.submit_order(order, PositionId(ticket.position_id))
+        return key
+
     def on_order_event(self, event: Any) -> None:
         try:
             self._on_order_event(event)
@@ -68,7 +88,7 @@ class Broker(Strategy):  # type: ignore[misc]
 
     def _on_order_event(self, event: Any) -> None:
         if str(event.instrument_id.symbol) != CASH_SYMBOL:
-            self.account.order_event(event)
+            self._closing_event(event)
             return
         self.account.recorder.cash_event(event)
         name = type(event).__name__
@@ -80,6 +100,17 @@ class Broker(Strategy):  # type: ignore[misc]
         for kind, amount, currency, rate, ticket in rows:
             self.account.posted(event.ts_event, kind, amount, currency, rate, ticket)
         self.submit_order(self.order_factory.market(self._cash_id, OrderSide.SELL, _ONE), event.position_id)
+
+    def _closing_event(self, event: Any) -> None:
+        self.account.order_event(event)
+        name = type(event).__name__
+        if name in ("OrderDenied", "OrderRejected", "OrderCanceled"):
+            # The position closed by itself while the order was on its way.
+            self._fills.forced.pop(self._closing, None)
+            self.account.forced_failed(event.ts_event)
+        elif name == "OrderFilled" and str(event.client_order_id) == self._closing:
+            self._fills.forced.pop(self._closing, None)
+            self.account.forced_closed(event.ts_event)
 
     def _wake(self, _event: Any) -> None:
         self._run(lambda: self.account.catch_up(self.now_ns()))

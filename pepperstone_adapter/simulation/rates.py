@@ -89,6 +89,10 @@ class Rates:
             rate = rate / mid if inverse else rate * mid
         return rate
 
+    def legs(self, source: str, target: str) -> tuple[Leg, ...]:
+        """The symbols of a conversion."""
+        return self._path(source, target)
+
     def _path(self, source: str, target: str) -> tuple[Leg, ...]:
         key = (source, target)
         if key not in self._paths:

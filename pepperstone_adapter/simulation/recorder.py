@@ -53,6 +53,7 @@ class Recorder:
         self._unit = minor_unit(books.currency)
         self._failures = failures
         self._sha = hashlib.sha256()
+        self._last_ns = 0
         self._created: dict[str, int] = {}
         self._endings: dict[str, tuple[str, int]] = {}
         self._order_positions: dict[str, str] = {}
@@ -116,6 +117,7 @@ class Recorder:
     ) -> None:
         """Ledger rows of a fill: what the framework's account did, checked against what it should have done."""
         books = self.books
+        self._last_ns = event.ts_event
         balance = self.cache.account_for_venue(self._venue).balance_total(self._currency).as_decimal()
         realized = balance - books.balance + charge.amount
         wanted = rounded(booking.profit * charge.xrate, books.currency) if booking.closed else ZERO
@@ -166,6 +168,8 @@ class Recorder:
     def purge(self, keep: int = GRACE) -> None:
         """Write the rows of what has ended and drop it from the framework's cache, but for the latest `keep`."""
         cache = self.cache
+        # Reading the account copies all its past states: without this every read costs more than the one before.
+        cache.purge_account_events(self._last_ns, 0)
         positions, orders = self._ended_positions, self._ended_orders
         while len(positions) > keep:
             position_id = positions.popleft()

@@ -63,7 +63,7 @@ class SimulatedVenue:
             start_ns, _jitter(plan),
         )  # fmt: skip
         self._cash = cash_instrument(plan.venue, plan.currency)
-        self.broker = Broker(self.account, self.fees, self._cash.id)
+        self.broker = Broker(self.account, self.fees, self.fills, self._cash.id)
         self.engine = self._engine()
         self.recorder.cache = self.fees.cache = self.engine.cache
         # The broker is the first strategy: its timers of a time run before those of the others.
