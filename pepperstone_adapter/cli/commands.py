@@ -7,6 +7,7 @@ installation (a venue left out) is simply not listed.
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,10 @@ class LazyCommand(TyperCommand):
 
     def __init__(self, entry: Entry) -> None:
         super().__init__(entry.name, help=entry.help)
-        self._entry = entry
+        self.entry = entry
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        return load(self._entry).make_context(info_name, args, parent, **extra)
+        return load(self.entry).make_context(info_name, args, parent, **extra)
 
 
 class CommandTable(TyperGroup):
@@ -93,6 +94,24 @@ def load(entry: Entry) -> Any:
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(entry.name)(module.command)
     return get_command(single)
+
+
+def help_of(root: Any, arguments: Sequence[str]) -> str | None:
+    """The help text of the command that `arguments` name; None when one of the names is wrong.
+
+    Parsing the arguments first, as typer does, loads pydantic and doubles the time to an answer.
+    """
+    context = root.context_class(root, info_name="pepperstone")
+    for word in arguments:
+        commands = getattr(context.command, "commands", None)
+        if commands is None or word == "--help":
+            break
+        command = commands.get(word)
+        if command is None:
+            return None
+        command = load(command.entry) if isinstance(command, LazyCommand) else command
+        context = command.context_class(command, parent=context, info_name=word)
+    return str(context.command.get_help(context))
 
 
 def _module_name(entry: Entry) -> str:

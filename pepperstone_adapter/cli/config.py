@@ -37,7 +37,10 @@ def check(
     kind: _Kind = None,
     overrides: _Set = None,
 ) -> None:
-    """Read settings files strictly and report every problem with file, line and key (exit 2)."""
+    """Report every problem of settings files.
+
+    Each is one line with file, line and key; exit 2 when there is one.
+    """
     problems = []
     for file in files:
         try:
@@ -56,9 +59,10 @@ def show(
     overrides: _Set = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
-    """Print the settings as they would be used: with defaults, overrides and resolved paths.
+    """Print settings as they would be used.
 
-    Secrets are not part of settings, so none can be shown; a reference such as keyring:NAME is.
+    That is with defaults, overrides and whole paths. Secrets are not part of settings, so none can be shown;
+    a reference such as keyring:NAME is.
     """
     from pepperstone_adapter.common.settings import dump_settings
 
@@ -71,8 +75,9 @@ def schema(
     kind: Annotated[str, typer.Argument(help="backtest, live or sandbox.")] = "backtest",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead.")] = None,
 ) -> None:
-    """Print the JSON Schema of a kind of settings file, for editors that complete and check YAML.
+    """Print the JSON Schema of settings files.
 
+    Editors use it to complete and check YAML.
     With `-o configs/backtest.schema.json`, put `# yaml-language-server: $schema=../backtest.schema.json` on the first
     line of a settings file.
     """

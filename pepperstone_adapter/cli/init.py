@@ -9,7 +9,7 @@ import typer
 
 from pepperstone_adapter.common.errors import ConfigurationError
 
-_EXAMPLE = "ema-cross"
+_EXAMPLE = "demo"
 
 
 def command(

@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from pepperstone_adapter.cli.commands import CommandTable
+from pepperstone_adapter.cli.commands import CommandTable, help_of
 from pepperstone_adapter.common.errors import PepperstoneError
 
 _USAGE_EXIT_CODE = 2
@@ -73,7 +73,13 @@ def main(arguments: Sequence[str]) -> int:
         os.environ["NO_COLOR"] = "1"
     debug = "--debug" in switches
     try:
-        result = get_command(app).main(rest, prog_name="pepperstone", standalone_mode=False)
+        root = get_command(app)
+        before_dashes = rest[: rest.index("--")] if "--" in rest else rest
+        text = help_of(root, before_dashes) if "--help" in before_dashes else None
+        if text is not None:
+            typer.echo(text)
+            return 0
+        result = root.main(rest, prog_name="pepperstone", standalone_mode=False)
     except TyperException as error:
         return _usage_error(error)
     except PepperstoneError as error:

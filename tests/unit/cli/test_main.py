@@ -18,6 +18,30 @@ def test_help_lists_what_is_installed(capsys: pytest.CaptureFixture[str]) -> Non
         assert (f"\n  {entry.name} " in out) == is_installed(entry)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["config", "check", "--help"], ["config", "--help", "check"], ["--help", "config"]]
+)
+def test_help_is_about_the_command_named_before_it(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    named = " ".join(arguments[: arguments.index("--help")])
+    assert capsys.readouterr().out.startswith(f"Usage: pepperstone {named}".rstrip() + " [OPTIONS]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"), [(["doctr", "--help"], "doctor"), (["config", "chek", "--help"], "check")]
+)
+def test_help_for_a_misspelt_command_is_the_right_name(
+    arguments: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert f"Did you mean '{near}'" in capsys.readouterr().err
+
+
+def test_help_after_two_dashes_is_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--", "--help"]) == 2
+    assert capsys.readouterr().err == "error: --help: no such file\n"
+
+
 def test_a_command_without_its_file_is_not_listed() -> None:
     missing = Entry("teleport", "teleport", "Trade", "")
     assert not is_installed(missing)
