@@ -3,7 +3,8 @@
 Theory (read from files nautilus_trader 2.0.0rc7 wrote, high-precision build): a price or size is a 128-bit integer of
 10^-16, typed ``decimal128(38, 16)``; times are UTC nanoseconds; the schema metadata names type, instrument (and bar
 type) and the decimals of prices and sizes. A series is a directory ``data/bars/<bar type>`` or
-``data/quotes/<instrument id>`` of files named by their first and last `ts_init`, ranges disjoint. A row costs no Python object here.
+``data/quotes/<instrument id>`` of files named by their first and last `ts_init`, ranges disjoint. A row costs no
+Python object here.
 
 Row groups of 100,000 rows with dictionaries on the decimals and delta-coded times were measured best for the
 framework's own reader: a million bars in 0.4 s, and a range query opens only the groups it needs.

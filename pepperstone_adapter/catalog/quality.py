@@ -1,0 +1,241 @@
+"""How good a stored series is: rows that cannot be right, slots without rows, and one percentage per month.
+
+quality = slots filled by sound rows / slots due by the symbol's trading hours; a slot is a bar's period, for quotes five
+minutes. All findings but the last lower it.
+
+* missing, gaps: due slots without a row, and runs of them.
+* duplicates, disorder: equal or falling times of bars, falling times of quotes.
+* non_positive, off_tick, ohlc, crossed: prices that cannot be, off the symbol's digits, high below low, bid above ask.
+* spikes: away from the rows before *and* after by more than 5 % (FX), 10 % (metals, indices), 20 % (others); for quotes
+  by a fifth of it.
+* outside: slots filled while the symbol is closed by its trading hours.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.catalog import manifest, slots
+from pepperstone_adapter.catalog.periods import parse_period
+from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series
+from pepperstone_adapter.catalog.zones import UTC_CLOCK, Clock, parse_clock, to_local
+
+SPIKE = {AssetClass.FX: 0.05, AssetClass.METAL: 0.10, AssetClass.INDEX: 0.10}
+SPIKE_OTHER = 0.20
+QUOTE_SPIKE_SHARE = 0.2
+LARGEST_GAPS = 10
+FINDINGS = ("duplicates", "disorder", "non_positive", "off_tick", "ohlc", "crossed", "spikes", "outside")
+
+type Int64s = NDArray[np.int64]
+type Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A run of due slots without rows: from the first to the end of the last, UTC ns."""
+
+    start_ns: int
+    end_ns: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """`name` is ``2019-03`` (UTC); slots due, slots filled by sound rows."""
+
+    name: str
+    due: int
+    sound: int
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.sound / self.due if self.due else 100.0
+
+
+@dataclass(slots=True, kw_only=True)
+class SeriesQuality:
+    """Findings of one series; `first_ns` holds the time of the first row of each kind."""
+
+    series: Series
+    due: int = 0
+    sound: int = 0
+    missing: int = 0
+    gap_count: int = 0
+    gaps: tuple[Gap, ...] = ()  # the largest
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINDINGS, 0))
+    first_ns: dict[str, int] = field(default_factory=dict)
+    months: tuple[Month, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.sound / self.due if self.due else 0.0
+
+    def count(self, kind: str, mask: Bools, ts_ns: Int64s) -> None:
+        if mask.any():
+            self.counts[kind] += int(mask.sum())
+            self.first_ns.setdefault(kind, int(ts_ns[np.argmax(mask)]))
+
+
+def check_series(store: CatalogStore, series: Series, specs: Mapping[str, SymbolSpec] | None = None) -> SeriesQuality:
+    """Read a whole series and judge it against its symbol.
+
+    Raises
+    ------
+    ConfigurationError
+        The series' symbol is in no table.
+    DataError
+        A stored file cannot be read.
+    """
+    spec = symbol_table.find(specs if specs is not None else symbol_table.load(), series.symbol)
+    quality = SeriesQuality(series=series)
+    if series.digits != spec.digits:
+        quality.notes = (f"stored with {series.digits} digits, {spec.name} has {spec.digits}",)
+    clock = _clock_of(store, series)
+    period = parse_period(series.period) if series.kind == "bars" else slots.QUOTE_SLOT
+    tick = 10 ** max(0, series.digits - spec.digits)
+    filled: list[Int64s] = []
+    judged = _judge_bars if series.kind == "bars" else _judge_quotes
+    for ts_ns, bad in judged(store, series, spec, tick, quality):
+        is_bars = series.kind == "bars"
+        local = slots.bar_open_local(ts_ns, period, clock) if is_bars else to_local(ts_ns, clock)
+        filled.append(np.unique(slots.slot_of(local[~bad], period)))
+    sound = np.unique(np.concatenate(filled)) if filled else np.empty(0, np.int64)
+    _compare_slots(quality, spec, sound, period, clock)
+    return quality
+
+
+def _compare_slots(quality: SeriesQuality, spec: SymbolSpec, sound: Int64s, period: BarPeriod, clock: Clock) -> None:
+    start_ns, end_ns = quality.series.start_ns, quality.series.end_ns
+    if quality.series.kind == "bars":
+        first = slots.slot_of(slots.bar_open_local(np.array([start_ns]), period, clock), period)
+        start_ns = int(slots.slot_start(first, period, clock)[0])
+    due = slots.due_slots(spec.hours, start_ns, max(end_ns, start_ns + 1), period, clock)
+    is_filled = np.isin(due, sound, assume_unique=True)
+    outside = np.setdiff1d(sound, due, assume_unique=True)
+    if len(outside):
+        quality.counts["outside"] = len(outside)
+        quality.first_ns["outside"] = int(slots.slot_start(outside[:1], period, clock)[0])
+    quality.due, quality.sound = len(due), int(is_filled.sum())
+    quality.missing = quality.due - quality.sound
+    starts = slots.slot_start(due, period, clock)
+    quality.gap_count, quality.gaps = _gaps(due, is_filled, period, clock)
+    names, index = np.unique(starts.astype("datetime64[ns]").astype("datetime64[M]"), return_inverse=True)
+    dues, sounds = np.bincount(index), np.bincount(index, weights=is_filled)
+    quality.months = tuple(
+        Month(name=str(n), due=int(d), sound=int(s)) for n, d, s in zip(names, dues, sounds, strict=True)
+    )
+
+
+def _gaps(due: Int64s, is_filled: Bools, period: BarPeriod, clock: Clock) -> tuple[int, tuple[Gap, ...]]:
+    """Runs of unfilled slots among the due ones: a night or a weekend between two of them does not end a run."""
+    edges = np.diff(np.concatenate(([0], (~is_filled).astype(np.int8), [0])))
+    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    if not len(first):
+        return 0, ()
+    lengths = last - first + 1
+    largest = np.sort(np.argsort(-lengths, kind="stable")[:LARGEST_GAPS])
+    begins = slots.slot_start(due[first[largest]], period, clock)
+    ends = slots.slot_start(due[last[largest]] + 1, period, clock)
+    return len(first), tuple(
+        Gap(start_ns=int(b), end_ns=int(e), slots=int(n))
+        for b, e, n in zip(begins, ends, lengths[largest], strict=True)
+    )
+
+
+def _judge_bars(
+    store: CatalogStore, series: Series, spec: SymbolSpec, tick: int, quality: SeriesQuality
+) -> Iterator[tuple[Int64s, Bools]]:
+    other = store.bar_series(series.symbol, series.period, "BID") if series.side == "ASK" else None
+    limit = SPIKE.get(spec.asset_class, SPIKE_OTHER)
+    last_ns, last_close = np.iinfo(np.int64).min, 0
+    for chunk in store.bar_chunks(series.symbol, series.period, series.side):
+        ts, prices = chunk.ts_ns, np.stack([chunk.open, chunk.high, chunk.low, chunk.close])
+        bad = _times(quality, ts, last_ns, equal_is_bad=True) | _values(quality, prices, tick, ts)
+        shape = (chunk.high < prices[[0, 3]].max(axis=0)) | (chunk.low > prices[[0, 3]].min(axis=0))
+        quality.count("ohlc", shape, ts)
+        spikes = _bar_spikes(chunk, last_close, limit)
+        quality.count("spikes", spikes, ts)
+        bad |= shape | spikes
+        if other is not None:
+            bad |= _crossed_bars(store, other, chunk, quality)
+        last_ns, last_close = int(ts[-1]), int(chunk.close[-1])
+        yield ts, bad
+
+
+def _judge_quotes(
+    store: CatalogStore, series: Series, spec: SymbolSpec, tick: int, quality: SeriesQuality
+) -> Iterator[tuple[Int64s, Bools]]:
+    limit = SPIKE.get(spec.asset_class, SPIKE_OTHER) * QUOTE_SPIKE_SHARE
+    last_ns, last_bid = np.iinfo(np.int64).min, 0
+    for chunk in store.quote_chunks(series.symbol):
+        ts = chunk.ts_ns
+        bad = _times(quality, ts, last_ns, equal_is_bad=False)
+        bad |= _values(quality, np.stack([chunk.bid, chunk.ask]), tick, ts)
+        crossed = chunk.bid > chunk.ask
+        quality.count("crossed", crossed, ts)
+        spikes = _quote_spikes(chunk, last_bid, limit)
+        quality.count("spikes", spikes, ts)
+        last_ns, last_bid = int(ts[-1]), int(chunk.bid[-1])
+        yield ts, bad | crossed | spikes
+
+
+def _times(quality: SeriesQuality, ts: Int64s, last_ns: int, *, equal_is_bad: bool) -> Bools:
+    before = np.maximum.accumulate(np.concatenate(([last_ns], ts)))[:-1]
+    disorder = ts < before
+    quality.count("disorder", disorder, ts)
+    if not equal_is_bad:
+        return np.asarray(disorder)
+    equal = ts == before
+    quality.count("duplicates", equal, ts)
+    return np.asarray(disorder | equal)
+
+
+def _values(quality: SeriesQuality, prices: Int64s, tick: int, ts: Int64s) -> Bools:
+    non_positive = (prices <= 0).any(axis=0)
+    quality.count("non_positive", non_positive, ts)
+    if tick == 1:
+        return np.asarray(non_positive)
+    off_tick = (prices % tick != 0).any(axis=0)
+    quality.count("off_tick", off_tick, ts)
+    return np.asarray(non_positive | off_tick)
+
+
+def _bar_spikes(chunk: BarColumns, last_close: int, limit: float) -> Bools:
+    """Bars that reach too far from both the close before and the open after."""
+    before = np.concatenate(([last_close or chunk.open[0]], chunk.close[:-1])).astype(np.float64)
+    after = np.concatenate((chunk.open[1:], [chunk.close[-1]])).astype(np.float64)
+    low, high = np.minimum(before, after), np.maximum(before, after)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((chunk.high / high - 1 > limit) | (1 - chunk.low / low > limit))
+
+
+def _quote_spikes(chunk: QuoteColumns, last_bid: int, limit: float) -> Bools:
+    before = np.concatenate(([last_bid or chunk.bid[0]], chunk.bid[:-1])).astype(np.float64)
+    after = np.concatenate((chunk.bid[1:], [chunk.bid[-1]])).astype(np.float64)
+    low, high = np.minimum(before, after), np.maximum(before, after)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((chunk.bid / high - 1 > limit) | (1 - chunk.bid / low > limit))
+
+
+def _crossed_bars(store: CatalogStore, other: Series, chunk: BarColumns, quality: SeriesQuality) -> Bools:
+    bid = store.bars(other.symbol, other.period, "BID", int(chunk.ts_ns[0]), int(chunk.ts_ns[-1]) + 1)
+    _, mine, theirs = np.intersect1d(chunk.ts_ns, bid.ts_ns, return_indices=True)
+    crossed = np.zeros(len(chunk), np.bool_)
+    crossed[mine] = (bid.open[theirs] > chunk.open[mine]) | (bid.close[theirs] > chunk.close[mine])
+    quality.count("crossed", crossed, chunk.ts_ns)
+    return crossed
+
+
+def _clock_of(store: CatalogStore, series: Series) -> Clock:
+    """The clock the bars were made on, from the newest import that knows it."""
+    for _, record in reversed(list(manifest.records(store.path))):
+        rule = str(record.rules.get("zone", ""))
+        if any(s.identifier == series.identifier for s in record.series) and rule and " " not in rule:
+            return parse_clock(rule)
+    return UTC_CLOCK

@@ -1,0 +1,62 @@
+"""Where rows should be: a symbol's trading hours as numbered slots, and the slots a series fills.
+
+A slot is one bar period (five minutes for quotes) of the clock the bars were made on, counted from 1970: a four-hour
+bar of a MetaTrader server belongs to the grid of the server's day, not of UTC's. A slot is due when the symbol trades
+in any part of it. Slots of a week begin on Sunday.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.catalog import periods
+from pepperstone_adapter.catalog.zones import Clock, to_local, to_utc
+from pepperstone_adapter.mapping.data import period_ns
+
+type Int64s = NDArray[np.int64]
+
+DAY_NS = periods.DAY_NS
+WEEK_NS = 7 * DAY_NS
+EPOCH_TO_SUNDAY_NS = 4 * DAY_NS  # 1970-01-01 was a Thursday
+QUOTE_SLOT = BarPeriod.M5
+
+
+def slot_of(local_ns: Int64s, period: BarPeriod) -> Int64s:
+    """Number of the slot a wall-clock time falls in."""
+    if period is BarPeriod.MN1:
+        return np.asarray(local_ns.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64))
+    if period is BarPeriod.W1:
+        return np.asarray((local_ns + EPOCH_TO_SUNDAY_NS) // WEEK_NS)
+    return np.asarray(local_ns // (period_ns(period) or DAY_NS))
+
+
+def slot_start(slots: Int64s, period: BarPeriod, clock: Clock) -> Int64s:
+    """UTC times at which slots begin."""
+    if period is BarPeriod.MN1:
+        local = slots.astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64)
+    elif period is BarPeriod.W1:
+        local = slots * WEEK_NS - EPOCH_TO_SUNDAY_NS
+    else:
+        local = slots * (period_ns(period) or DAY_NS)
+    return to_utc(local, clock).ns
+
+
+def due_slots(hours: TradingHours, start_ns: int, end_ns: int, period: BarPeriod, clock: Clock) -> Int64s:
+    """Slots in which the symbol trades between two UTC times, ascending."""
+    spans = np.array(hours.open_intervals(start_ns, end_ns), np.int64).reshape(-1, 2)
+    if not len(spans):
+        return np.empty(0, np.int64)
+    local = to_local(spans.ravel(), clock).reshape(-1, 2)
+    first, last = slot_of(local[:, 0], period), slot_of(local[:, 1] - 1, period)
+    counts = last - first + 1
+    offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.unique(np.repeat(first, counts) + offsets)
+
+
+def bar_open_local(close_ns: Int64s, period: BarPeriod, clock: Clock) -> Int64s:
+    """Wall-clock opening times of stored bars, whose times are their UTC close."""
+    length = period_ns(period)
+    if length is not None:
+        return to_local(close_ns - length, clock)
+    return periods.open_times(to_local(close_ns, clock), period)

@@ -1,0 +1,189 @@
+"""What `pepperstone data` prints: progress, tables, JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pepperstone_adapter.catalog import manifest
+from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES
+from pepperstone_adapter.catalog.importer import ImportOutcome, import_file
+from pepperstone_adapter.catalog.manifest import iso
+from pepperstone_adapter.catalog.quality import FINDINGS, Month, SeriesQuality, check_series
+from pepperstone_adapter.catalog.request import ImportRequest
+from pepperstone_adapter.catalog.store import CatalogStore, Series
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+SHOWN_GAPS = 5
+LIST_WIDTH = 150
+
+
+def import_with_progress(requests: Sequence[ImportRequest], *, as_json: bool) -> None:
+    """Import files one after the other; the first that fails ends the command, those before it are stored."""
+    outcomes = []
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        for request in requests:
+            task = progress.add_task(request.file.name, total=None)
+
+            def show(done: int, total: int, task: Any = task) -> None:
+                progress.update(task, completed=done, total=total)
+
+            outcome = import_file(request, show)
+            progress.remove_task(task)
+            outcomes.append(outcome)
+            if not as_json:
+                _print_outcome(outcome)
+    if as_json:
+        typer.echo(json.dumps([_outcome_json(o) for o in outcomes], indent=2))
+
+
+def _print_outcome(outcome: ImportOutcome) -> None:
+    record = outcome.record
+    typer.echo(f"{record.source}: {outcome.reading.describe()}")
+    for s in record.series:
+        if outcome.unchanged:
+            done = "stored already, nothing changed"
+        else:
+            known = s.rows - s.stored
+            done = f"{s.stored:,} rows stored" + (f", {known:,} were stored already" if known else "")
+        typer.echo(f"  {s.identifier}  {s.start} to {s.end}  {done}")
+    for kind, bad in record.bad_rows.items():
+        at = f" (first at line {bad['first_line']}: {bad['first_text']})" if bad["first_line"] else ""
+        typer.echo(f"  {bad['rows']:,} rows {KINDS[kind][0]}{at}")
+    for note, count in record.notes.items():
+        typer.echo(f"  {count:,} rows {NOTES[note]}")
+
+
+def _outcome_json(outcome: ImportOutcome) -> dict[str, Any]:
+    return {"stored": outcome.stored, "unchanged": outcome.unchanged, **asdict(outcome.record)}
+
+
+def check_stored(catalog: Path, symbols: Sequence[str], threshold: float, *, as_json: bool) -> None:
+    """Check series; DataError (exit 3) when one is below `threshold` percent."""
+    store = CatalogStore(catalog)
+    wanted = _wanted(store, symbols)
+    console = Console(stderr=True, quiet=as_json)
+    results = []
+    for series in wanted:
+        with console.status(f"checking {series.identifier}"):
+            results.append(check_series(store, series))
+    if as_json:
+        typer.echo(json.dumps([_quality_json(q) for q in results], indent=2))
+    else:
+        _print_quality(results)
+    poor = [q for q in results if q.percent < threshold]
+    if poor:
+        names = ", ".join(f"{q.series.identifier} {percent(q.percent)}" for q in poor)
+        raise DataError(f"quality below {threshold:g} %: {names}; import better data, or set --threshold")
+
+
+def _wanted(store: CatalogStore, symbols: Sequence[str]) -> list[Series]:
+    stored = store.series()
+    if not stored:
+        raise DataError(f"the catalog at {store.path} holds no data; import some: pepperstone data import --help")
+    known = sorted({s.symbol for s in stored})
+    missing = [s for s in symbols if s not in known]
+    if missing:
+        raise ConfigurationError(f"no data of {', '.join(missing)} in {store.path}; stored: {', '.join(known)}")
+    return [s for s in stored if not symbols or s.symbol in symbols]
+
+
+def percent(value: float) -> str:
+    """Two decimals, rounded down: 100 % means that nothing is missing."""
+    return f"{int(value * 100) / 100:.2f} %"
+
+
+def _print_quality(results: Sequence[SeriesQuality]) -> None:
+    console = Console()
+    for q in results:
+        s = q.series
+        console.print(f"\n[bold]{s.identifier}[/]  {iso(s.start_ns)} to {iso(s.end_ns)}  {s.rows:,} rows  quality "
+                      f"[bold]{percent(q.percent)}[/]", highlight=False)  # fmt: skip
+        for note in q.notes:
+            console.print(f"  {note}", highlight=False)
+        slot = s.period if s.kind == "bars" else "five-minute slots"
+        console.print(f"  missing: {q.missing:,} of {q.due:,} {slot}, in {q.gap_count:,} gaps", highlight=False)
+        for gap in sorted(q.gaps, key=lambda g: -g.slots)[:SHOWN_GAPS]:
+            console.print(f"    {iso(gap.start_ns)} to {iso(gap.end_ns)}: {gap.slots:,}", highlight=False)
+        found = [f"{k.replace('_', ' ')} {q.counts[k]:,} (first {iso(q.first_ns[k])})" for k in FINDINGS if q.counts[k]]
+        console.print(f"  found: {', '.join(found) or 'nothing wrong'}", highlight=False)
+        console.print(_months_table(q.months))
+
+
+def _months_table(months: Sequence[Month]) -> Table:
+    table = Table("year", *MONTHS, box=None, pad_edge=False, title="quality by month, %", title_justify="left")
+    by_name = {m.name: m for m in months}
+    for year in sorted({m.name[:4] for m in months}):
+        cells = (by_name.get(f"{year}-{i:02d}") for i in range(1, 13))
+        table.add_row(year, *("" if m is None else f"{int(m.percent * 10) / 10:g}" for m in cells))
+    return table
+
+
+def _quality_json(q: SeriesQuality) -> dict[str, Any]:
+    return {
+        "identifier": q.series.identifier,
+        "start": iso(q.series.start_ns),
+        "end": iso(q.series.end_ns),
+        "rows": q.series.rows,
+        "quality": round(q.percent, 4),
+        "due": q.due,
+        "sound": q.sound,
+        "missing": q.missing,
+        "gaps": q.gap_count,
+        "largest_gaps": [{"start": iso(g.start_ns), "end": iso(g.end_ns), "slots": g.slots} for g in q.gaps],
+        "findings": {k: {"rows": q.counts[k], "first": iso(q.first_ns[k])} for k in FINDINGS if q.counts[k]},
+        "months": [{"month": m.name, "due": m.due, "sound": m.sound, "quality": round(m.percent, 4)} for m in q.months],
+        "notes": list(q.notes),
+    }
+
+
+def list_stored(catalog: Path, *, with_quality: bool, as_json: bool) -> None:
+    """Print every stored series."""
+    store = CatalogStore(catalog)
+    sources: dict[str, list[str]] = {}
+    for _, record in manifest.records(catalog):
+        for s in record.series:
+            if not s.replaced_by:
+                sources.setdefault(s.identifier, []).append(record.source)
+    listed = [
+        (
+            s,
+            check_series(store, s).percent if with_quality else None,
+            list(dict.fromkeys(sources.get(s.identifier, ()))),
+        )
+        for s in store.series()
+    ]
+    if as_json:
+        typer.echo(json.dumps([_series_json(*entry) for entry in listed], indent=2))
+        return
+    table = Table("series", "from", "to", "rows", "quality", "KiB", "source", box=None, pad_edge=False)
+    for s, quality, files in listed:
+        shown = "" if quality is None else percent(quality)
+        source = files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "") if files else ""
+        table.add_row(
+            s.identifier, iso(s.start_ns)[:10], iso(s.end_ns)[:10], f"{s.rows:,}", shown, f"{s.bytes / 1024:,.0f}", source
+        )  # fmt: skip
+    # Cut names help nobody: when the output is no terminal, or a narrow one, lines may be as long as they need.
+    console = Console(width=max(Console().width, LIST_WIDTH))
+    console.print(table if listed else f"the catalog at {catalog} holds no data")
+
+
+def _series_json(series: Series, quality: float | None, sources: list[str]) -> dict[str, Any]:
+    return {
+        "identifier": series.identifier,
+        "start": iso(series.start_ns),
+        "end": iso(series.end_ns),
+        "rows": series.rows,
+        "quality": None if quality is None else round(quality, 4),
+        "bytes": series.bytes,
+        "files": len(series.files),
+        "sources": sources,
+    }
