@@ -79,8 +79,8 @@ class RpycTerminal:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        connection.execute(REMOTE_CODE)
-        self._remote = connection.namespace["_pepperstone_call"]
+        connection.root.execute(REMOTE_CODE)
+        self._remote = connection.root.namespace["_pepperstone_call"]
         self._error: tuple[int, str] = (1, "Success")
 
     def last_error(self) -> tuple[int, str]:
@@ -134,8 +134,18 @@ def connect(env: Mapping[str, str] = os.environ) -> RpycTerminal:
             f"error: {host} is another machine and rpyc is an open shell; reach it through a tunnel to 127.0.0.1, or "
             "set PEPPERSTONE_MT5_RPYC_TUNNEL=yes when the network between is yours alone"
         )
-    # The master's side only: `rpyc.classic.connect` would let the server run code here in return.
-    connection = rpyc.connect(
-        host, port, service=rpyc.core.service.MasterService, config={"sync_request_timeout": CALL_TIMEOUT_S}
-    )
+
+    class OneWay(rpyc.Service):  # type: ignore[misc]
+        """What the server sees of us. `rpyc.classic.connect` would let it run code here; this shows it nothing.
+
+        A classic server asks its client for two modules while it connects and gives up when it cannot, so it gets empty
+        objects for them.
+        """
+
+        def exposed_getmodule(self, _name: str) -> object:
+            return object()
+
+        exposed_eval = exposed_execute = exposed_namespace = None
+
+    connection = rpyc.connect(host, port, service=OneWay, config={"sync_request_timeout": CALL_TIMEOUT_S})
     return RpycTerminal(connection)
