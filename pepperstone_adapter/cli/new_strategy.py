@@ -33,7 +33,8 @@ def command(
         "file_name": parsed.file_name,
         "module": parsed.module,
         "class_name": parsed.class_name,
-        "symbol": chosen.symbol,
+        "symbol": chosen.instruments[0],
+        "instruments": ", ".join(chosen.instruments),
     }
     files = {
         project / "strategies" / f"{parsed.module}.py": strategy_source(chosen, parsed),

@@ -16,17 +16,17 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class StrategyTemplate:
-    """A bundled strategy, and the sample instrument its settings begin with."""
+    """A bundled strategy, and the sample instruments its settings begin with: the first is traded, the others convert."""
 
     module: str
     class_name: str
-    symbol: str
+    instruments: tuple[str, ...]
 
 
 STRATEGY_TEMPLATES = {
-    "ema": StrategyTemplate("ema_cross", "EmaCross", "GBPUSD"),
-    "breakout": StrategyTemplate("donchian_breakout", "DonchianBreakout", "XAUUSD"),
-    "mean-reversion": StrategyTemplate("mean_reversion", "MeanReversion", "EURGBP"),
+    "ema": StrategyTemplate("ema_cross", "EmaCross", ("GBPUSD",)),
+    "breakout": StrategyTemplate("donchian_breakout", "DonchianBreakout", ("XAUUSD",)),
+    "mean-reversion": StrategyTemplate("mean_reversion", "MeanReversion", ("EURGBP", "GBPUSD")),
 }
 
 
