@@ -113,19 +113,21 @@ def _first_difference(a: pa.Table | None, b: pa.Table | None) -> str:
     if a is None or b is None:
         longer, side = (b, "only in the file") if a is None else (a, "only stored")
         assert longer is not None  # zip_longest gives at least one
-        return f"first difference: a row at {iso(int(layout.nanoseconds(longer['ts_init'])[0]))} is {side}"
+        return f"the first: a row at {iso(int(layout.nanoseconds(longer['ts_init'])[0]))} is {side}"
     short = min(len(a), len(b))
     unequal = np.zeros(short, np.bool_)
     for name in a.schema.names:
         left, right = (np.frombuffer(_raw(t, name, short), np.uint8) for t in (a, b))
         unequal |= (left.reshape(short, -1) != right.reshape(short, -1)).any(axis=1)
     at = int(np.argmax(unequal)) if unequal.any() else short
-    shown = [
-        ", ".join(f"{t[n][at].as_py().normalize():f}" for n in t.schema.names[:4]) if at < len(t) else "nothing"
-        for t in (a, b)
-    ]
-    row = a if at < len(a) else b
-    return f"first difference at {iso(int(layout.nanoseconds(row['ts_init'])[at]))}: stored {shown[0]}; file {shown[1]}"
+    return f"the first: stored {_shown(a, at)}, in the file {_shown(b, at)}"
+
+
+def _shown(table: pa.Table, row: int) -> str:
+    if row >= len(table):
+        return "nothing"
+    prices = "/".join(f"{table[name][row].as_py().normalize():f}" for name in table.schema.names[:4])
+    return f"{iso(int(layout.nanoseconds(table['ts_init'])[row]))} {prices}"
 
 
 def _raw(table: pa.Table, name: str, rows: int) -> bytes:

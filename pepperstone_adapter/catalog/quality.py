@@ -1,7 +1,7 @@
 """How good a stored series is: rows that cannot be right, slots without rows, and one percentage per month.
 
-quality = slots filled by sound rows / slots due by the symbol's trading hours; a slot is a bar's period, for quotes five
-minutes. All findings but the last lower it.
+quality = slots filled by sound rows / slots due by the symbol's trading hours; a slot is a bar's period, for quotes
+five minutes. All findings but the last lower it.
 
 * missing, gaps: due slots without a row, and runs of them.
 * duplicates, disorder: equal or falling times of bars, falling times of quotes.
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pepperstone_adapter.broker import symbol_table
-from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.catalog import manifest, slots
 from pepperstone_adapter.catalog.periods import parse_period
 from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series

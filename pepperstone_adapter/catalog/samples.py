@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from pepperstone_adapter.catalog import manifest
 from pepperstone_adapter.catalog.importer import ImportOutcome, import_file
 from pepperstone_adapter.catalog.request import ImportRequest, Policy
 from pepperstone_adapter.common.resources import resource
@@ -26,8 +27,12 @@ class Samples(StrictModel):
 
 
 def requests(dest: Path) -> list[ImportRequest]:
-    """What to import to get all samples into the catalog at `dest`."""
+    """What to import to get all samples into the catalog at `dest`.
+
+    Rows of an earlier release's sample give way to this one's; rows from anywhere else do not.
+    """
     folder = resource(FOLDER)
+    ours = {(r.source, r.symbol) for _, r in manifest.records(dest) if not any(s.replaced_by for s in r.series)}
     samples = load_settings(folder / "samples.yaml", Samples, environ={})
     return [
         ImportRequest(
@@ -36,6 +41,7 @@ def requests(dest: Path) -> list[ImportRequest]:
             symbol=s.symbol,
             zone=s.zone,
             policy=Policy(allow=frozenset(s.allow)),
+            replace=(s.file, s.symbol) in ours,
         )
         for s in samples.files
     ]

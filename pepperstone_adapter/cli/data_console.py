@@ -150,9 +150,9 @@ def list_stored(catalog: Path, *, with_quality: bool, as_json: bool) -> None:
     store = CatalogStore(catalog)
     sources: dict[str, list[str]] = {}
     for _, record in manifest.records(catalog):
-        for s in record.series:
-            if not s.replaced_by:
-                sources.setdefault(s.identifier, []).append(record.source)
+        for part in record.series:
+            if not part.replaced_by:
+                sources.setdefault(part.identifier, []).append(record.source)
     listed = [
         (
             s,
@@ -165,12 +165,11 @@ def list_stored(catalog: Path, *, with_quality: bool, as_json: bool) -> None:
         typer.echo(json.dumps([_series_json(*entry) for entry in listed], indent=2))
         return
     table = Table("series", "from", "to", "rows", "quality", "KiB", "source", box=None, pad_edge=False)
-    for s, quality, files in listed:
+    for row, quality, files in listed:
         shown = "" if quality is None else percent(quality)
         source = files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "") if files else ""
-        table.add_row(
-            s.identifier, iso(s.start_ns)[:10], iso(s.end_ns)[:10], f"{s.rows:,}", shown, f"{s.bytes / 1024:,.0f}", source
-        )  # fmt: skip
+        days = (iso(row.start_ns)[:10], iso(row.end_ns)[:10])
+        table.add_row(row.identifier, *days, f"{row.rows:,}", shown, f"{row.bytes / 1024:,.0f}", source)
     # Cut names help nobody: when the output is no terminal, or a narrow one, lines may be as long as they need.
     console = Console(width=max(Console().width, LIST_WIDTH))
     console.print(table if listed else f"the catalog at {catalog} holds no data")
