@@ -16,7 +16,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class StrategyTemplate:
-    """A bundled strategy, and the sample instruments its settings begin with: the first is traded, the others convert."""
+    """A bundled strategy and its first instruments: one to trade, then what converts its profit."""
 
     module: str
     class_name: str
