@@ -229,9 +229,17 @@ class Account:
         if self._closing:
             return  # `forced_closed` goes on from here
         self._look_ahead(ts_ns)
+        if booking.realized and self._terms.conversion_fee_percent and spec.quote_currency != self.books.currency:
+            self._charge_conversion(booking)
         if self.recorder.backlog > 3 * GRACE:
             self._backlog = True
             self.due_ns = 0
+
+    def _charge_conversion(self, booking: Booking) -> None:
+        """The broker's fee on profit and loss that was converted to account currency."""
+        fee = rounded(abs(booking.realized) * self._terms.conversion_fee_percent / 100, self.books.currency)
+        if fee:
+            self.broker.post([(LedgerKind.CONVERSION, -fee, self.books.currency, ONE, booking.ticket)])
 
     def _roll_over(self, ts_ns: int, day: Any) -> None:
         """Book one night's swap of every open position."""

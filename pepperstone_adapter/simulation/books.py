@@ -58,6 +58,7 @@ class Booking:
     opened: Decimal
     notional: Decimal = ZERO
     notional_usd: Decimal = ZERO
+    realized: Decimal = ZERO  # profit as the framework's account booked it, in account currency
 
 
 @dataclass(slots=True)
@@ -96,13 +97,17 @@ class Books:
             )
         )
 
+    def split(self, position_id: str, sign: int, units: Decimal) -> tuple[Decimal, ...]:
+        """The parts in which a fill must be applied: a netting reversal closes first and opens the rest."""
+        ticket = self.tickets.get(position_id)
+        if ticket is None or sign == ticket.sign or units <= ticket.units:
+            return (units,)
+        return ticket.units, units - ticket.units
+
     def fill(
         self, ts_ns: int, position_id: str, strategy_id: str, symbol: str, sign: int, units: Decimal, price: Decimal
     ) -> Booking:
-        """Apply one fill to its ticket: adds to it, or closes part or all of it.
-
-        The framework splits a netting reversal into a closing and an opening fill, so none of them crosses zero.
-        """
+        """Apply one fill to its ticket: adds to it, or closes part or all of it; it must not cross zero (`split`)."""
         ticket = self.tickets.get(position_id)
         if ticket is None:
             ticket = Ticket(position_id, strategy_id, symbol, sign, ts_ns)

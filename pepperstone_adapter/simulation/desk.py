@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import ExecAlgorithmId, OrderSide, OrderType
+from nautilus_trader.model import ExecAlgorithmId, OrderSide, OrderType, TimeInForce
 from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
 
 from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
@@ -19,6 +19,11 @@ from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.times import iso
 
+_KNOWN = frozenset({
+    OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED,
+    OrderType.LIMIT_IF_TOUCHED, OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT,
+})  # fmt: skip
+_TIMES = frozenset({TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK})
 _PENDING = (
     OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED,
 )  # fmt: skip
@@ -47,11 +52,35 @@ def refusal(
         Price at which its parent would fill, for protective orders: levels are checked against it.
     """
     return (
-        _mode(order, spec, reduces)
+        _terms(order, spec, ts_ns)
+        or _mode(order, spec, reduces)
         or _session(spec, tape, ts_ns, order)
         or _volume(order.quantity.as_decimal(), spec, reduces)
         or _levels(order, spec, tape, ts_ns, entry)
     )
+
+
+def _terms(order: Any, spec: SymbolSpec, ts_ns: int) -> str | None:
+    """Order type, prices on the symbol's grid, and an expiry that lies ahead."""
+    if order.order_type not in _KNOWN:
+        return f"UNSUPPORTED_ORDER_TYPE: {order.order_type.name}"
+    if order.time_in_force not in _TIMES:
+        return f"UNSUPPORTED_TIME_IN_FORCE: {order.time_in_force.name}"
+    for name in ("price", "trigger_price"):
+        value = getattr(order, name, None)
+        if value is not None:
+            level = value.as_decimal()
+            if level <= 0:
+                return f"INVALID_PRICE: {name} {level} of {spec.name} must be positive"
+            if level % spec.point:
+                near = level // spec.point * spec.point
+                return (
+                    f"INVALID_PRICE: {name} {level} of {spec.name} is off its tick; nearest {near}, {near + spec.point}"
+                )
+    expires_ns = getattr(order, "expire_time", None)
+    if order.time_in_force == TimeInForce.GTD and (expires_ns is None or int(expires_ns) <= ts_ns):
+        return f"INVALID_EXPIRY: {iso(int(expires_ns)) if expires_ns else 'no time'} is not ahead of {iso(ts_ns)}"
+    return None
 
 
 def _mode(order: Any, spec: SymbolSpec, reduces: bool) -> str | None:

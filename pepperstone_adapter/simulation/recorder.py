@@ -17,7 +17,7 @@ from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.simulation.books import Booking, Books, Ticket
 from pepperstone_adapter.simulation.cash import CASH_SYMBOL
 from pepperstone_adapter.simulation.failures import Failures, RunFailed
-from pepperstone_adapter.simulation.fees import AccountFees, minor_unit, rounded
+from pepperstone_adapter.simulation.fees import AccountFees, Charge, minor_unit, rounded
 from pepperstone_adapter.simulation.fills import AccountFills
 from pepperstone_adapter.simulation.record import FillRow, LedgerKind, OrderRow, RunRecord
 from pepperstone_adapter.simulation.times import iso
@@ -88,10 +88,14 @@ class Recorder:
         charge = self._fees.charges.pop(key)
         bid, ask = self._fills.quotes.pop(key, (price, price))
         slipped = self._fills.slipped.pop(key, ZERO)
-        booking = self.books.fill(ts_ns, position_id, str(event.strategy_id), symbol, 1 if buy else -1, units, price)
-        ticket = booking.ticket
-        self._book_money(event, booking, charge, spec, instrument_id, position_id, trade_id)
-        reason = self.reasons.get(key) or _reason(event.order_type, bool(booking.closed), ticket, price)
+        sign = 1 if buy else -1
+        parts = self.books.split(position_id, sign, units)
+        bookings = [
+            self.books.fill(ts_ns, position_id, str(event.strategy_id), symbol, sign, part, price) for part in parts
+        ]
+        self._book_money(event, bookings, charge, spec, instrument_id, position_id, trade_id)
+        ticket = bookings[0].ticket
+        reason = self.reasons.get(key) or _reason(event.order_type, bool(bookings[0].closed))
         self.record.costs_spread += (ask - bid) / 2 * units * charge.xrate
         self.record.costs_slippage += slipped * units * charge.xrate
         self.record.fills.append(
@@ -110,36 +114,48 @@ class Recorder:
             self._ended_positions.append(event.position_id)
             self.closed.append((ticket, event.order_type == OrderType.MARKET))
         if self.on_booked is not None:
-            self.on_booked(ts_ns, booking, price)
+            for booking in bookings:
+                self.on_booked(ts_ns, booking, price)
 
     def _book_money(
-        self, event: Any, booking: Booking, charge: Any, spec: SymbolSpec, instrument_id: str, pid: str, tid: str
+        self,
+        event: Any,
+        bookings: list[Booking],
+        charge: Charge,
+        spec: SymbolSpec,
+        instrument_id: str,
+        position_id: str,
+        trade_id: str,
     ) -> None:
         """Ledger rows of a fill: what the framework's account did, checked against what it should have done."""
-        books = self.books
-        self._last_ns = event.ts_event
+        books, first, ts_ns = self.books, bookings[0], event.ts_event
+        self._last_ns = ts_ns
         balance = self.cache.account_for_venue(self._venue).balance_total(self._currency).as_decimal()
         realized = balance - books.balance + charge.amount
-        wanted = rounded(booking.profit * charge.xrate, books.currency) if booking.closed else ZERO
-        # The framework rounds profit to the quote currency's minor unit before it converts it.
-        slack = (self._unit + minor_unit(spec.quote_currency) * charge.xrate) if booking.closed else ZERO
+        wanted, slack = ZERO, ZERO
+        if first.closed:
+            wanted = rounded(first.profit * charge.xrate, books.currency)
+            # The framework rounds profit to the quote currency's minor unit before it converts it.
+            slack = self._unit + minor_unit(spec.quote_currency) * charge.xrate
         if abs(realized - wanted) > slack:
             raise RunFailed(
-                f"the books disagree at {iso(event.ts_event)}: fill {tid} of {instrument_id} changed the balance by "
+                f"the books disagree at {iso(ts_ns)}: fill {trade_id} of {instrument_id} changed the balance by "
                 f"{realized - charge.amount}, the books say {wanted - charge.amount}; please report this"
             )
-        if booking.closed:
-            books.post(
-                event.ts_event, LedgerKind.REALIZED_PNL, realized, spec.quote_currency, charge.xrate,
-                instrument_id, pid, tid,
-            )  # fmt: skip
-            booking.ticket.gross += realized
+        where = (instrument_id, position_id, trade_id)
+        if first.closed:
+            books.post(ts_ns, LedgerKind.REALIZED_PNL, realized, spec.quote_currency, charge.xrate, *where)
+            first.ticket.gross += realized
+            first.realized = realized
         if charge.amount:
-            books.post(
-                event.ts_event, LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate,
-                instrument_id, pid, tid,
-            )  # fmt: skip
-            booking.ticket.commission += charge.amount
+            books.post(ts_ns, LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate, *where)
+            last = bookings[-1]
+            if last is not first:  # a reversal: each ticket bears its share
+                share = rounded(charge.amount * last.opened / (last.opened + first.closed), books.currency)
+                last.ticket.commission += share
+                first.ticket.commission += charge.amount - share
+            else:
+                first.ticket.commission += charge.amount
 
     def cash_event(self, event: Any) -> None:
         """Events of the broker's own cash postings leave no order rows."""
@@ -217,7 +233,7 @@ def _price(order: Any, name: str) -> Decimal | None:
     return None if value is None else value.as_decimal()
 
 
-def _reason(order_type: Any, closing: bool, ticket: Ticket, price: Decimal) -> str:
+def _reason(order_type: Any, closing: bool) -> str:
     """Why a fill happened, from the order's type: a closing stop is a stop loss, a closing limit a take profit."""
     if not closing:
         return "client"

@@ -1,0 +1,170 @@
+"""Refusal for want of margin, margin call, stop-out: sums by hand."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from nautilus_trader.model import OrderSide
+
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.symbols import LeverageTier
+from pepperstone_adapter.simulation.record import LedgerKind
+from tests.kit.runs import EURUSD, amounts, bars, both, buy, close_all, run_steps, run_with, sell, spec, terms, utc
+
+D = Decimal
+GBPUSD = spec("GBPUSD")
+
+
+def denied(steps) -> list[str]:  # type: ignore[no-untyped-def]
+    return [e.reason for e in steps.events if type(e).__name__ == "OrderDenied"]
+
+
+def test_an_order_beyond_free_margin_is_refused() -> None:
+    # 1,000 USD at 30:1 carry 30,000 USD: 27,000 EUR at 1.10 need 29,700 / 30 = 990.00; 28,000 need 1,026.67.
+    market = [1.1] * 4
+    record, steps = run_with(market, {1: buy(28_000)}, start_balance=D(1_000))
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 1026.67 USD of margin, 1000.00 USD are free"]
+    assert not record.fills
+    (order,) = record.orders
+    assert order.status == "DENIED"
+    assert order.reason.startswith("NOT_ENOUGH_MONEY")
+    record, steps = run_with(market, {1: buy(27_000)}, start_balance=D(1_000))
+    assert denied(steps) == []
+    assert record.equity[-1].used_margin == D("990.00")
+
+
+def test_open_loss_eats_free_margin() -> None:
+    # 27,000 long, price down 100 points: equity 1,000 - 27 = 973 < 990 used: nothing is free.
+    record, steps = run_with([1.1, 1.1, 1.099, 1.099], {1: buy(27_000), 2: buy(1_000)}, start_balance=D(1_000))
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 36.63 USD of margin, -17.00 USD are free"]
+
+
+@pytest.mark.parametrize(("rule", "used"), [("max_side", "3666.67"), ("net", "1833.33"), ("sum", "5500.00")])
+def test_hedged_positions_by_the_brokers_rule(rule: str, used: str) -> None:
+    # 100,000 long and 50,000 short at 1.10, 30:1: sides 3,666.67 and 1,833.33.
+    record = run_steps([1.1] * 4, {1: buy(100_000), 2: sell(50_000)}, term_changes={"hedged_margin": rule})
+    assert record.equity[-1].used_margin == D(used)
+
+
+def test_a_hedge_needs_no_margin_of_its_own() -> None:
+    # 90,000 long use 3,300 of 3,400; the opposite 90,000 add nothing under max_side.
+    record, steps = run_with([1.1] * 4, {1: buy(90_000), 2: sell(90_000)}, start_balance=D(3_400))
+    assert denied(steps) == []
+    assert len(record.fills) == 2
+
+
+def test_tiers_of_leverage() -> None:
+    # 200,000 EUR at 1.10 = 220,000 USD: 100,000 / 100 + 120,000 / 50 = 1,000 + 2,400 = 3,400.
+    tiers = (LeverageTier(up_to_usd=D(100_000), leverage=D(100)), LeverageTier(up_to_usd=None, leverage=D(50)))
+    account = replace(terms([EURUSD]), leverage={"EURUSD": tiers})
+    record = run_steps([1.1] * 3, {1: buy(200_000)}, account=account)
+    assert record.equity[-1].used_margin == D("3400.00")
+
+
+def test_stop_out_closes_the_worst_first_one_at_a_time() -> None:
+    # 3,000 USD at 30:1. Long 40,000 EURUSD at 1.10 (margin 1,466.67) and 20,000 GBPUSD at 1.30 (866.67): used 2,333.33.
+    # Stop-out at equity 1,166.67, a loss of 1,833.33. EURUSD falls to 1.05: -2,000 alone. On the way from 1.10 the
+    # loss is reached at 1.10 - 1,833.33 / 40,000 = 1.0541667: sold at 1.05416, -1,833.60.
+    # GBPUSD stays: equity 1,166.40 over used 866.67 = 134.6 %. Then GBPUSD falls to 1.26 (-800): equity 366.40 under
+    # 433.33: closed at 1.30 - 733.07 / 20,000 = 1.2633467 -> 1.26334, -733.20.
+    market = [1.1, 1.1, 1.05, 1.05, 1.05]
+    record, steps = run_with(
+        market, {1: both(buy(40_000), buy(20_000, GBPUSD))}, start_balance=D(3_000),
+        others=[(GBPUSD, [1.3, 1.3, 1.3, 1.26, 1.26])],
+    )  # fmt: skip
+    closing = record.fills[2:]
+    assert [(f.instrument_id, f.price, f.reason) for f in closing] == [
+        ("EURUSD.PEPPERSTONE", D("1.05416"), "stop_out"),
+        ("GBPUSD.PEPPERSTONE", D("1.26334"), "stop_out"),
+    ]
+    assert closing[0].ts_ns < closing[1].ts_ns
+    assert amounts(record, "realized_pnl") == [D("-1833.60"), D("-733.20")]
+    assert (record.stop_outs, record.margin_calls) == (2, 1)
+    assert record.end_balance == D("433.20")
+    assert {p.exit_reason for p in record.positions} == {"stop_out"}
+
+
+def test_only_as_many_as_needed_are_closed() -> None:
+    # Two longs of 20,000 from 1.10000 and 1.10500: at the stop-out the later one has the larger loss and goes; the
+    # other stays. Used 733.33 + 736.67 = 1,470.00; stop-out at equity 735.00 of 1,600: loss 865 on 40,000 units with
+    # cost 44,100: price (44,100 - 865) / 40,000 = 1.080875 -> 1.08087: (1.08087 - 1.105) × 20,000 = -482.60.
+    # Equity after: 1,600 - 482.60 - 382.60 = 734.80 over 733.33 = 100.2 %.
+    market = [1.1, 1.1, 1.105, (1.105, 1.105, 1.0805, 1.0805), 1.0805]
+    record = run_steps(market, {1: buy(20_000), 2: buy(20_000)}, start_balance=D(1_600))
+    assert [(f.price, f.reason) for f in record.fills[2:]] == [(D("1.08087"), "stop_out")]
+    assert record.stop_outs == 1
+    assert record.end_balance == D("1117.40")
+    assert record.equity[-1].open_positions == 1
+
+
+def test_a_strategy_cannot_dodge_the_stop_out_of_its_bar() -> None:
+    # The bar falls to 1.06 and comes back to 1.10; the strategy closes at its end. The broker was first.
+    # 30,000 at 1.10: used 1,100, stop-out at 550 of 1,150: loss of 600: 1.10 - 0.02 = 1.08.
+    market = [1.1, 1.1, (1.1, 1.1, 1.06, 1.1), 1.1]
+    record = run_steps(market, {1: buy(30_000), 2: close_all()}, start_balance=D(1_150))
+    assert [(f.price, f.reason) for f in record.fills] == [(D("1.10000"), "client"), (D("1.08000"), "stop_out")]
+
+
+def test_a_gap_below_zero_is_given_back() -> None:
+    # 30,000 from 1.10 gaps to 1.05: -1,500 of 1,150. Closed at the open; the balance of -350 is set to zero.
+    market = [1.1, 1.1, (1.05, 1.05, 1.05, 1.05), 1.05, 1.05]
+    record = run_steps(market, {1: buy(30_000)}, start_balance=D(1_150))
+    assert amounts(record, "realized_pnl") == [D("-1500.00")]
+    assert amounts(record, "adjustment") == [D("350.00")]
+    assert record.end_balance == 0
+    record = run_steps(
+        market, {1: buy(30_000)}, start_balance=D(1_150), term_changes={"negative_balance_protection": False}
+    )
+    assert record.end_balance == D("-350.00")
+
+
+def test_the_stop_loss_comes_before_the_stop_out() -> None:
+    # Stop at 1.09 and stop-out at 1.08 in one bar: the order in the market is first.
+    def stop(s):  # type: ignore[no-untyped-def]
+        s.submit_order(
+            s.order_factory.stop_market(
+                s.id_of(EURUSD), OrderSide.SELL, s.qty(EURUSD, 30_000), s.px(EURUSD, 1.09), reduce_only=True
+            ),
+            s.cache.positions_open()[0].id,
+        )
+
+    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), 1.06]
+    record = run_steps(market, {1: buy(30_000), 2: stop}, start_balance=D(1_150))
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09000"), "stop_loss")]
+    assert record.stop_outs == 0
+
+
+def test_professional_stop_out_level() -> None:
+    # At 20 % the same 30,000 hold until a loss of 1,150 - 220 = 930: 1.10 - 0.031 = 1.069.
+    market = [1.1, 1.1, (1.1, 1.1, 1.06, 1.1), 1.1]
+    record = run_steps(market, {1: buy(30_000)}, start_balance=D(1_150), term_changes={"stop_out_level": D(20)})
+    assert record.fills[1].price == D("1.06900")
+
+
+def test_short_positions_are_stopped_out_on_the_ask() -> None:
+    # 30,000 short at BID 1.10, spread 20 points: stop-out when the ASK reaches 1.12 (loss of 600), BID 1.11980.
+    market = [1.1, 1.1, (1.1, 1.13, 1.1, 1.1), 1.1]
+    record = run_steps(market, {1: sell(30_000)}, start_balance=D(1_150), spread=20)
+    assert (record.fills[1].price, record.fills[1].reason) == (D("1.12000"), "stop_out")
+
+
+def test_a_closed_market_waits_for_its_opening() -> None:
+    # GBPUSD closes at 12:00, EURUSD trades on. Both are held; EURUSD's loss triggers, GBPUSD cannot be closed.
+    hours = TradingHours(zone="UTC", intervals=tuple((d * 86_400, d * 86_400 + 12 * 3600) for d in range(7)))
+    shut = replace(GBPUSD, hours=hours)
+    times = [utc(2024, 1, 8, h) for h in (10, 11, 12, 13, 14)]
+    record = run_steps(
+        bars(EURUSD, [1.1, 1.1, 1.1, 1.04, 1.04], times=times, period="1-HOUR"),
+        {1: both(buy(20_000), buy(30_000, shut))}, start_balance=D(2_300),
+        others=[(shut, bars(shut, [1.3, 1.3, 1.28], times=times[:3], period="1-HOUR"))],
+    )  # fmt: skip
+    assert [f.instrument_id for f in record.fills if f.reason == "stop_out"] == ["EURUSD.PEPPERSTONE"]
+
+
+def test_stop_out_by_quotes() -> None:
+    from tests.kit.runs import quotes
+
+    rows = [(1.1, 1.1), (1.1, 1.1), (1.085, 1.0851), (1.079, 1.0791), (1.078, 1.0781)]
+    record = run_steps(quotes(EURUSD, rows), {1: buy(30_000)}, start_balance=D(1_150))
+    assert (record.fills[1].price, record.fills[1].reason) == (D("1.07900"), "stop_out")
+    assert [r.kind for r in record.ledger] == [LedgerKind.DEPOSIT, LedgerKind.REALIZED_PNL]
