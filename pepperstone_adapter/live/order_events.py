@@ -282,10 +282,15 @@ class OrderEvents:
         if order.filled >= order.units:
             order.phase = Phase.ENDED
             if order.wants_exact:
-                order.wants_exact = False
-                out.append(SetExactLevels(order.client_order_id, deal.position_id))
+                out.append(self._settle(order, deal.position_id))
         self.table.mark_deal(deal.deal_id)
         return out
+
+    def _settle(self, order: TrackedOrder, position_id: str) -> SetExactLevels:
+        order.wants_exact = False
+        # From this moment the levels the broker reports are provisional; the sender ends it.
+        self.settling.add(order.client_order_id)
+        return SetExactLevels(order.client_order_id, position_id)
 
     def _end(self, order: TrackedOrder, state: OrderState, ts: int, expired: bool) -> list[Emission]:
         if order.kind != LEG:
@@ -302,8 +307,7 @@ class OrderEvents:
             for leg in legs:
                 out += self._resize(leg, order.filled, ts)
             if order.wants_exact and order.position_id is not None:
-                order.wants_exact = False
-                out.append(SetExactLevels(order.client_order_id, order.position_id))
+                out.append(self._settle(order, order.position_id))
         return out
 
     def _reject(self, order: TrackedOrder, reason: str, ts: int) -> list[Emission]:

@@ -1,0 +1,577 @@
+"""The execution client, for every venue: the framework's commands in, its order events out.
+
+A hook decides without waiting (deny, or note the intent on disk and mark as submitted), then the sending runs as a task
+of its own. Everything the broker says goes through `order_events` and comes out through `emit`; this file joins them.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.common import Logger
+from nautilus_trader.live.clients import ExecutionClient
+from nautilus_trader.model import (
+    AccountId,
+    AccountType,
+    ClientOrderId,
+    Currency,
+    ExecutionMassStatus,
+    FillReport,
+    OmsType,
+    OrderInitialized,
+    OrderStatusReport,
+    PositionStatusReport,
+    TraderId,
+    Venue,
+    VenueOrderId,
+)
+
+from pepperstone_adapter.broker.account import AccountSnapshot, PositionMode
+from pepperstone_adapter.broker.events import (
+    AccountChanged,
+    LinkDown,
+    LinkUp,
+    Notice,
+    OrderChange,
+    OrderChanged,
+    PositionChanged,
+)
+from pepperstone_adapter.broker.orders import OrderState
+from pepperstone_adapter.broker.session import FoundOrder
+from pepperstone_adapter.common.errors import ConfigurationError, DataError, OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.common.files import file_name_of
+from pepperstone_adapter.live.config import LiveExecConfig
+from pepperstone_adapter.live.connection import Connection, TradingEvent
+from pepperstone_adapter.live.emit import Emitter
+from pepperstone_adapter.live.mass_status import StartReader, StartState, tracked
+from pepperstone_adapter.live.order_events import Emission, OrderEvents, SetExactLevels, StrangerFill, Warn
+from pepperstone_adapter.live.planning import (
+    Close,
+    Open,
+    Plan,
+    Surroundings,
+    changed_level,
+    plan_bracket,
+    plan_order,
+)
+from pepperstone_adapter.live.reconciliation import NS, Reconciler, run_forever
+from pepperstone_adapter.live.sending import Sender
+from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.mapping.data import QuoteScale
+from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
+from pepperstone_adapter.mapping.orders import NotSendable, bracket_of, check_price
+from pepperstone_adapter.mapping.reports import ReportMaker
+
+HISTORY_NS = 90 * 86_400 * NS  # how far back the deals of an open position are read at start
+
+
+class BrokerExecutionClient(ExecutionClient):
+    """Orders and account of one connection.
+
+    Parameters
+    ----------
+    account_id
+        What the framework calls the account; carries the account number masked.
+    mode, currency
+        Of the account, from the settings; a broker that reports others is refused at connect.
+
+    Attributes
+    ----------
+    halted
+        Why no new risk may be taken; None while trading is free. Closing and cancelling go on.
+    may_tell_strangers
+        Asked before positions and orders of strangers are reported after the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config: LiveExecConfig,
+        cache: Any,
+        clock: Any,
+        trader_id: TraderId,
+        connection: Connection,
+        venue: Venue,
+        account_id: AccountId,
+        mode: PositionMode,
+        currency: str,
+    ) -> None:
+        netting = mode is PositionMode.NETTING
+        super().__init__(
+            name=name,
+            config=config,
+            cache=cache,
+            clock=clock,
+            trader_id=trader_id,
+            venue=venue,
+            account_id=account_id,
+            account_type=AccountType.MARGIN,
+            oms_type=OmsType.NETTING if netting else OmsType.HEDGING,
+            base_currency=Currency.from_str(currency),
+        )
+        self.connection = connection
+        self.table = OrderTable()
+        self.halted: str | None = None
+        self.may_tell_strangers: Callable[[], bool] = lambda: True
+        self._mode = mode
+        self._currency = currency
+        self._netting = netting
+        self._settings = config
+        self._log = Logger(name)
+        self._reports = ReportMaker(account_id, Currency.from_str(currency), netting)
+        self._store: IdStore | None = None
+        self._events = OrderEvents(self.table, netting, self._recall)
+        self._emitter: Emitter | None = None
+        self._scales: dict[str, QuoteScale] = {}
+        self._start: StartState | None = None
+        self.reconciler = Reconciler(
+            connection=connection,
+            table=self.table,
+            events=self._events,
+            perform=self._perform,
+            now_ns=clock.timestamp_ns,
+            log=self._log,
+            answer_deadline_s=config.answer_deadline_s,
+            give_up_after_s=config.give_up_after_s,
+        )
+        self.sender = Sender(
+            connection, self.table, self._events, self.reconciler, self._perform, clock.timestamp_ns, self._log
+        )
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        await self.connection.start()
+        account = self.connection.account
+        if account is None:
+            raise ConfigurationError("the broker reported no account")
+        self._check_account(account)
+        name = f"{account.environment.value}-{account.account_number}"
+        self._store = IdStore(Path(self._settings.state_dir) / file_name_of(name) / "orders.sqlite")
+        self._emitter = Emitter(self, self.connection, self._reports, self._store, self._log)
+        if not self.connection.publishes_market:
+            self._publish_market()
+        self._tell_account(account)
+
+    def _check_account(self, account: AccountSnapshot) -> None:
+        spread_betting_as_hedging = {account.mode, self._mode} <= {PositionMode.HEDGING, PositionMode.SPREAD_BETTING}
+        if account.mode is not self._mode and not spread_betting_as_hedging:
+            raise ConfigurationError(
+                f"the account is a {account.mode.value} account, the settings say {self._mode.value}; set mode: "
+                f"{account.mode.value}"
+            )
+        if account.currency != self._currency:
+            raise ConfigurationError(
+                f"the account's currency is {account.currency}, the settings say {self._currency}; set currency: "
+                f"{account.currency}"
+            )
+        if not account.trading_allowed:
+            self._log.error(f"the broker does not allow trading: {account.trading_note or 'no reason given'}")
+
+    def _publish_market(self) -> None:
+        """Without a data client on this account (quotes come from elsewhere) its instruments still need a price."""
+        for instrument in self.connection.instruments.values():
+            self._handle_instrument(instrument)
+
+        def on_market(event: Any) -> None:
+            symbol = getattr(event, "symbol", None) or event.spec.name
+            instrument, quote = self.connection.instruments.get(symbol), self.connection.quotes[symbol]
+            if instrument is None or quote.bid is None or quote.ask is None:
+                return
+            now = self.clock.timestamp_ns()
+            scale = self._scales.setdefault(
+                symbol, QuoteScale(instrument.id, instrument.price_precision, instrument.size_precision)
+            )
+            self._handle_data(scale.quote(quote.bid, quote.ask, getattr(event, "ts_ns", 0) or now, now))
+
+        self.connection.on_market(on_market)
+
+    async def _disconnect(self) -> None:
+        await self.connection.stop()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def _on_trading(self, event: TradingEvent) -> None:
+        if isinstance(event, OrderChanged):
+            self._perform(self._events.on_order(event))
+        elif isinstance(event, PositionChanged):
+            self._perform(self._events.on_position(event))
+        elif isinstance(event, AccountChanged):
+            self._tell_account(event.account)
+        elif isinstance(event, LinkUp):
+            self.sender.wake()
+            self.create_task(self.reconciler.resolve(), "resolve")
+        elif isinstance(event, LinkDown) and event.permanent:
+            self.halted = event.reason
+        elif isinstance(event, Notice) and event.halt:
+            self._halt(event.text)
+
+    def _perform(self, emissions: list[Emission]) -> None:
+        """Tell the framework, and do what a decision asks for."""
+        if self._emitter is None:
+            return
+        for emission in emissions:
+            if isinstance(emission, SetExactLevels):
+                entry = self.table.get(emission.client_order_id)
+                if entry is not None:
+                    self._task(self.sender.exact_levels(entry, emission.position_id), "exact-levels")
+                continue
+            self._emitter.emit(emission)
+            if isinstance(emission, Warn) and emission.halt:
+                self._halt(emission.text)
+        if emissions:
+            self.sender.wake()
+
+    def _halt(self, reason: str) -> None:
+        if self.halted is None:
+            self._log.error(f"no new risk from now on: {reason}; closing and cancelling go on; restart after a look")
+        self.halted = self.halted or reason
+
+    def _tell_account(self, account: AccountSnapshot) -> None:
+        balances, margins = self._reports.balances(account)
+        info: dict[str, object] = {"leverage": str(account.leverage)}
+        if account.equity is not None:
+            info["equity"] = str(account.equity)
+        self.generate_account_state(balances, margins, True, account.ts_ns or self.clock.timestamp_ns(), info)
+
+    def _recall(self, state: OrderState) -> TrackedOrder | None:
+        """An order of an earlier run that the start did not see (it was between two states)."""
+        if self._store is None:
+            return None
+        record = self._store.by_order_id(state.order_id)
+        if record is None and state.client_order_id and not state.closing:
+            record = self._store.by_venue_text(state.client_order_id)
+        if record is None or record.leg is not None or self.table.get(record.client_order_id) is not None:
+            return None
+        if self.cache.order(ClientOrderId(record.client_order_id)) is None:
+            return None  # the framework does not know it in this run: it is told as a report
+        order = tracked(record, Phase.SUBMITTED)
+        self.table.add(order)
+        return order
+
+    def _task(self, work: Coroutine[object, object, object], name: str) -> None:
+        self.create_task(work, name)
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def _around(self, symbol: str) -> Surroundings:
+        spec = self.connection.specs.get(symbol)
+        if spec is None:
+            raise NotSendable(f"{symbol}: not loaded from this broker; add it to the settings' symbols")
+        account = self.connection.account
+        closed = None
+        if self.connection.fault is not None:
+            closed = f"the broker's link is down for good: {self.connection.fault}"
+        elif not self.connection.up:
+            closed = "the broker's link is down; orders flow again after it has reconnected and reconciled"
+        elif account is not None and not account.trading_allowed:
+            closed = f"the broker does not allow trading: {account.trading_note or 'no reason given'}"
+        return Surroundings(
+            spec=spec,
+            capabilities=self.connection.session.capabilities,
+            market=self.connection.market_view(symbol, self.clock.timestamp_ns()),
+            table=self.table,
+            netting=self._netting,
+            open_gate=closed,
+            risk_gate=None if self.halted is None else f"trading is halted: {self.halted}",
+        )
+
+    async def _submit_order(self, command: Any) -> None:
+        self._submit_one(command.order_init, command.order, command.position_id, command.params)
+
+    def _submit_one(self, init: OrderInitialized, order: Any, position_id: Any, params: dict[str, Any] | None) -> None:
+        ticket = str(position_id) if position_id is not None else None
+        try:
+            plan = plan_order(init, ticket, params, self._around(init.instrument_id.symbol.value))
+            self._note(plan)
+        except (NotSendable, DataError) as reason:
+            self.generate_order_denied(order, str(reason))
+            return
+        self._launch(plan)
+
+    def _note(self, plan: Plan) -> None:
+        """The intent on disk first (F82, F87): an order that cannot be noted is not sent."""
+        if self._store is None:
+            raise NotSendable("not connected to the broker yet")
+        self._store.add([_record(order) for order in plan.tracked])
+
+    def _launch(self, plan: Plan) -> None:
+        for order in plan.tracked:
+            self.table.add(order)
+            self.generate_order_submitted(self.cache.order(ClientOrderId(order.client_order_id)))
+        if isinstance(plan, Open):
+            self._task(self.sender.open(plan), f"submit-{plan.order.client_order_id}")
+        elif isinstance(plan, Close):
+            self._task(self.sender.close(plan), f"close-{plan.order.client_order_id}")
+        else:
+            self._task(self.sender.protect(plan), f"protect-{plan.order.client_order_id}")
+
+    async def _submit_order_list(self, command: Any) -> None:
+        inits = list(command.order_inits)
+        orders = {str(i.client_order_id): self.cache.order(i.client_order_id) for i in inits}
+        try:
+            bracket = bracket_of(inits)
+            if bracket is not None:
+                around = self._around(bracket.entry.instrument_id.symbol.value)
+                plan = plan_bracket(bracket, command.params, around)
+                self._note(plan)
+        except (NotSendable, DataError) as reason:
+            for order in orders.values():
+                self.generate_order_denied(order, str(reason))
+            return
+        if bracket is not None:
+            self._launch(plan)
+            return
+        for init in inits:
+            self._submit_one(init, orders[str(init.client_order_id)], command.position_id, command.params)
+
+    async def _modify_order(self, command: Any) -> None:
+        order = self.table.get(str(command.client_order_id))
+        if order is None:
+            self._refuse_modify(command, "not an order of this account's clients")
+            return
+        try:
+            self._modify(order, command)
+        except NotSendable as reason:
+            self._refuse_modify(command, str(reason))
+
+    def _modify(self, order: TrackedOrder, command: Any) -> None:
+        around = self._around(order.symbol)
+        if around.open_gate is not None:
+            raise NotSendable(around.open_gate)
+        units = None if command.quantity is None else command.quantity.as_decimal()
+        price = None if command.price is None else command.price.as_decimal()
+        trigger = None if command.trigger_price is None else command.trigger_price.as_decimal()
+        if units == order.units:
+            units = None
+        for value, name in ((price, "price"), (trigger, "trigger price")):
+            if value is not None:
+                check_price(value, name, around.spec)
+        if order.kind == LEG:
+            if units is not None:
+                raise NotSendable("a stop loss or take profit always has its position's volume")
+            self._task(self.sender.move_leg(order, changed_level(order, price, trigger)), "move-leg")
+            return
+        limit = price if price != order.limit else None
+        stop = trigger if trigger != order.stop else None
+        if units is not None and not around.capabilities.amend_units:
+            raise NotSendable("the venue cannot change the volume of a working order: cancel it and send a new one")
+        if units is None and limit is None and stop is None:
+            raise NotSendable("nothing to change")
+        self._task(self.sender.amend(order, units, limit, stop), f"amend-{order.client_order_id}")
+
+    def _refuse_modify(self, command: Any, reason: str) -> None:
+        order = self.cache.order(command.client_order_id)
+        if order is None:
+            self._log.warning(f"modify of unknown order {command.client_order_id}")
+            return
+        self.generate_order_modify_rejected(order, command.venue_order_id, reason, self.clock.timestamp_ns())
+
+    async def _cancel_order(self, command: Any) -> None:
+        order = self.table.get(str(command.client_order_id))
+        if order is not None:
+            self.cancel([order])
+            return
+        known = self.cache.order(command.client_order_id)
+        venue_id = command.venue_order_id or (known.venue_order_id if known is not None else None)
+        if known is None:
+            self._log.warning(f"cancel of unknown order {command.client_order_id}")
+        elif venue_id is None or known.is_closed:
+            self.generate_order_cancel_rejected(known, venue_id, "the order is not working", self.clock.timestamp_ns())
+        else:
+            symbol = known.instrument_id.symbol.value
+            self._task(self._cancel_stranger(known, str(venue_id), symbol), f"cancel-{venue_id}")
+
+    async def _cancel_stranger(self, order: Any, order_id: str, symbol: str) -> None:
+        """A person may cancel a stranger's order through the framework; its end comes back as a report."""
+        try:
+            await self.connection.session.cancel(order_id, symbol)
+        except (PepperstoneError, OutcomeUnknown) as error:
+            self.generate_order_cancel_rejected(order, VenueOrderId(order_id), str(error), self.clock.timestamp_ns())
+
+    def cancel(self, orders: list[TrackedOrder]) -> None:
+        """Cancel entries one by one and the levels of a position together; an entry takes its own legs with it."""
+        entries = [o for o in orders if o.kind != LEG]
+        going = {o.client_order_id for o in entries if not o.filled}
+        positions: dict[str, list[TrackedOrder]] = {}
+        for order in orders:
+            if order.kind == LEG and order.parent not in going:
+                positions.setdefault(order.position_id or order.parent or "", []).append(order)
+        for order in entries:
+            self._task(self.sender.cancel(order), f"cancel-{order.client_order_id}")
+        for legs in positions.values():
+            self._task(self.sender.drop_legs(legs), f"drop-legs-{legs[0].client_order_id}")
+
+    async def _cancel_all_orders(self, command: Any) -> None:
+        found = self.cache.orders_open(
+            None, command.instrument_id, command.strategy_id, self.account_id, command.order_side
+        ) + self.cache.orders_inflight(
+            None, command.instrument_id, command.strategy_id, self.account_id, command.order_side
+        )
+        ids = dict.fromkeys(str(o.client_order_id) for o in found)
+        self.cancel([o for o in map(self.table.get, ids) if o is not None and o.phase is not Phase.ENDED])
+
+    async def _batch_cancel_orders(self, command: Any) -> None:
+        known = [(c, self.table.get(str(c.client_order_id))) for c in command.cancels]
+        self.cancel([order for _, order in known if order is not None])
+        for cancel, order in known:
+            if order is None:
+                await self._cancel_order(cancel)
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    async def _query_account(self, _command: Any) -> None:
+        async def ask() -> None:
+            try:
+                snapshot = await self.connection.session.snapshot()
+            except PepperstoneError as error:
+                self._log.warning(f"account not read: {error}")
+                return
+            self.connection.account = snapshot.account
+            self._tell_account(snapshot.account)
+
+        self._task(ask(), "query-account")
+
+    async def _query_order(self, command: Any) -> None:
+        self._task(self._look_up(str(command.client_order_id), command.venue_order_id), "query-order")
+
+    async def _look_up(self, client_order_id: str, venue_order_id: Any) -> FoundOrder | None:
+        """Ask the broker about an order and apply what it says; None when it could not be asked or knows nothing."""
+        order = self.table.get(client_order_id)
+        try:
+            if order is not None:
+                found = await self.reconciler.find(order) if order.kind != LEG else None
+            elif venue_order_id is not None:
+                found = await self.connection.session.find_order(order_id=str(venue_order_id))
+            else:
+                found = None
+        except (PepperstoneError, OutcomeUnknown) as error:
+            self._log.warning(f"{client_order_id}: could not be looked up: {error}")
+            return None
+        if found is not None:
+            self._perform(self._events.on_found(found, self.clock.timestamp_ns()))
+        return found
+
+    async def _generate_order_status_report(self, command: Any) -> OrderStatusReport | None:
+        cid = str(command.client_order_id) if command.client_order_id is not None else ""
+        found = await self._look_up(cid, command.venue_order_id)
+        if found is None:
+            return None
+        instrument = self.connection.instruments[found.order.symbol]
+        owner = self._events.owner(found.order, None)
+        return self._reports.order(
+            found.order,
+            instrument.id,
+            instrument.price_precision,
+            instrument.size_precision,
+            self.clock.timestamp_ns(),
+            client_order_id=owner.client_order_id if owner is not None else None,
+        )
+
+    async def _generate_order_status_reports(self, _command: Any) -> list[OrderStatusReport]:
+        return (await self._read_start()).orders
+
+    async def _generate_fill_reports(self, _command: Any) -> list[FillReport]:
+        return (await self._read_start()).fills
+
+    async def _generate_position_status_reports(self, command: Any) -> list[PositionStatusReport]:
+        """Positions as the broker has them now; raises when it cannot be asked, which is never the same as flat."""
+        snapshot = await self.connection.session.snapshot()
+        out = []
+        for position in snapshot.positions:
+            instrument = self.connection.load(position.symbol)
+            if instrument is None or (command.instrument_id is not None and instrument.id != command.instrument_id):
+                continue
+            now = self.clock.timestamp_ns()
+            out.append(self._reports.position(position, instrument.id, instrument.size_precision, now))
+        return out
+
+    async def _generate_mass_status(self, _lookback_mins: int | None) -> ExecutionMassStatus:
+        state = await self._read_start()
+        status = ExecutionMassStatus(
+            self.client_id, self.account_id, self.venue or Venue(self.connection.venue), self.clock.timestamp_ns()
+        )
+        status.add_order_reports(state.orders)
+        status.add_fill_reports(state.fills)
+        status.add_position_reports(state.positions)
+        self._task(self._release(state), "release-events")
+        return status
+
+    async def _read_start(self) -> StartState:
+        """Read the account once; what happens meanwhile is held by the connection and applied afterwards."""
+        if self._start is not None:
+            return self._start
+        if self._store is None:
+            raise ConfigurationError("not connected to the broker yet")
+        now = self.clock.timestamp_ns()
+        snapshot = await self.connection.session.snapshot()
+        oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now)
+        since = max(min(oldest, now - 600 * NS), now - HISTORY_NS)
+        deals = await self.connection.session.deals(since, now + 600 * NS)
+        reader = StartReader(self.connection, self.table, self._store, self._reports, now)
+        self._start = reader.read(snapshot, deals)
+        for instrument in self.connection.instruments.values():
+            self._handle_instrument(instrument)
+        for warning in self._start.warnings:
+            self._log.warning(warning)
+        self.reconciler.start_deals_at(now)
+        return self._start
+
+    async def _release(self, state: StartState) -> None:
+        """After the framework has taken the start in: events held since connecting, then strangers, then the audit."""
+        named = [r.client_order_id for r in state.orders if r.client_order_id is not None]
+        while not all(self.cache.order(cid) is not None for cid in named) or not self.may_tell_strangers():
+            await asyncio.sleep(0.02)
+        self.connection.release_trading(self._on_trading)
+        for order in state.stranger_orders:
+            self._perform(
+                self._events.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=order, ts_ns=order.created_ns))
+            )
+        for order, deals in state.stranger_deals:
+            if self._emitter is not None:
+                self.table.introduced.add(order.order_id)
+                self._emitter.stranger(order, introduce=True)
+                for deal in deals:
+                    self._emitter.emit(StrangerFill(deal))
+        await self._forget_never_sent()
+        self._task(run_forever(self.reconciler, self._settings.audit_interval_s), "reconcile")
+
+    async def _forget_never_sent(self) -> None:
+        """Intents of an earlier run that the broker never saw are closed; they are never sent now (F82)."""
+        if self._store is None:
+            return
+        for record in self._store.open_records():
+            if record.leg is not None or self.table.get(record.client_order_id) is not None:
+                continue
+            try:
+                found = await self.connection.session.find_order(
+                    client_order_id=record.venue_text, order_id=record.order_id, since_ns=record.created_ns - 60 * NS
+                )
+            except (PepperstoneError, OutcomeUnknown) as error:
+                self._log.warning(f"{record.client_order_id} of an earlier run could not be looked up: {error}")
+                continue
+            if found is None:
+                self._log.info(f"{record.client_order_id} of an earlier run was never sent")
+            if found is None or not found.order.status.is_open:
+                self._store.note(record.client_order_id, ended=True)
+
+
+def _record(order: TrackedOrder) -> OrderRecord:
+    return OrderRecord(
+        client_order_id=order.client_order_id,
+        venue_text=order.venue_text,
+        strategy_id=order.strategy_id,
+        symbol=order.symbol,
+        side=order.side,
+        units=order.units,
+        kind=order.kind,
+        leg=order.leg,
+        parent=order.parent,
+        position_id=order.position_id,
+        created_ns=order.submitted_ns,
+    )

@@ -1,0 +1,266 @@
+"""The state of the account at start, as the framework's mass status: positions with the true deals that made them.
+
+The framework starts with an empty cache, so everything it shall know comes from here. For each open position of ours:
+the orders that opened and reduced it with their fills (true prices, commissions and deal ids), then the position. Legs
+of brackets come back under the client order ids of the earlier run. Positions of strangers are told later, as reports,
+so that a strategy which claims its instrument does not inherit a manual trade.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from nautilus_trader.model import FillReport, OrderStatusReport, PositionStatusReport
+
+from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderState, OrderStatus, OrderType, PositionState
+from pepperstone_adapter.broker.session import BrokerSnapshot
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.reconciliation import deals_by_position, explains
+from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
+from pepperstone_adapter.mapping.ids import Leg, is_our_tag
+from pepperstone_adapter.mapping.reports import ReportMaker
+
+
+@dataclass(slots=True)
+class StartState:
+    """What is told at start, and what is told afterwards."""
+
+    orders: list[OrderStatusReport] = field(default_factory=list)
+    fills: list[FillReport] = field(default_factory=list)
+    positions: list[PositionStatusReport] = field(default_factory=list)
+    stranger_orders: list[OrderState] = field(default_factory=list)
+    stranger_deals: list[tuple[OrderState, list[Deal]]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class StartReader:
+    """Turns a snapshot and a deal history into reports and fills the order table.
+
+    Parameters
+    ----------
+    store
+        The ids of earlier runs.
+    """
+
+    def __init__(
+        self, connection: Connection, table: OrderTable, store: IdStore, reports: ReportMaker, now_ns: int
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._store = store
+        self._reports = reports
+        self._now_ns = now_ns
+        self._state = StartState()
+
+    def read(self, snapshot: BrokerSnapshot, deals: Iterable[Deal]) -> StartState:
+        by_position = deals_by_position(deals)
+        for found in by_position.values():
+            for deal in found:
+                self._table.mark_deal(deal.deal_id)
+        for position in snapshot.positions:
+            self._table.positions[position.position_id] = position
+            self._position(position, by_position.get(position.position_id, []))
+        for order in snapshot.orders:
+            self._working(order)
+        return self._state
+
+    def _position(self, position: PositionState, deals: list[Deal]) -> None:
+        groups = [(_order_of(group), group) for group in _by_order(deals)]
+        records = {state.order_id: self._record(state) for state, _ in groups}
+        ours = is_our_tag(position.tag) or any(r is not None for r in records.values())
+        instrument = self._connection.load(position.symbol)
+        if instrument is None:
+            self._state.warnings.append(
+                f"position {position.position_id} on unknown symbol {position.symbol} not shown"
+            )
+            return
+        complete = explains(position, deals)
+        if not complete:
+            self._state.warnings.append(
+                f"position {position.position_id} ({position.symbol}): its deals are not all in the history read; "
+                "shown at its opening price, without its commissions"
+            )
+        if not ours and complete:
+            self._state.stranger_deals += groups
+            return
+        if complete:
+            for state, group in groups:
+                self._history(state, group, records[state.order_id])
+        self._state.positions.append(
+            self._reports.position(position, instrument.id, instrument.size_precision, self._now_ns)
+        )
+        self._legs(position)
+
+    def _history(self, state: OrderState, deals: list[Deal], record: OrderRecord | None) -> None:
+        instrument = self._connection.instruments[state.symbol]
+        cid = record.client_order_id if record else None
+        # A leg that filled in parts is still known under its own venue id.
+        shown = record.order_id if record is not None and record.leg is not None else None
+        digits, sizes = instrument.price_precision, instrument.size_precision
+        if shown is not None:
+            state = replace(state, order_id=shown)
+        self._state.orders.append(
+            self._reports.order(state, instrument.id, digits, sizes, self._now_ns, client_order_id=cid)
+        )
+        for deal in deals:
+            self._state.fills.append(
+                self._reports.fill(deal, instrument.id, digits, sizes, self._now_ns, cid, venue_order_id=shown)
+            )
+
+    def _legs(self, position: PositionState) -> None:
+        protection = position.protection
+        records = {r.leg: r for r in self._store.legs_of(position.position_id) if r.leg is not None}
+        for leg, record in records.items():
+            stop = leg is Leg.STOP_LOSS
+            level = None if protection is None else protection.stop_loss if stop else protection.take_profit
+            if level is None or record.order_id is None:
+                self._store.note(record.client_order_id, ended=True)
+                continue
+            sibling = records.get(leg.sibling)
+            instrument = self._connection.instruments[position.symbol]
+            self._state.orders.append(
+                self._reports.leg(
+                    leg,
+                    record.order_id,
+                    position,
+                    level,
+                    instrument.id,
+                    instrument.price_precision,
+                    instrument.size_precision,
+                    self._now_ns,
+                    record.client_order_id,
+                    sibling.client_order_id if sibling else None,
+                )
+            )
+            order = tracked(record, Phase.ACCEPTED)
+            order.units = position.units
+            order.position_id = position.position_id
+            order.stop, order.limit = (level, None) if stop else (None, level)
+            self._table.add(order)
+
+    def _working(self, state: OrderState) -> None:
+        if state.type is OrderType.PROTECTION or state.closing:
+            return
+        record = self._record(state)
+        instrument = self._connection.load(state.symbol)
+        if record is None or instrument is None:
+            self._state.stranger_orders.append(state)
+            return
+        self._state.orders.append(
+            self._reports.order(
+                state,
+                instrument.id,
+                instrument.price_precision,
+                instrument.size_precision,
+                self._now_ns,
+                client_order_id=record.client_order_id,
+            )
+        )
+        order = tracked(record, Phase.ACCEPTED)
+        order.order_id, order.position_id = state.order_id, state.position_id
+        order.units, order.filled = state.units, state.filled_units
+        order.limit, order.stop = state.limit_price, state.stop_price
+        self._table.add(order)
+        for leg_record in self._store.open_records():
+            if leg_record.parent == record.client_order_id:
+                self._pending_leg(leg_record, state)
+
+    def _pending_leg(self, record: OrderRecord, entry: OrderState) -> None:
+        protection, leg = entry.protection, record.leg
+        if protection is None or leg is None or record.order_id is None or protection.distance:
+            return
+        level = protection.stop_loss if leg is Leg.STOP_LOSS else protection.take_profit
+        if level is None:
+            return
+        instrument = self._connection.instruments[entry.symbol]
+        opening = PositionState(
+            position_id=entry.position_id or entry.order_id,
+            symbol=entry.symbol,
+            side=entry.side,
+            units=entry.units,
+            open_price=entry.limit_price or entry.stop_price or level,
+            opened_ns=entry.created_ns,
+        )
+        self._state.orders.append(
+            self._reports.leg(
+                leg,
+                record.order_id,
+                opening,
+                level,
+                instrument.id,
+                instrument.price_precision,
+                instrument.size_precision,
+                self._now_ns,
+                record.client_order_id,
+                parent=record.parent,
+            )
+        )
+        order = tracked(record, Phase.ACCEPTED)
+        order.stop, order.limit = (level, None) if leg is Leg.STOP_LOSS else (None, level)
+        self._table.add(order)
+
+    def _record(self, state: OrderState) -> OrderRecord | None:
+        """Our record of a broker's order; made up from the venue's own texts where the store was lost."""
+        text = state.client_order_id
+        record = self._store.by_order_id(state.order_id) or (self._store.by_venue_text(text) if text else None)
+        if record is None and text and is_our_tag(state.tag) and not state.closing:
+            return OrderRecord(
+                client_order_id=text,
+                venue_text=text,
+                strategy_id=state.tag.removeprefix("nt:"),
+                symbol=state.symbol,
+                side=state.side,
+                units=state.units,
+                kind=ENTRY,
+                order_id=state.order_id,
+            )
+        return record
+
+
+def tracked(record: OrderRecord, phase: Phase) -> TrackedOrder:
+    """A stored order as a tracked one; prices are filled in by who knows them."""
+    return TrackedOrder(
+        client_order_id=record.client_order_id,
+        venue_text=record.venue_text,
+        strategy_id=record.strategy_id,
+        symbol=record.symbol,
+        side=record.side,
+        units=record.units,
+        kind={"entry": ENTRY, "close": CLOSE}.get(record.kind, LEG),
+        leg=record.leg,
+        parent=record.parent,
+        phase=phase,
+        order_id=record.order_id,
+        position_id=record.position_id,
+        submitted_ns=record.created_ns,
+    )
+
+
+def _by_order(deals: Iterable[Deal]) -> list[list[Deal]]:
+    groups: dict[str, list[Deal]] = {}
+    for deal in deals:
+        groups.setdefault(deal.order_id, []).append(deal)
+    return list(groups.values())
+
+
+def _order_of(deals: list[Deal]) -> OrderState:
+    """The order that a group of deals filled, as far as deals tell."""
+    units = sum((d.units for d in deals), Decimal(0))
+    first = deals[0]
+    return OrderState(
+        order_id=first.order_id,
+        symbol=first.symbol,
+        side=first.side,
+        type=OrderType.MARKET,
+        status=OrderStatus.FILLED,
+        units=units,
+        filled_units=units,
+        average_price=sum((d.units * d.price for d in deals), Decimal(0)) / units,
+        client_order_id=first.client_order_id,
+        position_id=first.position_id,
+        closing=first.entry in (DealEntry.OUT, DealEntry.OUT_BY),
+        tag=first.tag,
+        created_ns=first.ts_ns,
+        updated_ns=deals[-1].ts_ns,
+    )

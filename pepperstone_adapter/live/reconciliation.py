@@ -1,0 +1,252 @@
+"""Our books against the broker's: at the start, after an unanswered request, and every few seconds on a healthy link.
+
+Theory. What was written and not answered may have happened or not. It is never sent again and never declared dead on
+silence: the broker is asked for our own id (`find_order`) once the link is up, and only a *complete* read counts as
+evidence. Found: what it says is applied like any event. Not found: asked again, until `give_up_after_s` have passed
+since the request was written; then it counts as never arrived. A failed read proves nothing.
+
+The audit finds what a healthy link lost: each deal id not applied yet, each working order of ours the broker no longer
+lists (twice in a row: snapshots flicker), levels that moved. It feeds the same decisions as events do, so nothing is
+counted twice. The framework's own checks stay off: they settle open questions by a local verdict.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from nautilus_trader.common import Logger
+
+from pepperstone_adapter.broker.events import OrderChange, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.orders import Deal, OrderState, PositionState
+from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder
+from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.order_events import AmendRejected, CancelRejected, Emission, OrderEvents, Updated
+from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
+
+NS = 1_000_000_000
+OVERLAP_NS = 120 * NS  # deals are read again this far back: brokers' lists lag their events
+LOST_AFTER_MISSES = 2
+
+
+@dataclass(slots=True)
+class Unanswered:
+    """A request that was written and not answered.
+
+    Attributes
+    ----------
+    kind
+        ``submit``, ``close``, ``cancel``, ``amend``.
+    """
+
+    kind: str
+    order: TrackedOrder
+    written_s: float
+    complete_reads: int = 0
+    told: bool = False
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Asks the broker and applies the answers.
+
+    Parameters
+    ----------
+    perform
+        Applies emissions (emits them and acts on what they ask for).
+    now_ns
+        The node's clock.
+    """
+
+    connection: Connection
+    table: OrderTable
+    events: OrderEvents
+    perform: Callable[[list[Emission]], None]
+    now_ns: Callable[[], int]
+    log: Logger
+    answer_deadline_s: float = 5.0
+    give_up_after_s: float = 600.0
+    unanswered: list[Unanswered] = field(default_factory=list)
+    _misses: dict[str, int] = field(default_factory=dict)
+    _deals_from_ns: int = 0
+
+    def unknown(self, kind: str, order: TrackedOrder) -> None:
+        """A request's outcome is unknown; the order keeps the state it has."""
+        self.unanswered.append(Unanswered(kind, order, time.monotonic()))
+        self.log.warning(f"{order.client_order_id}: {kind} written and not answered; the broker will be asked")
+
+    async def resolve(self) -> None:
+        """One round over everything unanswered that is old enough to ask about."""
+        if not self.connection.up:
+            return
+        for item in list(self.unanswered):
+            if time.monotonic() - item.written_s < self.answer_deadline_s:
+                continue
+            try:
+                await self._ask(item)
+            except (PepperstoneError, OutcomeUnknown) as error:
+                self.log.debug(f"{item.order.client_order_id}: could not be asked about: {error}")
+
+    async def _ask(self, item: Unanswered) -> None:
+        order = item.order
+        if self._settled(item):
+            self.unanswered.remove(item)
+            return
+        found = await self.find(order)
+        item.complete_reads += 1
+        applied = False
+        if found is not None:
+            said = self.events.on_found(found, self.now_ns())
+            applied = any(isinstance(e, Updated) and e.client_order_id == order.client_order_id for e in said)
+            self.perform(said)
+        arrived = found is not None and item.kind in ("submit", "close")
+        if self._settled(item) or arrived or (applied and item.kind == "amend"):
+            self.unanswered.remove(item)
+            return
+        age = time.monotonic() - item.written_s
+        if item.kind in ("cancel", "amend"):
+            # The broker shows the order as it was: after the deadline and two complete reads that is its answer.
+            if item.complete_reads >= 2:
+                self.unanswered.remove(item)
+                self.perform(self._undone(item))
+            return
+        if age >= self.give_up_after_s and item.complete_reads >= 2:
+            self.unanswered.remove(item)
+            reason = f"never reached the broker: {item.complete_reads} complete reads in {age:.0f} s found nothing"
+            self.perform(self.events.reject(order, reason, self.now_ns()))
+        elif not item.told:
+            item.told = True
+            self.log.error(
+                f"{order.client_order_id}: the broker does not know it (yet); it stays submitted and is asked for "
+                f"until {self.give_up_after_s:g} s have passed"
+            )
+
+    def _settled(self, item: Unanswered) -> bool:
+        if item.kind in ("submit", "close"):
+            return item.order.phase is not Phase.SUBMITTED
+        return item.order.phase is Phase.ENDED
+
+    def _undone(self, item: Unanswered) -> list[Emission]:
+        order, ts = item.order, self.now_ns()
+        reason = "not answered, and the broker still shows the order as it was"
+        if item.kind == "cancel":
+            return [CancelRejected(order.client_order_id, order.order_id, reason, ts)]
+        return [AmendRejected(order.client_order_id, order.order_id, reason, ts)]
+
+    async def find(self, order: TrackedOrder) -> FoundOrder | None:
+        """Ask the broker for one of our orders, by its venue id where known, else by our text."""
+        since = max(0, order.submitted_ns - 60 * NS)
+        named = order.order_id if order.kind != LEG else None
+        return await self.connection.session.find_order(
+            client_order_id=None if named else order.venue_text, order_id=named, since_ns=since
+        )
+
+    async def audit(self) -> None:
+        """Compare deals, working orders and positions with what was emitted, and apply the difference."""
+        session = self.connection.session
+        now = self.now_ns()
+        since = max(0, (self._deals_from_ns or now) - OVERLAP_NS)
+        losses = self.connection.link_losses
+        snapshot = await session.snapshot()
+        deals = await session.deals(since, now + OVERLAP_NS)
+        if losses != self.connection.link_losses:
+            return  # two halves of two worlds
+        for deal in deals:
+            if not self.table.deal_seen(deal.deal_id):
+                await self._late_deal(deal)
+        self._deals_from_ns = now
+        await self._missing_orders(snapshot)
+        self._positions(snapshot)
+
+    def start_deals_at(self, ts_ns: int) -> None:
+        self._deals_from_ns = ts_ns
+
+    async def _late_deal(self, deal: Deal) -> None:
+        found = await self.connection.session.find_order(order_id=deal.order_id, since_ns=max(0, deal.ts_ns - 60 * NS))
+        if self.table.deal_seen(deal.deal_id):
+            return  # its event came while we asked
+        if found is None:
+            self.log.error(f"deal {deal.deal_id} of {deal.symbol}: the broker cannot find its order {deal.order_id}")
+            return
+        self.log.warning(f"deal {deal.deal_id} of {deal.symbol} came without an event; applied from the broker's list")
+        change = OrderChange.PARTIALLY_FILLED if found.order.status.is_open else OrderChange.FILLED
+        self.perform(self.events.on_order(OrderChanged(change=change, order=found.order, deal=deal, ts_ns=deal.ts_ns)))
+
+    async def _missing_orders(self, snapshot: BrokerSnapshot) -> None:
+        working = {o.order_id: o for o in snapshot.orders}
+        for order in self.table.open_orders():
+            if order.kind == LEG or order.phase is not Phase.ACCEPTED or order.order_id is None:
+                continue
+            state = working.get(order.order_id)
+            if state is not None:
+                self._misses.pop(order.order_id, None)
+                self.perform(
+                    self.events.on_order(OrderChanged(change=OrderChange.REPLACED, order=state, ts_ns=snapshot.ts_ns))
+                )
+                continue
+            misses = self._misses.get(order.order_id, 0) + 1
+            self._misses[order.order_id] = misses
+            if misses < LOST_AFTER_MISSES:
+                continue
+            found = await self.find(order)
+            if found is None:
+                self.log.error(
+                    f"{order.client_order_id}: accepted as {order.order_id}, and the broker knows no such order"
+                )
+            else:
+                self.perform(self.events.on_found(found, self.now_ns()))
+        for state in snapshot.orders:
+            self._stranger(state, snapshot.ts_ns)
+        for order_id in set(self.table.foreign) - set(working):
+            found = await self.connection.session.find_order(order_id=order_id)
+            if found is not None and not found.order.status.is_open:
+                self.perform(self.events.on_found(found, self.now_ns()))
+
+    def _stranger(self, state: OrderState, ts_ns: int) -> None:
+        if self.events.owner(state, None) is None and state.order_id not in self.table.introduced:
+            self.perform(self.events.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=state, ts_ns=ts_ns)))
+
+    def _positions(self, snapshot: BrokerSnapshot) -> None:
+        for position in snapshot.positions:
+            self.perform(self.events.on_position(PositionChanged(position=position, ts_ns=snapshot.ts_ns)))
+        open_ids = {p.position_id for p in snapshot.positions}
+        for position_id in set(self.table.positions) - open_ids:
+            misses = self._misses.get(position_id, 0) + 1
+            self._misses[position_id] = misses
+            if misses >= LOST_AFTER_MISSES:
+                del self._misses[position_id]
+                gone = self.table.positions[position_id]
+                self.perform(
+                    self.events.on_position(
+                        PositionChanged(position=replace(gone, units=Decimal(0)), ts_ns=snapshot.ts_ns)
+                    )
+                )
+
+
+def deals_by_position(deals: Iterable[Deal]) -> dict[str, list[Deal]]:
+    out: dict[str, list[Deal]] = {}
+    for deal in deals:
+        out.setdefault(deal.position_id, []).append(deal)
+    return out
+
+
+def explains(position: PositionState, deals: Iterable[Deal]) -> bool:
+    """Whether a position's deals add up to it: a history that starts too late must not be replayed."""
+    signed = sum((d.units * d.side.sign for d in deals), Decimal(0))
+    return signed == position.units * position.side.sign
+
+
+async def run_forever(reconciler: Reconciler, audit_interval_s: float) -> None:
+    """Resolve every second, audit every `audit_interval_s` while the link is up; a failed read is tried again."""
+    next_audit = time.monotonic() + audit_interval_s
+    while True:
+        await asyncio.sleep(min(1.0, audit_interval_s))
+        await reconciler.resolve()
+        if reconciler.connection.up and time.monotonic() >= next_audit:
+            next_audit = time.monotonic() + audit_interval_s
+            try:
+                await reconciler.audit()
+            except (PepperstoneError, OutcomeUnknown) as error:
+                reconciler.log.warning(f"audit not finished, tried again in {audit_interval_s:g} s: {error}")

@@ -1,0 +1,306 @@
+"""The asynchronous half of every order command: write it, wait for the broker's answer, say what follows.
+
+Each command runs as a task of its own, so a slow answer never delays the next order (the framework's command queue is
+strictly first in, first out). Commands that need the venue's id of an order still on its way wait for it here.
+
+What an error means (design D8): `LinkError` nothing was written; `VenueError` the broker said no; `OutcomeUnknown`
+written and not answered, so nothing is said and the reconciler asks. Any other exception is a bug of ours between
+writing and reading: the order may be live, so it is treated as unknown and logged loudly.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+
+from nautilus_trader.common import Logger
+
+from pepperstone_adapter.broker.events import OrderChange, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.orders import AmendRequest, OrderState, OrderStatus, Protection
+from pepperstone_adapter.common.errors import LinkError, NotFound, OutcomeUnknown, PepperstoneError, VenueError
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.order_events import (
+    AmendRejected,
+    Canceled,
+    CancelRejected,
+    Emission,
+    OrderEvents,
+    Updated,
+)
+from pepperstone_adapter.live.planning import Close, Open, Protect
+from pepperstone_adapter.live.reconciliation import Reconciler
+from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.mapping.ids import Leg
+
+
+class Sender:
+    """Sends one account's orders.
+
+    Attributes
+    ----------
+    round_trip_ms
+        Time from writing an order to the broker's answer, the last one; None before the first.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        table: OrderTable,
+        events: OrderEvents,
+        reconciler: Reconciler,
+        perform: Callable[[list[Emission]], None],
+        now_ns: Callable[[], int],
+        log: Logger,
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._events = events
+        self._reconciler = reconciler
+        self._perform = perform
+        self._now_ns = now_ns
+        self._log = log
+        self._changed = asyncio.Event()
+        self._levels_lock: dict[str, asyncio.Lock] = {}
+        self.round_trip_ms: float | None = None
+
+    def wake(self) -> None:
+        """Something about an order has changed; those who wait for its venue id look again."""
+        self._changed.set()
+
+    async def open(self, plan: Open) -> None:
+        await self._send("submit", plan.order, lambda: self._connection.session.submit(plan.request))
+
+    async def close(self, plan: Close) -> None:
+        await self._send(
+            "close",
+            plan.order,
+            lambda: self._connection.session.close_position(
+                plan.position.position_id, plan.units, plan.order.venue_text
+            ),
+        )
+
+    async def _send(self, kind: str, order: TrackedOrder, write: Callable[[], Awaitable[OrderState]]) -> None:
+        started = time.perf_counter()
+        try:
+            state = await write()
+        except OutcomeUnknown:
+            self._reconciler.unknown(kind, order)
+        except LinkError as error:
+            self._perform(self._events.reject(order, f"not sent: {error}", self._now_ns()))
+        except VenueError as error:
+            self._perform(self._events.reject(order, str(error), self._now_ns()))
+        except PepperstoneError as error:
+            self._perform(self._events.reject(order, f"not sent: {error}", self._now_ns()))
+        except Exception as error:  # noqa: BLE001 - between write and answer: never assume it did not arrive
+            self._log.error(f"{order.client_order_id}: {type(error).__name__}: {error} while sending; outcome unknown")
+            self._reconciler.unknown(kind, order)
+        else:
+            self.round_trip_ms = (time.perf_counter() - started) * 1000
+            self._answered(order, state)
+
+    def _answered(self, order: TrackedOrder, state: OrderState) -> None:
+        """The answer names the order; its event may have come before or comes after."""
+        if order.phase is not Phase.SUBMITTED:
+            return
+        if state.status is OrderStatus.REJECTED:
+            self._perform(self._events.reject(order, state.reason or "rejected by the broker", self._now_ns()))
+            return
+        self._table.name(order, state.order_id)
+        self._perform(
+            self._events.on_order(
+                OrderChanged(change=OrderChange.ACCEPTED, order=state, ts_ns=state.updated_ns or self._now_ns())
+            )
+        )
+
+    async def protect(self, plan: Protect) -> None:
+        order, pid = plan.order, plan.position.position_id
+        failed = await self._set_levels(order, pid, plan.protection)
+        if failed is None:
+            self._perform(self._events.accept_leg(order, pid, pid, self._now_ns()))
+        else:
+            self._perform(self._events.reject(order, failed, self._now_ns()))
+
+    async def amend(
+        self, order: TrackedOrder, units: Decimal | None, limit: Decimal | None, stop: Decimal | None
+    ) -> None:
+        """Change a working order. The broker's event, or else its answer, tells the framework."""
+        if not await self._named(order):
+            self._refuse_amend(order, "the order is not working")
+            return
+        request = AmendRequest(
+            order_id=order.order_id or "", symbol=order.symbol, units=units, limit_price=limit, stop_price=stop
+        )
+        try:
+            state = await self._connection.session.amend(request)
+        except OutcomeUnknown:
+            self._reconciler.unknown("amend", order)
+        except PepperstoneError as error:
+            self._refuse_amend(order, str(error))
+        else:
+            event = OrderChanged(change=OrderChange.REPLACED, order=state, ts_ns=state.updated_ns or self._now_ns())
+            self._perform(self._events.on_order(event))
+
+    def _refuse_amend(self, order: TrackedOrder, reason: str) -> None:
+        self._perform([AmendRejected(order.client_order_id, order.order_id, reason, self._now_ns())])
+
+    async def move_leg(self, leg: TrackedOrder, level: Decimal) -> None:
+        """Change a stop loss or take profit."""
+        failed = await self._apply_levels(leg, {leg.leg or Leg.STOP_LOSS: level})
+        if failed is not None:
+            self._refuse_amend(leg, failed)
+        elif leg.phase is Phase.ACCEPTED and leg.level != level and leg.order_id is not None:
+            if leg.leg is Leg.STOP_LOSS:
+                leg.stop = level
+            else:
+                leg.limit = level
+            self._perform([Updated(leg.client_order_id, leg.order_id, leg.units, leg.limit, leg.stop, self._now_ns())])
+
+    async def drop_legs(self, legs: list[TrackedOrder]) -> None:
+        """Remove levels of one position (or of one working entry)."""
+        failed = await self._apply_levels(legs[0], {leg.leg or Leg.STOP_LOSS: None for leg in legs})
+        for leg in legs:
+            if leg.phase is Phase.ENDED:
+                continue
+            if failed is not None:
+                self._perform([CancelRejected(leg.client_order_id, leg.order_id, failed, self._now_ns())])
+            else:
+                leg.phase = Phase.ENDED
+                self._perform([Canceled(leg.client_order_id, leg.order_id, self._now_ns())])
+
+    async def exact_levels(self, entry: TrackedOrder, position_id: str) -> None:
+        """After a market fill: replace the distances that were sent by the levels that were asked for."""
+        legs = self._table.legs_of_position(position_id)
+        try:
+            failed = await self._apply_levels(legs[0], {}) if legs else None
+        finally:
+            self._events.settling.discard(entry.client_order_id)
+        if failed is not None:
+            self._log.error(
+                f"{entry.client_order_id}: the exact stop loss and take profit were refused ({failed}); the position "
+                "keeps the distances from its fill"
+            )
+        position = self._table.positions.get(position_id)
+        if failed is not None and position is not None:
+            self._perform(self._events.on_position(PositionChanged(position=position, ts_ns=self._now_ns())))
+
+    async def _apply_levels(self, leg: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
+        """Set the whole protection with `changes` applied; the reason when the broker said no."""
+        entry = self._table.get(leg.parent) if leg.parent else None
+        if entry is not None and entry.kind != LEG and entry.phase is not Phase.ENDED and not entry.filled:
+            return await self._amend_protection(entry, changes)
+        if leg.position_id is None:
+            return "the position is not known yet"
+        async with self._levels_lock.setdefault(leg.position_id, asyncio.Lock()):
+            protection = self._wished(self._table.legs_of_position(leg.position_id), changes, leg.position_id)
+            return await self._set_levels(leg, leg.position_id, protection)
+
+    async def _amend_protection(self, entry: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
+        if not await self._named(entry):
+            return "the entry is not working"
+        protection = self._wished(self._table.legs_of_entry(entry.client_order_id), changes, None)
+        request = AmendRequest(order_id=entry.order_id or "", symbol=entry.symbol, protection=protection)
+        try:
+            await self._connection.session.amend(request)
+        except OutcomeUnknown:
+            self._reconciler.unknown("amend", entry)
+            return None
+        except PepperstoneError as error:
+            return str(error)
+        return None
+
+    def _wished(
+        self, legs: list[TrackedOrder], changes: dict[Leg, Decimal | None], position_id: str | None
+    ) -> Protection:
+        position = self._table.positions.get(position_id) if position_id else None
+        now = (position.protection if position else None) or Protection()
+        levels: dict[Leg, Decimal | None] = {Leg.STOP_LOSS: now.stop_loss, Leg.TAKE_PROFIT: now.take_profit}
+        for leg in legs:
+            if leg.leg is not None and (leg.trailing is None or levels[leg.leg] is None):
+                levels[leg.leg] = leg.level
+        levels |= changes
+        stop = next((leg for leg in legs if leg.leg is Leg.STOP_LOSS), None)
+        trailing = (stop.trailing is not None if stop else now.trailing) and levels[Leg.STOP_LOSS] is not None
+        return Protection(
+            stop_loss=levels[Leg.STOP_LOSS],
+            take_profit=levels[Leg.TAKE_PROFIT],
+            trailing=trailing,
+            guaranteed=now.guaranteed,
+        )
+
+    async def _set_levels(self, order: TrackedOrder, position_id: str, protection: Protection) -> str | None:
+        try:
+            await self._connection.session.set_protection(position_id, protection)
+        except OutcomeUnknown as error:
+            # Levels are no order: setting them again is harmless, so they are asked for again rather than guessed.
+            self._log.warning(f"{order.client_order_id}: levels not answered ({error}); set again after reconnecting")
+            return await self._set_levels_again(position_id, protection)
+        except PepperstoneError as error:
+            return str(error)
+        self._know_levels(position_id, protection)
+        return None
+
+    async def _set_levels_again(self, position_id: str, protection: Protection) -> str | None:
+        if not await self.link(timeout_s=300.0):
+            return "the link did not come back in five minutes; check the position's levels"
+        try:
+            await self._connection.session.set_protection(position_id, protection)
+        except (PepperstoneError, OutcomeUnknown) as error:
+            return str(error)
+        self._know_levels(position_id, protection)
+        return None
+
+    def _know_levels(self, position_id: str, protection: Protection) -> None:
+        position = self._table.positions.get(position_id)
+        if position is not None:
+            self._table.positions[position_id] = replace(position, protection=protection)
+
+    async def cancel(self, order: TrackedOrder) -> None:
+        """Cancel a working order. "Unknown order" is not believed: the broker is asked what became of it."""
+        if not await self._named(order):
+            if order.phase is not Phase.ENDED:
+                self._refuse_cancel(order, "the broker has not confirmed the order yet")
+            return
+        try:
+            await self._connection.session.cancel(order.order_id or "", order.symbol)
+        except OutcomeUnknown:
+            self._reconciler.unknown("cancel", order)
+        except NotFound as error:
+            await self._cancel_not_found(order, str(error))
+        except PepperstoneError as error:
+            self._refuse_cancel(order, str(error))
+
+    async def _cancel_not_found(self, order: TrackedOrder, reason: str) -> None:
+        try:
+            found = await self._reconciler.find(order)
+        except (PepperstoneError, OutcomeUnknown):
+            self._reconciler.unknown("cancel", order)
+            return
+        if found is not None:
+            self._perform(self._events.on_found(found, self._now_ns()))
+        if order.phase is not Phase.ENDED:
+            self._refuse_cancel(order, reason)
+
+    def _refuse_cancel(self, order: TrackedOrder, reason: str) -> None:
+        self._perform([CancelRejected(order.client_order_id, order.order_id, reason, self._now_ns())])
+
+    async def _named(self, order: TrackedOrder, timeout_s: float = 30.0) -> bool:
+        """Wait until the broker has accepted an order; False when it ended or stays unconfirmed."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while order.phase is Phase.SUBMITTED:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return order.phase is Phase.ACCEPTED
+
+    async def link(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._connection.up:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
