@@ -191,11 +191,17 @@ def test_a_break_downwards_is_the_mirror_image(oms: OmsType) -> None:
     assert done.balance == Decimal(100_000) - Decimal("130.00")
 
 
-def test_a_fill_cancels_the_other_side() -> None:
-    done = trade(donchian(), QUIET + BREAK)
+def check_other_side_went(done: Outcome, filled: OrderSide) -> None:
+    """The entry that filled took the other one with it at that very moment, not at the end of the run."""
+    entry = next(o for o in done.orders if o.side == filled and not o.is_reduce_only and o.status == OrderStatus.FILLED)
+    others = [o for o in done.orders if o.side != filled and not o.is_reduce_only and o.ts_closed >= entry.ts_closed]
+    assert [(o.status, o.ts_closed) for o in others] == [(OrderStatus.CANCELED, entry.ts_closed)]
 
-    sells = [o for o in done.orders if o.side == OrderSide.SELL and not o.is_reduce_only]
-    assert [o.status for o in sells] == [OrderStatus.CANCELED]
+
+def test_a_fill_cancels_the_other_side() -> None:
+    done = trade(donchian(), QUIET + BREAK + steps(1.1015, 1, 1))
+
+    check_other_side_went(done, OrderSide.BUY)
     assert [(o.side, o.is_reduce_only) for o in done.orders if o.is_open] == [(OrderSide.SELL, True)]
 
 
@@ -286,6 +292,10 @@ def test_a_fall_through_the_band_is_stopped_in_full(oms: OmsType) -> None:
     assert done.filled() == [("LIMIT", "BUY", "100000", "1.09950"), ("STOP_MARKET", "SELL", "100000", "1.09550")]
     # (1.0955 - 1.0995) x 100,000
     assert done.balance == Decimal(100_000) - Decimal("400.00")
+
+
+def test_a_fill_at_one_band_cancels_the_other() -> None:
+    check_other_side_went(trade(reversion(), SWING + DIP + BACK), OrderSide.BUY)
 
 
 def test_the_partial_share_is_a_setting() -> None:
