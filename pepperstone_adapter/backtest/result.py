@@ -24,6 +24,7 @@ from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.simulation.record import RunRecord
 
 RESULT = "result.json"
+SCHEMA_FILE = Path(__file__).parent / "result.schema.json"  # made from `schema.Result`
 MONEY_DIGITS = {"JPY": 0}
 RATIO_DIGITS = 6
 

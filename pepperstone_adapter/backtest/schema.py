@@ -211,7 +211,7 @@ class Data(Section):
     bars: int
     ticks: int
     resolution: str
-    quality: Pct | None = Field(description="stored bars over bars expected by trading hours, worst instrument")
+    quality: Pct | None = Field(description="slots with a sound row over slots due by trading hours, worst instrument; see data check")
     quality_by_instrument: dict[str, Pct]
     instruments: list[str]
 

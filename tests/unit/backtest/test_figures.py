@@ -1,0 +1,35 @@
+"""How figures are written."""
+
+import pytest
+
+from pepperstone_adapter.backtest.figures import duration, figures, money, pct, ratio, signed
+from pepperstone_adapter.backtest.result import build_result
+from tests.kit.records import random_trades, record_of
+from tests.unit.backtest.test_result import FACTS
+
+
+def test_figures_in_words() -> None:
+    assert (money(1234567.5), money(-0.5), money(3.0, True), money(0.0, True)) == (
+        "1,234,567.50",
+        "−0.50",
+        "+3.00",
+        "0.00",
+    )
+    assert (pct(12.345, 2), pct(-1.0), pct(1.0, 1, True)) == ("12.35 %", "−1.0 %", "+1.0 %")
+    assert (ratio(1.005), ratio(-2.0), signed(-0.04)) == ("1.00", "−2.00", "−0.0")
+    assert {money(None), pct(None), ratio(None), signed(None), duration(None)} == {"–"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5, "0 min 5 s"), (60, "1 min"), (3_660, "1 h 1 min"), (86_400 * 3 + 7_200, "3 d 2 h"), (0, "0 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_every_figure_has_a_text(count: int) -> None:
+    groups = figures(build_result(record_of(random_trades(count)), FACTS))
+    assert [title for title, _ in groups] == ["Money", "Return", "Risk", "Trades", "Holding time", "Order of trades"]
+    assert all(isinstance(text, str) and text for _, rows in groups for _, text in rows)

@@ -1,0 +1,130 @@
+"""The report page: complete, offline, and safe against text from outside."""
+
+import base64
+import gzip
+import json
+import re
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from pepperstone_adapter.backtest.report import embedded, heat, monthly_rows, render, tone, words
+from pepperstone_adapter.backtest.report_data import MAX_CANDLES, MAX_POINTS, Candles, chart_data, extremes, thin
+from pepperstone_adapter.backtest.result import build_result
+from pepperstone_adapter.simulation.record import RunRecord
+from tests.kit.records import HOUR_NS, random_trades, record_of
+from tests.unit.backtest.test_result import FACTS
+
+INSTRUMENT = "GBPUSD.PEPPERSTONE"
+
+
+def candles(count: int) -> Candles:
+    close = np.linspace(1.2, 1.4, count)
+    ts_ns = np.arange(count, dtype=np.int64) * HOUR_NS
+    return Candles(ts_ns=ts_ns, open=close, high=close + 0.01, low=close - 0.01, close=close)
+
+
+def page_of(record: RunRecord, settings_yaml: str = "") -> str:
+    return render(record, build_result(record, FACTS), {INSTRUMENT: candles(100)}, settings_yaml)
+
+
+def data_of(page: str) -> dict[str, object]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found is not None
+    parsed: dict[str, object] = json.loads(found.group(1))
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return page_of(record_of(random_trades(120)), "account:\n  currency: USD\n")
+
+
+def test_nothing_is_fetched(page: str) -> None:
+    without_library = re.sub(r'<script type="text/plain" id="plotly">.*?</script>', "", page, flags=re.S)
+    assert not re.search(r"""(src|href)\s*=|url\(|@import|fetch\(|https?://""", without_library)
+
+
+def test_the_chart_library_is_whole(page: str) -> None:
+    found = re.search(r'id="plotly">(.*?)</script>', page, re.S)
+    assert found is not None
+    assert b"plotly.js v" in gzip.decompress(base64.b64decode(found.group(1)))[:200]
+
+
+def test_every_section_and_the_figures_of_the_result(page: str) -> None:
+    for title in (
+        "Equity, balance and drawdown", "Monthly returns", "By instrument", "By strategy", "Price and fills",
+        "Margin level", "Trades", "About this run", "Settings as run", "Not simulated",
+    ):  # fmt: skip
+        assert title in page
+    record = record_of(random_trades(120))
+    assert f"{record.end_balance:,.2f}" in page
+    for digest in ("a" * 64, record.events_sha256):
+        assert digest in page
+
+
+def test_text_from_outside_is_escaped() -> None:
+    evil = "</script><script>alert(1)</script>"
+    record = record_of(random_trades(3))
+    record.positions = [replace(p, strategy_id=evil, exit_reason=evil) for p in record.positions]
+    record.orders[0] = replace(record.orders[0], status="REJECTED", reason=evil)
+    page = page_of(record, settings_yaml=evil)
+    assert evil not in page
+    assert data_of(page)["trades"][0][1] == evil  # type: ignore[index]
+
+
+def test_a_run_without_trades_has_a_page() -> None:
+    record = record_of([])
+    assert data_of(page_of(record))["trades"] == []
+    record.equity = []
+    assert data_of(page_of(record))["equity"]["t"] == []  # type: ignore[index,call-overload]
+
+
+def test_extremes_keep_the_ends_the_lowest_and_the_highest() -> None:
+    values = np.sin(np.linspace(0, 300, 100_000))
+    values[777], values[50_001] = -9.0, 9.0
+    kept = extremes(values, MAX_POINTS)
+    assert len(kept) <= MAX_POINTS + 2
+    assert {0, 777, 50_001, 99_999} <= set(kept.tolist())
+    assert list(kept) == sorted(set(kept))
+    assert extremes(values[:10], 100).tolist() == list(range(10))
+
+
+def test_thinned_candles_keep_highs_and_lows() -> None:
+    many = candles(10_000)
+    many.high[4_321], many.low[9_999] = 9.0, 0.1
+    few = thin(many, MAX_CANDLES)
+    assert len(few.ts_ns) <= MAX_CANDLES
+    assert (few.high.max(), few.low.min()) == (9.0, 0.1)
+    assert (few.open[0], few.close[-1]) == (many.open[0], many.close[-1])
+    assert few.ts_ns[-1] == many.ts_ns[-1]
+    assert thin(many, 10_000) is many
+
+
+def test_drawdown_of_the_chart_counts_from_the_start_balance() -> None:
+    record = record_of(random_trades(2))
+    record.equity = [replace(record.equity[0], equity=Decimal(9_000)), replace(record.equity[1], equity=Decimal(9_500))]
+    assert chart_data(record, {})["equity"]["drawdown"] == [-10.0, -5.0]
+
+
+def test_fills_go_to_their_instrument() -> None:
+    record = record_of(random_trades(30))
+    fills = chart_data(record, {INSTRUMENT: candles(5)})["fills"]
+    assert list(fills) == [INSTRUMENT]
+    assert len(fills[INSTRUMENT]["t"]) == sum(f.instrument_id == INSTRUMENT for f in record.fills)
+
+
+def test_monthly_rows_have_a_cell_for_every_month() -> None:
+    rows = monthly_rows(record_of(random_trades(200)))
+    assert [year for year, _, _ in rows] == sorted({year for year, _, _ in rows})
+    assert all(len(cells) == 12 for _, cells, _ in rows)
+
+
+def test_small_pieces() -> None:
+    assert (tone(1.0), tone(-1.0), tone(0.0), tone(None)) == ("up", "down", "", "")
+    assert (heat(0.0), heat(100.0)) == ("0.00", "0.60")
+    assert (words(INSTRUMENT), words("take_profit"), words("LONG")) == ("GBPUSD", "Take profit", "Long")
+    assert "<" not in str(embedded({"a": "<&>"}))
+    assert json.loads(str(embedded({"a": "<&>"}))) == {"a": "<&>"}

@@ -1,0 +1,135 @@
+"""The result folder: whole or not at all, and as its schema says."""
+
+import json
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from pepperstone_adapter.backtest.result import (
+    SCHEMA_FILE,
+    RunFacts,
+    build_result,
+    check_output,
+    read_result,
+    write_result,
+)
+from pepperstone_adapter.backtest.schema import Result
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
+from tests.kit.records import random_trades, record_of
+
+FACTS = RunFacts(
+    name="test",
+    versions={"pepperstone_adapter": "1", "nautilus_trader": "2", "python": "3", "platform": "x"},
+    hashes={"settings": "a" * 64, "data": "b" * 64, "code": "c" * 64},
+    profile="razor",
+    platform="ctrader",
+    mode="hedging",
+    leverage="retail",
+    resolution="H1",
+    seed=1,
+    instruments=("EURUSD",),
+    quality_pct={"EURUSD": 99.5, "XAUUSD": 98.25},
+    settings_yaml="a: 1\n",
+)
+FILES = {"result.json", "ledger.csv", "orders.csv", "fills.csv", "positions.csv", "equity.parquet", "settings.yaml"}
+
+
+def test_the_folder_holds_every_file_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    document = write_result(out, record_of(random_trades(20)), FACTS)
+    assert {p.name for p in out.iterdir()} == FILES
+    assert json.loads((out / "result.json").read_text()) == document
+    assert [p.name for p in out.parent.iterdir()] == ["out"]
+    write_result(out, record_of(random_trades(20)), FACTS, {})
+    assert {p.name for p in out.iterdir()} == FILES | {"report.html"}
+
+
+def test_top_level_keys_and_exact_cents() -> None:
+    record = record_of(random_trades(100))
+    document = build_result(record, FACTS)
+    assert list(document) == [
+        "schema", "name", "versions", "hashes", "period", "account", "costs", "trades", "orders", "risk", "metrics",
+        "data", "engine",
+    ]  # fmt: skip
+    assert Decimal(str(document["account"]["end_balance"])) == record.end_balance
+    assert document["hashes"]["events"] == record.events_sha256
+    assert document["data"]["quality"] == 98.25
+    commissions = -sum(r.amount for r in record.ledger if r.kind == "commission")
+    assert Decimal(str(document["costs"]["commission"])) == commissions
+
+
+def test_a_yen_account_has_no_cents() -> None:
+    record = record_of(random_trades(3))
+    record.account_currency = "JPY"
+    assert build_result(record, FACTS)["account"]["end_balance"] == float(record.end_balance.quantize(Decimal(1)))
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    published = json.loads(SCHEMA_FILE.read_text())
+    assert published == {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TypeAdapter(Result).json_schema(mode="serialization", by_alias=True),
+    }
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"extra": 1}, {"schema": "other/1"}, {"costs": None}, {"hashes": {"settings": "short"}}],
+)
+def test_a_document_off_the_schema_is_not_read(tmp_path: Path, broken: dict[str, Any]) -> None:
+    write_result(tmp_path / "out", record_of(random_trades(3)), FACTS)
+    file = tmp_path / "out" / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **broken}))
+    with pytest.raises(DataError, match=r"result\.json: not a result of this version"):
+        read_result(tmp_path / "out")
+
+
+def test_a_folder_without_a_result(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"result\.json: no result here"):
+        read_result(tmp_path)
+
+
+def test_b14_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(ConfigurationError, match=r"out: is a file"):
+        check_output(tmp_path / "out")
+    with pytest.raises(ConfigurationError, match=r"is a file, so no folder can be made in it"):
+        check_output(tmp_path / "out" / "deeper")
+
+
+def test_b14_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").write_text("x")
+    with pytest.raises(ConfigurationError, match="holds files that are not a result"):
+        write_result(tmp_path, record_of(random_trades(3)), FACTS)
+    assert (tmp_path / "thesis.doc").read_text() == "x"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_b14_a_read_only_parent(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ConfigurationError, match="cannot be written"):
+            check_output(tmp_path / "out")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_an_empty_folder_takes_a_result(tmp_path: Path) -> None:
+    write_result(tmp_path, record_of(random_trades(3)), FACTS)
+    assert read_result(tmp_path)["name"] == "test"
+
+
+def test_a_result_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_result(out, record_of(random_trades(3)), FACTS)
+    before = (out / "result.json").read_bytes()
+    record = record_of(random_trades(4))
+    record.end_balance = Decimal("NaN")
+    with pytest.raises(ValueError):
+        write_result(out, record, FACTS)
+    assert (out / "result.json").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
