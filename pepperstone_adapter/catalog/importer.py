@@ -5,6 +5,7 @@ then all of it: bars or quotes of every series, the instrument, and the manifest
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,11 +69,11 @@ def import_file(request: ImportRequest, on_progress: OnProgress | None = None) -
         (request.catalog / "data").mkdir(parents=True, exist_ok=True)
         with catalog_lock(request.catalog):
             recover(request.catalog)
-            sha256 = sha256_of(request.file)
-            done = _done_before(request, reading, sha256)
-            if done is not None:
-                return ImportOutcome(reading=reading, record=done, stored=0)
-            with Staging(request.catalog) as staging:
+            with ThreadPoolExecutor(1) as aside, Staging(request.catalog) as staging:
+                sha256 = aside.submit(sha256_of, request.file)
+                done = _done_before(request, reading, sha256)
+                if done is not None:
+                    return ImportOutcome(reading=reading, record=done, stored=0)
                 return _Import(request, reading, sha256, staging).run(on_progress)
     except OSError as error:
         raise DataError(
@@ -99,16 +100,13 @@ def rules_of(request: ImportRequest, reading: Reading) -> dict[str, object]:
     }
 
 
-def _done_before(request: ImportRequest, reading: Reading, sha256: str) -> ImportRecord | None:
+def _done_before(request: ImportRequest, reading: Reading, sha256: Future[str]) -> ImportRecord | None:
     """The record of an import of the same bytes by the same rules whose rows are all still stored."""
     rules = rules_of(request, reading)
     for _, record in manifest.records(request.catalog):
-        same = (
-            record.sha256 == sha256
-            and record.symbol == reading.spec.name
-            and {k: v for k, v in record.rules.items() if k != "told_period"} == rules
-        )
-        if same and not any(s.replaced_by for s in record.series):
+        by_same_rules = {k: v for k, v in record.rules.items() if k != "told_period"} == rules
+        same = by_same_rules and record.symbol == reading.spec.name and record.bytes == reading.source.size
+        if same and not any(s.replaced_by for s in record.series) and record.sha256 == sha256.result():
             folder = request.catalog / "data" / ("quotes" if reading.form.kind == formats.QUOTES else "bars")
             if all(any((folder / s.identifier).glob("*.parquet")) for s in record.series):
                 return record
@@ -118,7 +116,7 @@ def _done_before(request: ImportRequest, reading: Reading, sha256: str) -> Impor
 class _Import:
     """The steps of one import, with what they share."""
 
-    def __init__(self, request: ImportRequest, reading: Reading, sha256: str, staging: Staging) -> None:
+    def __init__(self, request: ImportRequest, reading: Reading, sha256: Future[str], staging: Staging) -> None:
         self.request, self.reading, self.sha256, self.staging = request, reading, sha256, staging
         self.catalog = request.catalog
         self.file = str(request.file)
@@ -238,7 +236,7 @@ class _Import:
         )  # fmt: skip
         return ImportRecord(
             source=self.request.file.name,
-            sha256=self.sha256,
+            sha256=self.sha256.result(),
             bytes=self.reading.source.size,
             format=self.reading.form.name,
             encoding=self.reading.source.facts(),

@@ -120,6 +120,7 @@ def writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         "compression": "zstd",
         "use_dictionary": [n for n in names if n not in TIME_COLUMNS],
         "column_encoding": dict.fromkeys(TIME_COLUMNS, "DELTA_BINARY_PACKED"),
+        "write_statistics": list(TIME_COLUMNS),  # what range queries prune by
         "sorting_columns": [pq.SortingColumn(names.index("ts_init"))],
     }
     return pq.ParquetWriter(path, schema, **options)

@@ -84,7 +84,7 @@ class BlockParser:
     def parse(self, block: Block) -> Rows:
         """Rows of a block that can be trusted; the others are counted."""
         self._block, self._lines = self._without_header(block), None
-        if not self._block.data.strip():
+        if not self._block.data or self._block.data.isspace():
             return self._rows(Times(np.empty(0, np.int64), np.empty(0, np.bool_)), {}, None)
         table = self._read(typed=True)
         bad: dict[str, Bools] = {}
@@ -155,7 +155,7 @@ class BlockParser:
         while data:
             end = data.find(b"\n") + 1 or len(data)
             head, data, line = data[:end], data[end:], line + 1
-            if head.strip():
+            if not head.isspace():
                 self._header_due = False
                 break
         return Block(data, line)
