@@ -186,14 +186,18 @@ def _put(root: Node, keys: tuple[str, ...], new: Node) -> None:
 def _literal_secrets(node: Node, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(node.value, dict):
         for key, child in node.value.items():
-            text = child.value
-            plain = not isinstance(text, dict | list | bool) and text not in (None, "")
-            if is_secret_name(key) and plain and not _REFERENCE.match(str(text)):
+            values = child.value if isinstance(child.value, list) else [child]
+            if is_secret_name(key) and any(map(_is_literal, values)):
                 yield (*keys, key), child.key_where
             yield from _literal_secrets(child, (*keys, key))
     elif isinstance(node.value, list):
         for index, child in enumerate(node.value):
             yield from _literal_secrets(child, (*keys, str(index)))
+
+
+def _is_literal(node: Node) -> bool:
+    value = node.value
+    return not isinstance(value, dict | list | bool) and value not in (None, "") and not _REFERENCE.match(str(value))
 
 
 def _secret_problem(where: str, keys: Sequence[str]) -> str:

@@ -241,6 +241,10 @@ def test_a_secret_is_never_shown(folder: Path) -> None:
     shown = problems(folder, GOOD, "data.password=12345")
     assert shown[0].startswith("--set data.password: data.password: a secret must not stand in settings")
     assert "12345" not in shown[0]
+    assert problems(folder, GOOD + "  password: true\n") == ["x.yaml:3: data.password: expected text, got <hidden>"]
+    [listed] = problems(folder, GOOD + "  password: [hunter2]\n")
+    assert "must not stand in settings" in listed
+    assert "hunter2" not in listed
     assert problems(folder, GOOD, "password") == ["--set password: write --set section.key=value"]
 
 
