@@ -106,6 +106,8 @@ class Curve:
             return merged
         # A row that closes at a full step belongs to the step it ends.
         step = (merged - 1) // self._step_ns
+        if first >= 0 and (first - 1) // self._step_ns == step[0]:
+            self._record.equity.pop()  # the window before ended inside this step: its sample was not the step's last
         last = np.flatnonzero(np.diff(step, append=step[-1] + 1))
         return merged[last]
 

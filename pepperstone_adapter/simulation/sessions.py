@@ -2,8 +2,9 @@
 
 Data stamped outside a symbol's hours is no market: it is left out of the run and counted, so nothing can fill on it,
 pending orders wait, and a gap fills at the first price after the opening. A bar counts as open when any part of the
-interval it covers is. The instant a session ends still belongs to it, so that a strategy acting on the last bar of a
-session (every daily bar closes at 17:00 New York, in the break) trades at that bar's close.
+interval it covers is. Orders are taken for five minutes after a session ends: brokers stop a little before the hour
+(FX at 16:59, on Fridays at 16:55 New York) while the last bar still closes on the hour, and a strategy acting on it (every
+daily bar closes so) must be able to trade at that bar's close.
 """
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.simulation.plan import Int64s
+
+AFTER_CLOSE_NS = 5 * 60 * 1_000_000_000
 
 
 def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[np.bool_]:
@@ -31,4 +34,4 @@ def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[
 
 
 def accepts_orders(hours: TradingHours, ts_ns: int) -> bool:
-    return hours.is_open(ts_ns) or hours.is_open(ts_ns - 1)
+    return hours.is_open(ts_ns) or hours.is_open(ts_ns - AFTER_CLOSE_NS - 1)

@@ -35,7 +35,7 @@ def test_an_order_beyond_free_margin_is_refused() -> None:
 
 def test_open_loss_eats_free_margin() -> None:
     # 27,000 long, price down 100 points: equity 1,000 - 27 = 973 < 990 used: nothing is free.
-    record, steps = run_with([1.1, 1.1, 1.099, 1.099], {1: buy(27_000), 2: buy(1_000)}, start_balance=D(1_000))
+    _, steps = run_with([1.1, 1.1, 1.099, 1.099], {1: buy(27_000), 2: buy(1_000)}, start_balance=D(1_000))
     assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 36.63 USD of margin, -17.00 USD are free"]
 
 
@@ -68,7 +68,7 @@ def test_stop_out_closes_the_worst_first_one_at_a_time() -> None:
     # GBPUSD stays: equity 1,166.40 over used 866.67 = 134.6 %. Then GBPUSD falls to 1.26 (-800): equity 366.40 under
     # 433.33: closed at 1.30 - 733.07 / 20,000 = 1.2633467 -> 1.26334, -733.20.
     market = [1.1, 1.1, 1.05, 1.05, 1.05]
-    record, steps = run_with(
+    record = run_steps(
         market, {1: both(buy(40_000), buy(20_000, GBPUSD))}, start_balance=D(3_000),
         others=[(GBPUSD, [1.3, 1.3, 1.3, 1.26, 1.26])],
     )  # fmt: skip

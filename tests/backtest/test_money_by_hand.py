@@ -21,7 +21,6 @@ from tests.kit.runs import (
     quotes,
     reduce,
     run_steps,
-    run_with,
     sell,
     spec,
     utc,
@@ -239,7 +238,8 @@ def test_partial_closes() -> None:
 
 
 def test_a_netting_reversal() -> None:
-    # Long 100,000 at 1.10000, sell 250,000 at 1.10100: closes with 100.00, leaves short 150,000; closed at 1.10000: 150.00.
+    # Long 100,000 at 1.10000, sell 250,000 at 1.10100: closes with 100.00 and leaves 150,000 short,
+    # closed at 1.10000: 150.00.
     record = run_steps(
         [1.1, 1.1, 1.101, 1.1, 1.1], {1: buy(100_000), 2: sell(250_000), 3: close_all()}, mode=PositionMode.NETTING
     )

@@ -1,0 +1,191 @@
+"""What the framework logs and swallows must end the run with its cause, and never give a result."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from nautilus_trader.model import BarType
+from nautilus_trader.persistence import ParquetDataCatalog
+
+from pepperstone_adapter.backtest.run import run
+from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule
+from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.simulation.failures import Failures, RunFailed
+from pepperstone_adapter.simulation.fills import AccountFills
+from pepperstone_adapter.simulation.plan import StoredBars
+from tests.kit.runs import EURUSD, Steps, bars, buy, plan_steps, run_steps, spec
+
+BARS = "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL"
+MARKET = [1.1, 1.101, 1.102, 1.103, 1.104]
+
+
+class Boom(Exception):
+    pass
+
+
+def boom(*_args: Any) -> None:
+    raise Boom("user bug")
+
+
+class OnStart(Steps):
+    def on_start(self) -> None:
+        boom()
+
+
+class OnBar(Steps):
+    def on_bar(self, bar: Any) -> None:
+        boom()
+
+
+class OnOrderEvent(Steps):
+    def on_order_event(self, event: Any) -> None:
+        boom()
+
+
+class OnOrderFilled(Steps):
+    def on_order_filled(self, event: Any) -> None:
+        boom()
+
+
+class OnPositionOpened(Steps):
+    def on_position_opened(self, event: Any) -> None:
+        boom()
+
+
+class OnStop(Steps):
+    def on_stop(self) -> None:
+        boom()
+
+
+class OnTimer(Steps):
+    def on_start(self) -> None:
+        super().on_start()
+        self.clock.set_time_alert_ns("wake", self.clock.timestamp_ns() + 90 * 10**9, boom)
+
+
+class OnDefaultTimer(Steps):
+    def on_start(self) -> None:
+        super().on_start()
+        self.clock.set_time_alert_ns("wake", self.clock.timestamp_ns() + 90 * 10**9)
+
+    def on_time_event(self, event: Any) -> None:
+        boom()
+
+
+class BadIndicator:
+    initialized = False
+    name = "bad"
+    has_inputs = True
+
+    def handle_bar(self, bar: Any) -> None:
+        boom()
+
+    def reset(self) -> None:
+        pass
+
+
+class OnIndicator(Steps):
+    def on_start(self) -> None:
+        self.register_indicator_for_bars(BarType.from_str(BARS), BadIndicator())
+        super().on_start()
+
+
+@pytest.mark.parametrize(
+    ("cls", "where"),
+    [
+        (OnStart, "OnStart.on_start"),
+        (OnBar, "OnBar.on_bar"),
+        (OnOrderEvent, "OnOrderEvent.on_order_event"),
+        (OnOrderFilled, "OnOrderFilled.on_order_filled"),
+        (OnPositionOpened, "OnPositionOpened.on_position_opened"),
+        (OnStop, "OnStop.on_stop"),
+        (OnTimer, "OnTimer at timer wake"),
+        (OnDefaultTimer, "OnDefaultTimer.on_time_event"),
+        (OnIndicator, "indicator BadIndicator"),
+    ],
+)
+def test_an_exception_of_a_strategy_ends_the_run(cls: Callable[..., Steps], where: str) -> None:
+    with pytest.raises(RunFailed) as caught:
+        run_steps(MARKET, {}, strategy=cls({1: buy(100_000)}, BARS))
+    text = str(caught.value)
+    assert text.startswith(f"{where} raised Boom: user bug")
+    assert "test_swallowed_errors.py:" in text
+    assert "no result" in text
+    assert caught.value.exit_code == 1
+
+
+def test_the_strategy_is_not_called_again_after_its_error() -> None:
+    calls = []
+
+    class Counting(Steps):
+        def on_bar(self, bar: Any) -> None:
+            calls.append(bar)
+            boom()
+
+    with pytest.raises(RunFailed):
+        run_steps(MARKET, {}, strategy=Counting({}, BARS))
+    assert len(calls) == 1
+
+
+def test_an_error_the_strategy_handles_itself_is_its_own_business() -> None:
+    class Careful(Steps):
+        def on_bar(self, bar: Any) -> None:
+            try:
+                boom()
+            except Boom:
+                self.count += 1
+
+    strategy = Careful({}, BARS)
+    run_steps(MARKET, {}, strategy=strategy)
+    assert strategy.count == len(MARKET) - 1
+
+
+def test_an_error_of_the_fee_model_ends_the_run() -> None:
+    # The rule's currency has no rate when the first bar of AUDUSD comes after the fill.
+    aud = spec("AUDUSD")
+    late = bars(aud, [0.65] * 2, start_ns=int(bars(EURUSD, MARKET).ts_ns[3]))
+    rule = CommissionRule(kind=CommissionKind.PER_LOT, rate=Decimal(3), currency="AUD")
+    with pytest.raises(RunFailed, match="the fee model raised LookupError: no price of AUDUSD yet"):
+        run_steps(MARKET, {1: buy(100_000)}, commission=rule, others=[(aud, late)])
+
+
+def test_an_error_of_the_fill_model_ends_the_run() -> None:
+    failures = Failures()
+    fills = AccountFills({}, 1, failures)
+    assert fills.get_orderbook_for_fill_simulation(object(), object(), object(), object()) is None  # type: ignore[arg-type]
+    with pytest.raises(RunFailed, match="the fill model raised AttributeError"):
+        failures.raise_first()
+
+
+def test_a_subscription_the_data_cannot_serve_is_refused() -> None:
+    strategy = Steps({}, "EURUSD.PEPPERSTONE-5-MINUTE-BID-EXTERNAL")
+    with pytest.raises(ConfigurationError, match=r"which the run does not have; it has .*1-MINUTE"):
+        run_steps(MARKET, {}, strategy=strategy)
+    strategy = Steps({}, "EURUSD.PEPPERSTONE", quoted=True)
+    with pytest.raises(ConfigurationError, match="wants quotes of EURUSD, but the run has only bars"):
+        run_steps(MARKET, {}, strategy=strategy)
+
+
+def test_a_missing_conversion_is_found_before_anything_runs() -> None:
+    ran = []
+    dax = spec("GER40")
+    strategy = Steps({0: lambda s: ran.append(s)}, "GER40.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    with pytest.raises(ConfigurationError, match=r"no way to convert EUR to USD .* add EURUSD to the instruments"):
+        run_steps([17000] * 3, {}, symbol=dax, strategy=strategy)
+    assert not ran
+
+
+def test_digits_that_differ_from_the_symbol_are_refused(tmp_path: Any) -> None:
+    ts = np.arange(1, 4, dtype=np.int64) * 60 * 10**9
+    four = np.array([1100, 1101, 1102], np.int64)
+    columns = BarColumns(ts_ns=ts, open=four, high=four, low=four, close=four, ticks=np.ones(3, np.int64))
+    ParquetDataCatalog(str(tmp_path)).write_bars(bars_from_arrays(BARS, 3, 0, columns))
+    plan, _ = plan_steps(MARKET, {})
+    plan = replace(plan, data=(StoredBars(catalog=tmp_path, symbol="EURUSD", period="1-MINUTE"),))
+    with pytest.raises(Exception, match="stored with 3 digits, the symbol has 5") as caught:
+        run(plan)
+    assert getattr(caught.value, "exit_code", None) == 3
