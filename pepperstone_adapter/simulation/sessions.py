@@ -3,8 +3,8 @@
 Data stamped outside a symbol's hours is no market: it is left out of the run and counted, so nothing can fill on it,
 pending orders wait, and a gap fills at the first price after the opening. A bar counts as open when any part of the
 interval it covers is. Orders are taken for five minutes after a session ends: brokers stop a little before the hour
-(FX at 16:59, on Fridays at 16:55 New York) while the last bar still closes on the hour, and a strategy acting on it (every
-daily bar closes so) must be able to trade at that bar's close.
+(FX at 16:59, on Fridays at 16:55 New York) while the last bar still closes on the hour, and a strategy acting on it
+(every daily bar closes so) must be able to trade at that bar's close.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ AFTER_CLOSE_NS = 5 * 60 * 1_000_000_000
 
 
 def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[np.bool_]:
-    """Which rows touch an open interval: bars cover ``(ts - length, ts)``, quotes (`length_ns` 0) the instant itself."""
+    """Which rows touch an open interval: bars cover ``(ts - length, ts)``, quotes (`length_ns` 0) that instant."""
     if not len(ts_ns):
         return np.zeros(0, bool)
     spans = hours.open_intervals(int(ts_ns[0]) - max(length_ns, 1), int(ts_ns[-1]) + 1)
