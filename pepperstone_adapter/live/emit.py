@@ -52,6 +52,7 @@ class Emitter:
                 self._on(emission.client_order_id, self._accepted, emission)
             case Filled():
                 self._store.note(emission.client_order_id, position_id=emission.deal.position_id)
+                self._store.place_legs(emission.client_order_id, emission.deal.position_id)
                 self._on(emission.client_order_id, self._filled, emission)
             case Canceled() | Expired():
                 self._store.note(emission.client_order_id, ended=True)

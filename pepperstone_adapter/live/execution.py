@@ -63,7 +63,7 @@ from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
 from pepperstone_adapter.mapping.orders import NotSendable, bracket_of, check_price
 from pepperstone_adapter.mapping.reports import ReportMaker
 
-HISTORY_NS = 90 * 86_400 * NS  # how far back the deals of an open position are read at start
+HISTORY_NS = 370 * 86_400 * NS  # how far back the deals of an open position are read at start
 
 
 class BrokerExecutionClient(ExecutionClient):

@@ -2,7 +2,7 @@
 
 The framework settles open questions by itself after some silence: an unanswered submit becomes rejected, an unanswered
 cancel becomes cancelled, also when the link was down all the time. A fill that comes later is then refused, and the
-position is real but unknown. Here the reconciler asks the broker instead (`reconciliation.py`), so those checks are off.
+position is real but unknown. Here the reconciler asks the broker instead (`reconciliation.py`); those checks are off.
 """
 
 from typing import Any

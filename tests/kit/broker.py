@@ -2,12 +2,14 @@
 
 It is a second implementation of the port, written apart from the venues and the sandbox, for tests of what stands above
 the port. Prices are set by the test (`set_price`); orders match at the touch without slippage; commission is 3.5 per
-100,000 units and side. Faults are asked for by name: an answer that is lost, an event that is dropped, a link that falls.
+100,000 units and side. Faults are asked for by name: an answer that is lost, an event that is dropped, a link that
+falls.
 
 Nothing is awaited but the loop itself, so a test waits for conditions, not for time.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -44,7 +46,6 @@ from pepperstone_adapter.broker.symbols import AssetClass, SwapMode, SwapTerms, 
 from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown
 
 D = Decimal
-START_NS = 1_772_000_000_000_000_000  # Wednesday 25 February 2026, 06:13:20 UTC
 ANY_TIF = frozenset(TimeInForce)
 PENDING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
@@ -93,7 +94,7 @@ class KitBroker:
         self.orders: dict[str, Order] = {}
         self.positions: dict[str, PositionState] = {}
         self.all_deals: list[Deal] = []
-        self.now_ns = START_NS
+        self.now_ns = time.time_ns()  # the broker's clock stands still between events
         self.sessions: list[KitSession] = []
         self.fills_at: list[Decimal] = []  # shares of an order filled at once, for partial fills; empty = all
         self.fill_shift_points = 0  # market orders fill this many points worse than the touch

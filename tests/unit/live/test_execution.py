@@ -330,7 +330,7 @@ def test_manual_trades_are_external_and_manual_closes_reach_our_position(tmp_pat
         b.broker.close_at_broker(mine)
         await b.until(lambda: b.cache.position(PositionId(mine)).is_closed, "manual close")
         assert [type(e).__name__ for e in b.probe.position_events][-1] == "PositionClosed"
-        # bought at 1.08507, sold at the bid 1.08500: 10,000 × -0.00007 = -0.70, less three commissions of 0.35, 0.14, 0.21
+        # bought at 1.08507, sold at the bid 1.08500: 10,000 × -0.00007 = -0.70, less commissions of 0.35, 0.14, 0.21
         assert b.cache.position(PositionId(mine)).realized_pnl.as_decimal() == Decimal("-1.40")
 
     run_bench(tmp_path, script)

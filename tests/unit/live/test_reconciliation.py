@@ -1,0 +1,222 @@
+"""Unanswered requests, lost events, lost links and restarts: nothing is sent twice, nothing is lost, nothing is guessed."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from nautilus_trader.model import ClientOrderId, OrderSide, OrderStatus, OrderType, PositionId, Price, Quantity
+
+from pepperstone_adapter.broker.events import OrderChange
+from pepperstone_adapter.broker.orders import Side
+from pepperstone_adapter.mapping.id_store import IdStore
+from tests.kit.broker import KitBroker
+from tests.kit.node import EURUSD, Bench, run_bench
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+STORE = Path("sandbox-7654321") / "orders.sqlite"
+
+
+def units(n: int) -> Quantity:
+    return Quantity.from_int(n)
+
+
+def px(text: str) -> Price:
+    return Price.from_str(text)
+
+
+def test_f02_an_order_whose_answer_was_lost_is_adopted_and_sent_once(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.broker.lose_answers = 1
+        b.broker.drop_events = 2  # acceptance and fill are lost with it
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        assert [r for r in b.broker.requests if r.startswith("submit")] == [f"submit {order.client_order_id}"]
+        assert len(b.cache.positions_open()) == 1
+
+    run_bench(tmp_path, script)
+
+
+def test_f12_an_order_nobody_knows_stays_submitted_until_complete_reads_over_time_prove_it(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.broker.swallow_requests = 1
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        await b.until(lambda: b.client.reconciler.unanswered and b.client.reconciler.unanswered[0].complete_reads >= 1)
+        assert b.cache.order(order.client_order_id).status is OrderStatus.SUBMITTED
+        await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.REJECTED, "verdict")
+        assert "never reached the broker" in str(b.probe.events[-1].reason)
+        assert not b.broker.orders
+
+    run_bench(tmp_path, script, give_up_after_s=0.8)
+
+
+def test_f11_an_outage_settles_nothing_and_the_truth_comes_after_it(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        f = b.probe.order_factory
+        working = f.limit(EURUSD, BUY, units(1_000), px("1.08000"))
+        b.probe.submit_order(working)
+        await b.names(working.client_order_id, "Initialized", "Submitted", "Accepted")
+        b.broker.lose_answers, b.broker.drop_events = 2, 3
+        market = f.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(market)
+        b.probe.cancel_order(working.client_order_id)
+        await b.until(lambda: len(b.client.reconciler.unanswered) == 2, "two unanswered requests")
+        b.session.lose_link()
+        for _ in range(3):
+            await b.client.reconciler.resolve()
+        assert b.cache.order(market.client_order_id).status is OrderStatus.SUBMITTED
+        assert b.cache.order(working.client_order_id).status is OrderStatus.PENDING_CANCEL
+        b.session.restore_link()
+        await b.until(lambda: b.cache.order(market.client_order_id).status is OrderStatus.FILLED, "fill")
+        await b.until(lambda: b.cache.order(working.client_order_id).status is OrderStatus.CANCELED, "cancel")
+        assert len([r for r in b.broker.requests if r.startswith("submit")]) == 2
+
+    run_bench(tmp_path, script)
+
+
+def test_f01_orders_are_denied_while_the_link_is_down(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.session.lose_link()
+        order = b.probe.order_factory.market(EURUSD, BUY, units(1_000))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Denied")
+        assert "link is down" in str(b.probe.events[-1].reason)
+        b.session.restore_link()
+        await b.until(lambda: b.connection.up)
+        again = b.probe.order_factory.market(EURUSD, BUY, units(1_000))
+        b.probe.submit_order(again)
+        await b.names(again.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+
+    run_bench(tmp_path, script)
+
+
+def test_f27_f28_a_deal_told_many_times_is_applied_once(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        state = next(iter(b.broker.orders.values()))
+        for _ in range(3):
+            b.broker._say(OrderChange.FILLED, state, state.deals[0], None)
+        b.session.lose_link()
+        b.session.restore_link()
+        await b.client.reconciler.audit()
+        assert b.probe.names(order.client_order_id).count("Filled") == 1
+        assert int(b.cache.positions_open()[0].quantity) == 10_000
+
+    run_bench(tmp_path, script)
+
+
+def test_f38_an_event_lost_on_a_healthy_link_is_found_by_the_audit(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.limit(EURUSD, BUY, units(10_000), px("1.08400"))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted")
+        b.broker.drop_events = 1
+        b.broker.set_price("EURUSD", 108_390, 108_397)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        cancelled = b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.07000"))
+        b.probe.submit_order(cancelled)
+        await b.names(cancelled.client_order_id, "Initialized", "Submitted", "Accepted")
+        b.broker.drop_events = 1
+        b.broker.end_at_broker(str(b.cache.order(cancelled.client_order_id).venue_order_id))
+        await b.names(cancelled.client_order_id, "Initialized", "Submitted", "Accepted", "Canceled")
+
+    run_bench(tmp_path, script)
+
+
+def test_f05_a_cancel_without_an_answer_is_settled_by_asking(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.08000"))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted")
+        b.broker.swallow_requests = 1
+        b.probe.cancel_order(order.client_order_id)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "PendingCancel", "CancelRejected")
+        assert b.cache.order(order.client_order_id).status is OrderStatus.ACCEPTED
+
+    run_bench(tmp_path, script)
+
+
+def test_a_restart_finds_positions_deals_legs_and_working_orders_again(tmp_path: Path) -> None:
+    broker = KitBroker()
+    ids: dict[str, str] = {}
+
+    async def first(b: Bench) -> None:
+        f = b.probe.order_factory
+        bracket = f.bracket(EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000"))
+        b.probe.submit_order_list(bracket)
+        await b.until(lambda: b.broker.requests and b.broker.requests[-1].startswith("levels"))
+        ticket = next(iter(b.broker.positions))
+        part = f.market(EURUSD, SELL, units(4_000), reduce_only=True)
+        b.probe.submit_order(part, position_id=PositionId(ticket))
+        await b.until(lambda: b.broker.positions[ticket].units == 6_000)
+        waiting = f.bracket(
+            EURUSD,
+            BUY,
+            units(2_000),
+            entry_order_type=OrderType.LIMIT,
+            entry_price=px("1.07000"),
+            sl_trigger_price=px("1.06000"),
+            tp_price=px("1.10000"),
+        )
+        b.probe.submit_order_list(waiting)
+        await b.names(waiting[2].client_order_id, "Initialized", "Submitted", "Accepted")
+        ids.update(
+            ticket=ticket,
+            entry=str(bracket[0].client_order_id),
+            stop=str(bracket[1].client_order_id),
+            waiting=str(waiting[0].client_order_id),
+            waiting_stop=str(waiting[1].client_order_id),
+        )
+
+    run_bench(tmp_path, first, broker)
+    broker.open_at_broker("EURUSD", Side.SELL, 3_000)  # a manual trade while we were away
+    deals = {d.deal_id for d in broker.all_deals}
+
+    async def second(b: Bench) -> None:
+        mine = b.cache.position(PositionId(ids["ticket"]))
+        assert str(mine.strategy_id).startswith("Probe")
+        assert int(mine.quantity) == 6_000
+        assert str(mine.avg_px_open) == "1.08507"
+        # entry commission 0.35 and that of the partial close 0.14
+        assert sum(c.as_decimal() for c in mine.commissions()) == Decimal("0.49")
+        await b.until(lambda: len(b.cache.positions_open()) == 2, "the manual trade")
+        other = next(p for p in b.cache.positions_open() if p.id != mine.id)
+        assert str(other.strategy_id) == "EXTERNAL"
+        for key in ("stop", "waiting", "waiting_stop"):
+            assert b.cache.order(ClientOrderId(ids[key])).status is OrderStatus.ACCEPTED, key
+        fills = [e for o in b.cache.orders() for e in o.events() if type(e).__name__ == "OrderFilled"]
+        assert {str(e.trade_id) for e in fills} == deals
+        b.probe.modify_order(ClientOrderId(ids["stop"]), trigger_price=px("1.08100"))
+        await b.until(
+            lambda: (p := broker.positions[ids["ticket"]].protection) is not None and p.stop_loss == Decimal("1.08100"),
+            "moved stop",
+        )
+        broker.set_price("EURUSD", 108_090, 108_097)
+        await b.until(lambda: b.cache.order(ClientOrderId(ids["stop"])).status is OrderStatus.FILLED, "stop hit")
+        assert b.cache.position(PositionId(ids["ticket"])).is_closed
+        b.probe.cancel_order(ClientOrderId(ids["waiting"]))
+        await b.until(lambda: b.cache.order(ClientOrderId(ids["waiting_stop"])).status is OrderStatus.CANCELED)
+
+    run_bench(tmp_path, second, broker, claim=True)
+
+
+def test_f82_an_intent_that_was_never_sent_is_closed_at_the_next_start(tmp_path: Path) -> None:
+    broker = KitBroker()
+
+    async def first(b: Bench) -> None:
+        order = b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.08000"))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted")
+
+    run_bench(tmp_path, first, broker)
+    broker.orders.clear()  # as if the process had died between the note and the wire
+
+    async def second(b: Bench) -> None:
+        await b.until(lambda: not b.client._store.open_records(), "closed intent")  # type: ignore[union-attr]
+        assert broker.requests == [broker.requests[0]]
+
+    run_bench(tmp_path, second, broker)
+    with IdStore(tmp_path / STORE) as store:
+        assert not store.open_records()
