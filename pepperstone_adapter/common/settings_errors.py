@@ -106,8 +106,8 @@ class _Problem:
             return "a group of keys"
         if isinstance(value, list):
             return "a list"
-        if value is None:
-            return "nothing"
+        if value is None or isinstance(value, bool):
+            return {None: "nothing", True: "true", False: "false"}[value]
         text = repr(str(value)) if isinstance(value, str) else str(value)
         return text if len(text) <= 60 else text[:57] + "..."
 

@@ -119,6 +119,9 @@ def problems(folder: Path, text: str | bytes, *overrides: str, environ: Mapping[
             GOOD + "label: 12345\n", "x.yaml:3: label: expected text, got 12345; put it in quotes", id="B03-text"
         ),
         pytest.param(
+            GOOD + "label: true\n", "x.yaml:3: label: expected text, got true; put it in quotes", id="B03-truth"
+        ),
+        pytest.param(
             GOOD + "  side: bit\n",
             "x.yaml:3: data.side: expected 'bid' or 'ask', got 'bit'; did you mean 'bid'?",
             id="B03-choice",
@@ -241,7 +244,9 @@ def test_a_secret_is_never_shown(folder: Path) -> None:
     shown = problems(folder, GOOD, "data.password=12345")
     assert shown[0].startswith("--set data.password: data.password: a secret must not stand in settings")
     assert "12345" not in shown[0]
-    assert problems(folder, GOOD + "  password: true\n") == ["x.yaml:3: data.password: expected text, got <hidden>"]
+    assert problems(folder, GOOD + "  password: true\n") == [
+        "x.yaml:3: data.password: expected text, got <hidden>; put it in quotes"
+    ]
     [listed] = problems(folder, GOOD + "  password: [hunter2]\n")
     assert "must not stand in settings" in listed
     assert "hunter2" not in listed
