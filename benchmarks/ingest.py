@@ -69,36 +69,36 @@ def by_pyarrow(csv: Path, catalog: Path) -> None:
     pq.write_table(table, catalog / "ticks.parquet")
 
 
-def best_of(repeat: int, folder: Path, run: Callable[[Path], None]) -> float:
-    """Seconds of the fastest of `repeat` runs, each into a new folder."""
-    times = []
-    for _ in range(repeat):
-        target = folder / "catalog"
-        shutil.rmtree(target, ignore_errors=True)
-        gc.collect()
-        start = time.perf_counter()
-        run(target)
-        times.append(time.perf_counter() - start)
-    return min(times)
+def timed(folder: Path, run: Callable[[Path], None]) -> float:
+    """Seconds of one run into a new folder."""
+    target = folder / "catalog"
+    shutil.rmtree(target, ignore_errors=True)
+    gc.collect()
+    start = time.perf_counter()
+    run(target)
+    return time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--object-rows", type=int, default=100_000)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         csv, few = folder / "EURUSD.csv", folder / "EURUSD-few.csv"
         write_ticks(csv, args.rows)
         write_ticks(few, args.object_rows)
-        import_s = best_of(args.repeat, folder, lambda out: by_import(csv, out))
-        stored = CatalogStore(folder / "catalog").quote_series("EURUSD")
-        assert stored is not None
-        assert stored.rows == args.rows
-        pyarrow_s = best_of(args.repeat, folder, lambda out: by_pyarrow(csv, out))
-        objects_s = best_of(1, folder, lambda out: by_objects(few, out)) * args.rows / args.object_rows
+        times: dict[str, list[float]] = {"import": [], "objects": [], "pyarrow": []}
+        for _ in range(args.repeat):  # in turn, so that a busy moment of the machine meets all three
+            times["import"].append(timed(folder, lambda out: by_import(csv, out)))
+            stored = CatalogStore(folder / "catalog").quote_series("EURUSD")
+            assert stored is not None
+            assert stored.rows == args.rows
+            times["pyarrow"].append(timed(folder, lambda out: by_pyarrow(csv, out)))
+            times["objects"].append(timed(folder, lambda out: by_objects(few, out)) * args.rows / args.object_rows)
+        import_s, objects_s, pyarrow_s = (min(times[way]) for way in ("import", "objects", "pyarrow"))
         print(
             json.dumps({
                 "benchmark": "ingest", "rows": args.rows, "csv_bytes": csv.stat().st_size,

@@ -26,6 +26,7 @@ _TEXT = re.compile(
     r"(?P<zone> ?(?:Z|[+-]\d\d:?\d\d))?"
 )
 _MAX_LAYOUTS = 24
+CACHED_ROWS = 8192  # this many texts stay in the processor's cache through all steps
 _CIVIL_FIRST, _CIVIL_LAST = 1000, 9999
 
 type Int64s = NDArray[np.int64]
@@ -89,9 +90,9 @@ def parse_times(column: pa.Array, template: str | None = None) -> Times:
             block = data[offsets[0] : offsets[-1]].reshape(rows, width)
         else:
             block = data[starts[:, None] + np.arange(width)]
-        part = _parse_block(block, layout)
+        parts = [_parse_block(block[i : i + CACHED_ROWS], layout) for i in range(0, len(block), CACHED_ROWS)]
         where = slice(None) if same is None else same
-        ns[where] = part
+        ns[where] = np.concatenate(parts)
         utc[where] = "o" in layout or "Z" in layout
     if column.null_count:
         ns[np.asarray(column.is_null())] = NO_TIME
@@ -160,12 +161,12 @@ def _days(block: NDArray[np.uint8], template: str) -> Int64s:
     places = _places(template, "Y") + _places(template, "M") + _places(template, "D")
     first, last = min(places), max(places) + 1
     dates = block[:, first:last]
-    words = np.zeros((len(block), 16), np.uint8)  # a date fits into two machine words, which compare at once
-    words[:, : last - first] = dates
-    words64 = words.view(np.uint64)
-    changed = np.ones(len(block), np.bool_)
-    changed[1:] = (words64[1:] != words64[:-1]).any(axis=1)
-    runs = np.flatnonzero(changed)
+    if (dates == dates[0]).all():
+        runs = np.zeros(1, np.int64)
+    else:
+        changed = np.ones(len(block), np.bool_)
+        changed[1:] = (dates[1:] != dates[:-1]).any(axis=1)
+        runs = np.flatnonzero(changed)
     digits = dates[runs].astype(np.int64) - ord("0")
 
     def number(field: str) -> Int64s:
