@@ -1,7 +1,7 @@
 """The house keeps its shape: the tests reach every module, and no file outgrows a reader.
 
 A module has its test at the same path (`common/files.py`, `tests/unit/common/test_files.py`), or is imported by another
-test, directly or through its neighbours in the same folder (a test of a ledger reaches the ledger's parts), or stands in
+test, directly or through its neighbours in the same folder (a test of a ledger reaches its parts), or stands in
 `TESTED_BY` with the test that covers it.
 """
 
