@@ -3,11 +3,13 @@
 Rules, on each closed bar:
 
 1. A *cross* is a change of the sign of fast EMA - slow EMA from one bar to the next.
-2. On a cross, a position of the other direction is closed at market, and a new one is opened at market in the direction
-   of the cross: a bracket with a stop loss `stop_atr` and a take profit `target_atr` average true ranges away.
-3. The size is a fixed number of `units`, or such that the stop loses `risk_percent` of the balance (spread and slippage
+2. A position against the direction of the averages is closed at market, again on the next bar if that was refused.
+3. On a cross a position is opened at market in its direction: a bracket with a stop loss `stop_atr` and a take profit
+   `target_atr` average true ranges away. If it is refused (the market may be closed), it is tried once more on the next
+   bar.
+4. The size is a fixed number of `units`, or such that the stop loses `risk_percent` of the balance (spread and slippage
    come on top).
-4. Outside the `session`, and short when `allow_short` is off, nothing is opened; positions are still closed.
+5. Outside the `session`, and short when `allow_short` is off, nothing is opened; positions are still closed.
 
 Whatever the broker refuses is logged. A position whose stop loss was refused is closed at once: it must not stay naked.
 """
@@ -22,6 +24,7 @@ from nautilus_trader.model import (
     BarType,
     InstrumentId,
     OrderDenied,
+    OrderFilled,
     OrderRejected,
     OrderSide,
     OrderType,
@@ -31,6 +34,8 @@ from nautilus_trader.model import (
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.broker.units import in_session, parse_session, tradable_units, units_for_risk
+
+TRIES = 2  # a refused entry is tried again once
 
 
 class EmaCrossConfig(StrategyConfig):
@@ -104,6 +109,7 @@ class EmaCross(Strategy):
         self._slow = ExponentialMovingAverage(config.slow_period, PriceType.BID)
         self._atr = AverageTrueRange(config.atr_period)
         self._direction = 0  # sign of fast - slow on the bar before; 0 before the first one known
+        self._tries_left = 0  # of the entry that belongs to the last cross
         self._instrument: Any = None
 
     def on_start(self) -> None:
@@ -122,14 +128,20 @@ class EmaCross(Strategy):
         if not (self._slow.initialized and self._atr.initialized):
             return
         before, self._direction = self._direction, _sign(self._fast.value - self._slow.value) or self._direction
-        if before == 0 or self._direction == before:
-            return
-        for position in self._open_positions():
+        if before not in (0, self._direction):
+            self._tries_left = TRIES
+        if self.cache.orders_inflight(instrument_id=self._config.instrument_id, strategy_id=self.strategy_id):
+            return  # the broker has not answered yet; nothing is sent twice
+        positions = self._open_positions()
+        for position in positions:
             if position.is_long != (self._direction > 0):
                 self.close_position(position)
-        if not self._may_open(bar.ts_event) or any(p.is_long == (self._direction > 0) for p in self._open_positions()):
-            return
-        self._enter(OrderSide.BUY if self._direction > 0 else OrderSide.SELL, bar)
+        if self._tries_left and not any(p.is_long == (self._direction > 0) for p in positions):
+            if not self._may_open(bar.ts_event):
+                self._tries_left = 0
+                return
+            self._tries_left -= 1
+            self._enter(OrderSide.BUY if self._direction > 0 else OrderSide.SELL, bar)
 
     def _may_open(self, ts_ns: int) -> bool:
         config = self._config
@@ -184,6 +196,11 @@ class EmaCross(Strategy):
         quantity: Quantity = instrument.make_qty(units)
         return quantity
 
+    def on_order_filled(self, event: OrderFilled) -> None:
+        order = self.cache.order(event.client_order_id)
+        if order is not None and not order.is_reduce_only:
+            self._tries_left = 0
+
     def on_order_denied(self, event: OrderDenied) -> None:
         self._refused(event)
 
@@ -207,7 +224,7 @@ class EmaCross(Strategy):
     def on_reset(self) -> None:
         for indicator in (self._fast, self._slow, self._atr):
             indicator.reset()
-        self._direction = 0
+        self._direction = self._tries_left = 0
 
     def _open_positions(self) -> list[Any]:
         return self.cache.positions_open(instrument_id=self._config.instrument_id, strategy_id=self.strategy_id)

@@ -14,7 +14,7 @@ from nautilus_trader.model import OmsType, OrderSide, OrderStatus, OrderType
 from strategies.donchian_breakout import DonchianBreakout, DonchianBreakoutConfig
 from strategies.ema_cross import EmaCross, EmaCrossConfig
 from strategies.mean_reversion import MeanReversion, MeanReversionConfig
-from tests.kit.price_path import Ohlc, Outcome, bar_type, trade
+from tests.kit.price_path import HOUR_NS, MONDAY_NS, Ohlc, Outcome, bar_type, trade
 
 BOTH_MODES = pytest.mark.parametrize("oms", [OmsType.HEDGING, OmsType.NETTING], ids=["hedging", "netting"])
 
@@ -107,8 +107,8 @@ def test_no_short_positions_when_they_are_not_wanted() -> None:
 
 @pytest.mark.parametrize(("session", "trades"), [("13:00-15:00", 1), ("14:30-18:00", 0), ("", 1)])
 def test_nothing_is_opened_outside_the_session(session: str, trades: int) -> None:
-    # the cross is the close of the 14th bar: 14:00 UTC
-    done = trade(ema(session=session, session_zone="UTC"), FALL_AND_CROSS)
+    # the cross is the close of the 14th bar: 14:00 UTC; the bar after it is no second chance
+    done = trade(ema(session=session, session_zone="UTC"), FALL_AND_CROSS + steps(1.0900, 1))
 
     assert len(done.filled()) == trades
 
@@ -123,16 +123,23 @@ def test_a_position_whose_stop_was_refused_is_closed_at_once() -> None:
     assert not done.open_positions()
 
 
-def test_a_refused_entry_does_not_stop_the_strategy() -> None:
-    # 10,000,000 EUR need 363,000 USD of margin at 30: denied. Both crosses are tried all the same.
-    done = trade(ema(units=10_000_000), FALL_AND_CROSS + steps(1.0900, 1, 1, -1, -1, -1))
+def test_a_refused_entry_is_tried_once_more_and_does_not_stop_the_strategy() -> None:
+    # 10,000,000 EUR need 363,000 USD of margin at 30: denied. Each cross is tried on two bars.
+    done = trade(ema(units=10_000_000), FALL_AND_CROSS + steps(1.0900, 1, 1, -1, -1, -1, -1))
 
     entries = [o for o in done.orders if o.order_type == OrderType.MARKET]
-    assert [(o.side, o.status) for o in entries] == [
-        (OrderSide.BUY, OrderStatus.DENIED),
-        (OrderSide.SELL, OrderStatus.DENIED),
-    ]
+    assert [(o.side.name, o.status.name) for o in entries] == [("BUY", "DENIED")] * 2 + [("SELL", "DENIED")] * 2
+    assert [o.ts_init for o in entries[:2]] == [MONDAY_NS + 14 * HOUR_NS, MONDAY_NS + 15 * HOUR_NS]
     assert done.balance == 100_000
+
+
+def test_a_trade_that_has_ended_is_not_entered_again_before_the_next_cross() -> None:
+    # the stop is hit one bar after the entry, and the averages still point up
+    spike = [(1.0900, 1.0930, 1.0859, 1.0925)]
+
+    done = trade(ema(), FALL_AND_CROSS + spike + steps(1.0925, 1, 1, 1))
+
+    assert [o[1] for o in done.filled()] == ["BUY", "SELL"]
 
 
 def test_positions_are_closed_at_the_end_only_when_asked() -> None:
