@@ -27,6 +27,7 @@ from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.settings import dump_settings
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
+from pepperstone_adapter.simulation.plan import AccountTerms
 from pepperstone_adapter.simulation.record import RunRecord
 
 
@@ -66,15 +67,15 @@ def run_backtest(
     folder = settings.output.dir
     check_output(folder)
     store = CatalogStore(settings.data.catalog)
-    facts = run_facts(settings, name, store)
     plan = run_plan(settings, on_progress)
+    facts = run_facts(settings, name, store, plan.terms)
     with running():
         record = run(plan)
     prices = price_charts(settings, store) if settings.output.report else None
     return Finished(record, write_result(folder, record, facts, prices), folder)
 
 
-def run_facts(settings: BacktestSettings, name: str, store: CatalogStore) -> RunFacts:
+def run_facts(settings: BacktestSettings, name: str, store: CatalogStore, terms: AccountTerms) -> RunFacts:
     """What the result says about its inputs."""
     account = settings.account
     files = sorted({Path(s.strategy.rpartition(":")[0]) for s in settings.strategies})
@@ -95,6 +96,10 @@ def run_facts(settings: BacktestSettings, name: str, store: CatalogStore) -> Run
         platform=account.platform,
         mode=account.mode.value,
         leverage=account.leverage,
+        margin_call_level=float(terms.margin_call_level),
+        stop_out_level=float(terms.stop_out_level),
+        start_ns=settings.data.start_ns,
+        end_ns=settings.data.end_ns,
         resolution=settings.data.resolution,
         seed=settings.market.seed,
         instruments=settings.data.instruments,

@@ -78,7 +78,7 @@ def render(
         "digits": 0 if currency == "JPY" else 2,
         "costs": document["costs"],
         "net": document["account"]["net_profit"],
-        "levels": {"margin_call": 90, "stop_out": 20 if document["account"]["leverage"] == "pro" else 50},
+        "levels": [document["account"]["margin_call_level"], document["account"]["stop_out_level"]],
         # Lists, because a browser sorts the keys of an object that look like numbers.
         "groups": {name: list(document["trades"][name].items()) for name in ("by_hour", "by_weekday", "by_month")},
     }

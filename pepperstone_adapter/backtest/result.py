@@ -40,6 +40,10 @@ class RunFacts:
     platform: str
     mode: str
     leverage: str
+    margin_call_level: float
+    stop_out_level: float
+    start_ns: int
+    end_ns: int
     resolution: str
     seed: int
     instruments: tuple[str, ...]
@@ -69,7 +73,8 @@ def check_output(folder: Path) -> None:
 def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
     """`result.json` as plain values, checked against its schema."""
     equity, balance = metrics.equity_drawdowns(record), metrics.balance_drawdowns(record)
-    account = {"profile": facts.profile, "platform": facts.platform, "mode": facts.mode, "leverage": facts.leverage}
+    kept = ("profile", "platform", "mode", "leverage", "margin_call_level", "stop_out_level")
+    account = {name: getattr(facts, name) for name in kept}
     quality = facts.quality_pct
     document = {
         "schema": SCHEMA_NAME,
@@ -77,9 +82,9 @@ def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
         "versions": facts.versions,
         "hashes": {**facts.hashes, "events": record.events_sha256},
         "period": {
-            "start": metrics.iso(record.start_ns),
-            "end": metrics.iso(record.end_ns),
-            "days": (record.end_ns - record.start_ns) / 86_400e9,
+            "start": metrics.iso(facts.start_ns),
+            "end": metrics.iso(facts.end_ns),
+            "days": (facts.end_ns - facts.start_ns) / 86_400e9,
         },
         "account": {**metrics.account(record), **account},
         "costs": metrics.costs(record),

@@ -38,6 +38,8 @@ class Hashes(Section):
 
 
 class Period(Section):
+    """As set; `end` is not included."""
+
     start: str
     end: str
     days: float
@@ -55,6 +57,8 @@ class Account(Section):
     platform: str
     mode: str
     leverage: str
+    margin_call_level: Pct
+    stop_out_level: Pct
 
 
 class Costs(Section):
@@ -211,7 +215,9 @@ class Data(Section):
     bars: int
     ticks: int
     resolution: str
-    quality: Pct | None = Field(description="slots with a sound row over slots due by trading hours, worst instrument; see data check")
+    quality: Pct | None = Field(
+        description="slots with a sound row over slots due by trading hours, worst instrument; see data check"
+    )
     quality_by_instrument: dict[str, Pct]
     instruments: list[str]
 

@@ -91,7 +91,7 @@ function drawMargin() {
     yaxis: { type: "log", domain: [0.36, 1], ticksuffix: " %",
       tickvals: [20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 5e4, 1e5], tickformat: "," }, yaxis2: { domain: [0, 0.26], rangemode: "tozero", nticks: 4 },
     xaxis: { anchor: "y2", type: "date" },
-    shapes: [[DATA.levels.margin_call, "--second"], [DATA.levels.stop_out, "--down"]].filter(([v]) => v).map(([v, color]) =>
+    shapes: [[DATA.levels[0], "--second"], [DATA.levels[1], "--down"]].filter(([v]) => v).map(([v, color]) =>
       ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: v, y1: v, line: { color: css(color), width: 1, dash: "dot" } })),
   }));
 }
