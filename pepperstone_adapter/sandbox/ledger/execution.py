@@ -164,8 +164,6 @@ class Execution:
         for other in changed:
             if other is not position:
                 state.emit(EventKind.MARGIN_CHANGED, account.account_id, now_ns, position=other, by_server=True)
-        if deal.closed_units or deal.net:
-            state.emit(EventKind.ACCOUNT_CHANGED, account.account_id, now_ns, by_server=True)
         return deal
 
     def _position_of(self, account: Account, order: Order, now_ns: int) -> Position:
@@ -321,6 +319,7 @@ class Execution:
     def _close(self, account: Account, position: Position, now_ns: int) -> None:
         position.status = PositionStatus.CLOSED
         position.closed_ns = now_ns
+        position.stop_loss = position.take_profit = position.trailing_distance = None
         position.used_margin = ZERO
         account.positions.pop(position.position_id, None)
         self._state.held[position.symbol].pop(position.position_id, None)

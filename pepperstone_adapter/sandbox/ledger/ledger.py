@@ -7,6 +7,7 @@ delayed executions, expiries, and the swap of every server midnight crossed. Sam
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 
 from pepperstone_adapter.broker.account import PositionMode
@@ -445,6 +446,12 @@ class Ledger(LedgerView):
         self.advance(now_ns)
         self._state.account(terms.account_id).terms = terms
         self._state.emit(EventKind.ACCOUNT_CHANGED, terms.account_id, self._state.now_ns, by_server=True)
+
+    def set_margin_calls(self, account_id: int, levels: tuple[Decimal, ...]) -> None:
+        """New thresholds for margin-call notices, in percent."""
+        account = self._state.account(account_id)
+        account.terms = replace(account.terms, margin_call_levels=levels)
+        account.called_ns.clear()
 
     def change_symbol(self, terms: SymbolTerms, now_ns: int) -> None:
         """New terms for a symbol; open orders and positions keep what they were given."""

@@ -78,12 +78,12 @@ class Protections:
                 comment=position.comment,
                 magic=position.magic,
                 client_id=client_id or position.client_id,
-                ref=ref,
                 created_ns=now_ns,
             )
             position.protection_order_id = working.order_id
             account.orders[working.order_id] = account.working[working.order_id] = working
         working.stop_price, working.limit_price = position.stop_loss, position.take_profit
+        working.trailing = position.trailing
         working.units = position.units
         working.updated_ns = now_ns
         working.trigger_ns = 0

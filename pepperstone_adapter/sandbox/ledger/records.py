@@ -69,6 +69,7 @@ class Order:
     expires_ns: int | None = None
     protect: Protect | None = None
     closing: bool = False
+    trailing: bool = False  # a PROTECTION order whose stop follows the market
     stop_out: bool = False
     triggered: bool = False  # a stop-limit whose stop was reached, now a limit
     strikes: int = 0  # quotes in a row beyond a double-trigger stop
