@@ -111,7 +111,7 @@ def order_section(record: RunRecord) -> dict[str, Any]:
         "fills": len(record.fills),
         "partially_filled": partial,
         "by_status": dict(sorted(Counter(o.status for o in record.orders).items())),
-        "refusals": dict(Counter(o.reason for o in refused).most_common(20)),
+        "refusals": dict(Counter(_code(o.reason) for o in refused).most_common(20)),
     }
 
 
@@ -248,6 +248,12 @@ def _episode(e: Episode | None) -> dict[str, Any] | None:
 
 def _groups(done: Sequence[PositionRow], key: Any) -> dict[str, Any]:
     return {name: asdict(group) for name, group in trades.grouped(done, key).items()}
+
+
+def _code(reason: str) -> str:
+    """`NOT_ENOUGH_MONEY: needs 12.30 USD …` counts as its code; a reason without one as it is."""
+    code, colon, _ = reason.partition(":")
+    return code if colon and code.isupper() else reason
 
 
 def _mean(values: Sequence[Decimal]) -> Decimal | None:

@@ -58,6 +58,7 @@ def run_plan(settings: BacktestSettings, on_progress: Callable[[int, float], Non
         start_ns=data.start_ns,
         end_ns=data.end_ns,
         chunk_size=data.chunk_rows,
+        equity_step_s=equity_step_s(data.end_ns - data.start_ns),
         on_progress=on_progress,
     )
 
@@ -110,6 +111,12 @@ def strategy_of(settings: StrategySettings) -> Strategy:
         return cls(config_class(**values))
     except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
         raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
+
+
+def equity_step_s(span_ns: int) -> int:
+    """Spacing of the equity samples: whole minutes, about 20,000 over the period, at most an hour apart."""
+    minutes = span_ns // (60 * 10**9) // 20_000
+    return 60 * min(max(minutes, 1), 60)
 
 
 def framework_period(period: BarPeriod) -> str:

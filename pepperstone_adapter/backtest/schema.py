@@ -143,7 +143,9 @@ class Orders(Section):
     fills: int
     partially_filled: int
     by_status: dict[str, int]
-    refusals: dict[str, int] = Field(description="reasons of rejected and denied orders, most frequent first")
+    refusals: dict[str, int] = Field(
+        description="codes of rejected and denied orders, most frequent first; the words are in orders.csv"
+    )
 
 
 class Episode(Section):

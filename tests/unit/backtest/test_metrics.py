@@ -85,12 +85,13 @@ def test_orders_and_refusals(record: RunRecord) -> None:
     record.orders += [
         replace(first, client_order_id="X1", status="DENIED", reason="no money", filled_units=Decimal(0)),
         replace(first, client_order_id="X2", status="REJECTED", reason="no money", filled_units=Decimal(0)),
+        replace(first, client_order_id="X4", status="DENIED", reason="VOLUME_STEP: 3 of 4", filled_units=Decimal(0)),
         replace(first, client_order_id="X3", status="CANCELED", reason="by client", filled_units=Decimal(4000)),
     ]
     o = metrics.order_section(record)
-    assert (o["count"], o["fills"], o["partially_filled"]) == (7, 4, 1)
-    assert o["by_status"] == {"CANCELED": 1, "DENIED": 1, "FILLED": 4, "REJECTED": 1}
-    assert o["refusals"] == {"no money": 2}
+    assert (o["count"], o["fills"], o["partially_filled"]) == (8, 4, 1)
+    assert o["by_status"] == {"CANCELED": 1, "DENIED": 2, "FILLED": 4, "REJECTED": 1}
+    assert o["refusals"] == {"no money": 2, "VOLUME_STEP": 1}
 
 
 def test_balance_drawdown_counts_an_instant_once(record: RunRecord) -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pepperstone_adapter.backtest.hashes import code_hash, settings_hash
-from pepperstone_adapter.backtest.plan import framework_period, run_plan, strategy_of
+from pepperstone_adapter.backtest.plan import equity_step_s, framework_period, run_plan, strategy_of
 from pepperstone_adapter.backtest.settings import BacktestSettings, load_backtest
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.market import BarPeriod
@@ -65,6 +65,11 @@ def test_a_plan_says_what_the_settings_say(tmp_path: Path) -> None:
     assert plan.slippage["EURUSD"] == Slippage()
     assert (plan.start_ns, plan.end_ns) == (1_577_836_800 * 10**9, 1_580_515_200 * 10**9)
     assert plan.strategies[0].strategy.size == 3
+
+
+@pytest.mark.parametrize(("days", "seconds"), [(1, 60), (30, 120), (1000, 3600)])
+def test_equity_is_sampled_often_enough_and_not_without_end(days: int, seconds: int) -> None:
+    assert equity_step_s(days * 86_400 * 10**9) == seconds
 
 
 def test_ticks_come_from_stored_quotes(tmp_path: Path) -> None:
