@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pepperstone_adapter.cli.main import main
+from pepperstone_adapter.common.resources import resource
 
 BAD = "data:\n  symbls: []\n"
 
@@ -74,3 +75,9 @@ def test_show_prints_defaults_overrides_and_whole_paths(
 def test_check_says_which_kind_it_took_the_file_for(capsys: pytest.CaptureFixture[str], settings_file: Path) -> None:
     assert main(["config", "check", str(settings_file)]) == 0
     assert capsys.readouterr().out == f"{settings_file}: ok (backtest)\n"
+
+
+@pytest.mark.parametrize("file", sorted(resource("configs").rglob("*.yaml")), ids=lambda path: path.name)
+def test_the_settings_that_come_along_hold(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", str(file)]) == 0
+    assert capsys.readouterr().out.endswith(f": ok ({file.parent.name})\n")
