@@ -49,7 +49,7 @@ def run(plan: RunPlan) -> RunRecord:
         labels = _subscriptions(venue, feed)
         span = feed.end_ns - feed.start_ns
         for window in feed.windows():
-            _run_window(venue, feed, window, labels)
+            _run_window(venue, feed, window, labels, last=window.end_ns == feed.end_ns)
             if plan.on_progress is not None:
                 plan.on_progress(window.end_ns, (window.end_ns - feed.start_ns) / span)
         _finish(venue, feed.end_ns)
@@ -159,8 +159,13 @@ def _subscriptions(venue: SimulatedVenue, feed: Feed) -> list[tuple[str, str, st
     return sorted(out)
 
 
-def _run_window(venue: SimulatedVenue, feed: Feed, window: Window, labels: list[tuple[str, str, str]]) -> None:
+def _run_window(
+    venue: SimulatedVenue, feed: Feed, window: Window, labels: list[tuple[str, str, str]], *, last: bool
+) -> None:
     record = venue.record
+    if last:
+        stamps = [int(rows.ts_ns[-1]) for rows in window.rows.values() if len(rows)]
+        venue.broker.stop_at(max(stamps, default=window.end_ns))
     for name, rows in window.rows.items():
         if len(rows):
             venue.tapes[name].load(rows)
@@ -187,6 +192,10 @@ def _run_window(venue: SimulatedVenue, feed: Feed, window: Window, labels: list[
 
 
 def _finish(venue: SimulatedVenue, end_ns: int) -> None:
+    # Time goes on until what the strategies sent at the end has arrived.
+    for step in (0, 1):
+        venue.add_pulse(end_ns + step * (1 + venue.latest_arrival_ns))
+    venue.engine.run(streaming=True)
     venue.engine.end()
     venue.failures.raise_first()
     record, books, plan_currency = venue.record, venue.books, venue.plan.currency

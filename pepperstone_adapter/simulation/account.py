@@ -47,6 +47,7 @@ class Account:
         curve: Curve,
         failures: Failures,
         start_ns: int,
+        latency_ns: int = 0,
         jitter_ns: Callable[[str], int] | None = None,
     ) -> None:
         self.failures = failures
@@ -67,7 +68,9 @@ class Account:
         self._margins = dict.fromkeys(specs, ZERO)
         self._rollovers = rollovers(start_ns)
         self._next_rollover = next(self._rollovers)
+        self._latency_ns = latency_ns
         self._jitter_ns = jitter_ns
+        self.strategies: list[Any] = []
         self._backlog = False
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._danger_ns = NEVER
@@ -96,6 +99,16 @@ class Account:
             self._check_margin(ts_ns)
         self.due_ns = min(self._next_rollover[0], self._danger_ns)
 
+    def stop_strategies(self) -> None:
+        """Tell the strategies that the data ends, while their orders still execute."""
+        for strategy in self.strategies:
+            strategy.on_stop()
+
+    def sent(self) -> None:
+        """A command is on its way: have the engine act on it when it arrives, not at the next row of data."""
+        if self._latency_ns:
+            self.broker.wake_at(self.broker.now_ns() + self._latency_ns)
+
     def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         if self._jitter_ns is not None:
             delay = self._jitter_ns(str(order.client_order_id))
@@ -118,9 +131,11 @@ class Account:
             if not child:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
         send()
+        self.sent()
 
     def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None:
         send()
+        self.sent()
 
     def window(self, start_ns: int, end_ns: int) -> None:
         """New data is on the tapes: look ahead again."""
@@ -133,6 +148,7 @@ class Account:
         reason = self._refusal(order, position_id, self.broker.now_ns(), None, False)
         if reason is None:
             send()
+            self.sent()
         else:
             self.broker.desk.deny_order(order, reason)
 

@@ -52,6 +52,10 @@ class Broker(Strategy):  # type: ignore[misc]
         self._alarms += 1
         self.clock.set_time_alert_ns(f"due-{self._alarms}", ts_ns, self._wake)
 
+    def stop_at(self, ts_ns: int) -> None:
+        """Stop the strategies after the row of a time."""
+        self.clock.set_time_alert_ns("stop", ts_ns, lambda _event: self._run(self.account.stop_strategies))
+
     def later(self, delay_ns: int, call: Callable[[], None]) -> None:
         self._alarms += 1
         self.clock.set_time_alert_ns(f"later-{self._alarms}", self.now_ns() + delay_ns, lambda _event: self._run(call))

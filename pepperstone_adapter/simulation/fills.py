@@ -8,7 +8,7 @@ The framework logs and swallows what a Python fill model raises; so nothing may 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from nautilus_trader.model import BookOrder, BookType, OrderBook, OrderSide, Ord
 
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.plan import Slippage
+from pepperstone_adapter.simulation.tape import Tape
 
 _DEEP = 10**12
 _STOPS = (OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET)
@@ -45,12 +46,21 @@ class AccountFills(FillModel):  # type: ignore[misc]
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "AccountFills":
         return super().__new__(cls)
 
-    def __init__(self, slippage: Mapping[str, Slippage], seed: int, failures: Failures) -> None:
+    def __init__(
+        self,
+        slippage: Mapping[str, Slippage],
+        seed: int,
+        tapes: Mapping[str, Tape],
+        now_ns: Callable[[], int],
+        failures: Failures,
+    ) -> None:
         self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
         self.slipped: dict[str, Decimal] = {}
         self.forced: dict[str, Decimal] = {}
         self._slippage = {name: s for name, s in slippage.items() if s.probability > 0}
         self._seed = seed
+        self._tapes = tapes
+        self._now_ns = now_ns
         self._failures = failures
 
     def is_limit_filled(self) -> bool:
@@ -80,15 +90,35 @@ class AccountFills(FillModel):  # type: ignore[misc]
         if self.forced and key in self.forced:
             price = self.forced[key]
             return _book_at(instrument, price, price)
-        if not self._slippage or order.order_type in _LIMITS:
+        trails = order.order_type == OrderType.TRAILING_STOP_MARKET
+        if order.order_type in _LIMITS or not (self._slippage or trails):
             return None
         slippage = self._slippage.get(str(instrument.raw_symbol))
         points = drawn_points(slippage, self._seed, key) if slippage else 0
-        if not points:
+        if not points and not trails:
             return None
         worse = Decimal(points).scaleb(-instrument.price_precision)
-        self.slipped[key] = worse
+        if points:
+            self.slipped[key] = worse
+        if order.order_type in _STOPS:
+            low = high = self._stop_price(order, str(instrument.raw_symbol), low, high)
         return _book_at(instrument, low - worse, high + worse)
+
+    def _stop_price(self, order: Any, symbol: str, bid: Decimal, ask: Decimal) -> Decimal:
+        """Where a stop is executed: at its price, or at the open of a bar that opened beyond it.
+
+        At the time of asking the engine's quote is the bar's extreme, not the price at which the stop was met. A
+        trailing stop that was moved in this very bar was not there at its open.
+        """
+        buy = order.side == OrderSide.BUY
+        opened = self._tapes[symbol].opened(self._now_ns())
+        if opened is None or order.trigger_price is None:
+            return ask if buy else bid
+        trigger: Decimal = order.trigger_price.as_decimal()
+        moved = order.order_type == OrderType.TRAILING_STOP_MARKET and order.ts_last == self._now_ns()
+        if moved:
+            return trigger
+        return max(trigger, opened[1]) if buy else min(trigger, opened[0])
 
 
 def _book_at(instrument: Any, bid: Decimal, ask: Decimal) -> OrderBook:

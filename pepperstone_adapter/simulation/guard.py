@@ -32,6 +32,7 @@ class Hooks(Protocol):
     def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None: ...
     def submit_list(self, strategy: Any, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None: ...
     def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None: ...
+    def sent(self) -> None: ...
     def subscribed(self, kind: str, key: Any) -> None: ...
 
 
@@ -40,9 +41,10 @@ def guard(strategy: Any, hooks: Hooks) -> Any:
     cls = type(strategy)
     body: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__, "__qualname__": cls.__qualname__}
     for name in dir(cls):
-        if name.startswith("on_") and _is_own(cls, name) and name != "on_order_event":
+        if name.startswith("on_") and _is_own(cls, name) and name not in ("on_order_event", "on_stop"):
             body[name] = _callback(cls, name, hooks)
     body["on_order_event"] = _order_events(cls, hooks)
+    body["on_stop"] = _once(_callback(cls, "on_stop", hooks))
     body |= _commands(cls, hooks) | _registrations(cls, hooks)
     body["clock"] = property(lambda self: _Clock(cls.clock.__get__(self), hooks.failures, cls.__name__))
     strategy.__class__ = type(cls.__name__, (cls,), body)
@@ -79,6 +81,19 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
             return None
 
     return on_data if name in _DATA else on_other
+
+
+def _once(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`on_stop` is called at the last row, while orders still execute; the framework's own call comes after that."""
+    stopped: list[int] = []
+
+    def on_stop(self: Any) -> Any:
+        if stopped:
+            return None
+        stopped.append(1)
+        return call(self)
+
+    return on_stop
 
 
 def _order_events(cls: type, hooks: Hooks) -> Callable[..., None]:
@@ -145,7 +160,18 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
         ):
             self.close_position(position, client_id, **kwargs)
 
-    made = (submit_order, submit_order_list, modify_order, close_position, close_all_positions)
+    def cancel_order(self: Any, *args: Any, **kwargs: Any) -> None:
+        cls.cancel_order(self, *args, **kwargs)
+        hooks.sent()
+
+    def cancel_all_orders(self: Any, *args: Any, **kwargs: Any) -> None:
+        cls.cancel_all_orders(self, *args, **kwargs)
+        hooks.sent()
+
+    made = (
+        submit_order, submit_order_list, modify_order, close_position, close_all_positions, cancel_order,
+        cancel_all_orders,
+    )  # fmt: skip
     return {f.__name__: f for f in made}
 
 

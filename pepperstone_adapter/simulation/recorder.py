@@ -88,6 +88,10 @@ class Recorder:
         charge = self._fees.charges.pop(key)
         bid, ask = self._fills.quotes.pop(key, (price, price))
         slipped = self._fills.slipped.pop(key, ZERO)
+        if event.order_type != OrderType.MARKET:
+            # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.
+            met, spread = (price - slipped if buy else price + slipped), ask - bid
+            bid, ask = (met - spread, met) if buy else (met, met + spread)
         sign = 1 if buy else -1
         parts = self.books.split(position_id, sign, units)
         bookings = [

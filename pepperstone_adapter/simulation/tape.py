@@ -86,3 +86,11 @@ class Tape:
         """BID and ASK at a time, in points."""
         i = bisect_right(self._times, ts_ns) - 1
         return None if i < 0 else (self._bids[i], self._asks[i])
+
+    def opened(self, ts_ns: int) -> tuple[Decimal, Decimal] | None:
+        """Opening BID and ASK of the bar that ends at a time; None when no row has that time or rows are quotes."""
+        i = self.index(ts_ns)
+        if i < 0 or self._times[i] != ts_ns or self.rows.bid[0] is self.rows.bid[3]:
+            return None
+        scale = -self.spec.digits
+        return Decimal(int(self.rows.bid[0][i])).scaleb(scale), Decimal(int(self.rows.ask[0][i])).scaleb(scale)

@@ -52,7 +52,7 @@ class SimulatedVenue:
         self.books = Books(plan.currency, ledger=self.record.ledger)
         self.books.post(start_ns, LedgerKind.DEPOSIT, plan.start_balance, plan.currency, ONE)
         rates = Rates(self.tapes)
-        self.fills = AccountFills(plan.slippage, plan.seed, self.failures)
+        self.fills = AccountFills(plan.slippage, plan.seed, self.tapes, lambda: self.broker.now_ns(), self.failures)
         self.fees = AccountFees(
             specs, plan.terms.commissions, plan.currency, self.venue,
             lambda source, target: rates.mid(source, target, self.broker.now_ns()), self.failures,
@@ -61,7 +61,7 @@ class SimulatedVenue:
         self.curve = Curve(specs, self.tapes, self.books, self.record, plan.equity_step_s)
         self.account = Account(
             specs, self.tapes, rates, plan.terms, plan.mode, self.books, self.recorder, self.curve, self.failures,
-            start_ns, _jitter(plan),
+            start_ns, round(plan.latency.base_ms * MS), _jitter(plan),
         )  # fmt: skip
         self._cash = cash_instrument(plan.venue, plan.currency)
         self.broker = Broker(self.account, self.fees, self.fills, self._cash.id)
@@ -70,10 +70,21 @@ class SimulatedVenue:
         # The broker is the first strategy: its timers of a time run before those of the others.
         self.engine.add_exec_algorithm(self.broker.desk)
         self.engine.add_strategy(self.broker)
-        self.engine.add_data([cash_quote(self._cash.id, start_ns)])
+        self.add_pulse(start_ns)
 
     def add_strategy(self, strategy: Any) -> None:
         self.engine.add_strategy(guard(strategy, self.account))
+        self.account.strategies.append(strategy)
+
+    @property
+    def latest_arrival_ns(self) -> int:
+        """The longest a command can be on its way."""
+        latency = self.plan.latency
+        return round((latency.base_ms + latency.jitter_ms) * MS)
+
+    def add_pulse(self, ts_ns: int) -> None:
+        """A row of CASH: lets the engine's time reach `ts_ns` where there is no data."""
+        self.engine.add_data([cash_quote(self._cash.id, ts_ns)])
 
     def _engine(self) -> BacktestEngine:
         plan = self.plan
@@ -99,6 +110,8 @@ class SimulatedVenue:
             base_currency=currency,
             fill_model=self.fills,
             fee_model=self.fees,
+            # Inside a bar the nearer extreme comes first: open, low, high, close for most rising bars.
+            bar_adaptive_high_low_ordering=True,
             latency_model=StaticLatencyModel(base_latency_nanos=latency) if latency else None,
         )
         for spec in plan.specs:

@@ -155,7 +155,7 @@ def test_an_error_of_the_fee_model_ends_the_run() -> None:
 
 def test_an_error_of_the_fill_model_ends_the_run() -> None:
     failures = Failures()
-    fills = AccountFills({}, 1, failures)
+    fills = AccountFills({}, 1, {}, lambda: 0, failures)
     assert fills.get_orderbook_for_fill_simulation(object(), object(), object(), object()) is None  # type: ignore[arg-type]
     with pytest.raises(RunFailed, match="the fill model raised AttributeError"):
         failures.raise_first()

@@ -1,0 +1,317 @@
+"""How orders are refused, wait, trigger, fill and end."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model import OrderSide, TimeInForce, TrailingOffsetType
+
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.symbols import TradingMode
+from pepperstone_adapter.simulation.plan import Latency, Slippage
+from tests.kit.runs import (
+    EURUSD,
+    MINUTE_NS,
+    NS,
+    Act,
+    Steps,
+    bars,
+    both,
+    buy,
+    close_all,
+    quotes,
+    run_steps,
+    run_with,
+    sell,
+    spec,
+    utc,
+)
+
+D = Decimal
+DAY_S = 86_400
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+
+
+def reasons(steps: Steps) -> list[str]:
+    return [e.reason for e in steps.events if type(e).__name__ in ("OrderDenied", "OrderRejected")]
+
+
+def names(steps: Steps) -> list[str]:
+    return [type(e).__name__ for e in steps.events]
+
+
+def stop(side: OrderSide, price: float, units: int = 100_000, **kw: Any) -> Act:
+    return lambda s: s.submit_order(
+        s.order_factory.stop_market(s.id_of(EURUSD), side, s.qty(EURUSD, units), s.px(EURUSD, price), **kw),
+        _position(s) if kw.get("reduce_only") else None,
+    )
+
+
+def limit(side: OrderSide, price: float, units: int = 100_000, **kw: Any) -> Act:
+    return lambda s: s.submit_order(
+        s.order_factory.limit(s.id_of(EURUSD), side, s.qty(EURUSD, units), s.px(EURUSD, price), **kw),
+        _position(s) if kw.get("reduce_only") else None,
+    )
+
+
+def _position(s: Steps) -> Any:
+    return s.cache.positions_open()[0].id
+
+
+# --- refused
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (buy(500), "VOLUME_STEP: 500 units of EURUSD is no multiple of 1000"),
+        (buy(20_000_000), "VOLUME_TOO_HIGH: 20000000 units of EURUSD, at most 10000000"),
+        (stop(BUY, 1.09), "INVALID_LEVEL: BUY STOP_MARKET at 1.09000 must be above 1.10010 of EURUSD"),
+        (stop(SELL, 1.11), "INVALID_LEVEL: SELL STOP_MARKET at 1.11000 must be below 1.10000 of EURUSD"),
+        (
+            limit(BUY, 1.09, time_in_force=TimeInForce.GTD, expire_time=utc(2024, 1, 8, 9, 0)),
+            "INVALID_EXPIRY: 2024-01-08T09:00:00Z is not ahead of 2024-01-08T10:02:00Z",
+        ),
+        (limit(BUY, 1.09, time_in_force=TimeInForce.AT_THE_OPEN), "UNSUPPORTED_TIME_IN_FORCE: AT_THE_OPEN"),
+    ],
+)
+def test_the_desk_refuses(act: Act, reason: str) -> None:
+    record, steps = run_with([1.1] * 4, {1: act}, spread=10)
+    assert reasons(steps) == [reason]
+    assert [o.status for o in record.orders] == ["DENIED"]
+    assert record.orders[0].reason == reason
+    assert not record.fills
+
+
+def test_below_the_minimum_volume() -> None:
+    small = spec("EURUSD", volume_min=D(10_000))
+    _, steps = run_with([1.1] * 3, {1: buy(5_000, small)}, symbol=small)
+    assert reasons(steps) == ["VOLUME_TOO_LOW: 5000 units of EURUSD, at least 10000"]
+
+
+def test_a_stop_inside_the_stops_distance() -> None:
+    wide = spec("EURUSD", stops_distance_points=50)
+    _, steps = run_with([1.1] * 3, {1: stop(SELL, 1.0997)}, symbol=wide)
+    assert reasons(steps) == [
+        "INVALID_LEVEL: SELL STOP_MARKET at 1.09970 must be below 1.10000 of EURUSD by at least 0.00050"
+    ]
+
+
+def test_modes_of_a_symbol() -> None:
+    for changes, act, reason in (
+        ({"trading_mode": TradingMode.DISABLED}, buy, "TRADING_DISABLED: EURUSD cannot be traded"),
+        ({"trading_mode": TradingMode.CLOSE_ONLY}, buy, "CLOSE_ONLY: EURUSD allows only closing orders"),
+        ({"short_selling": False}, sell, "SHORT_SELLING_NOT_ALLOWED: EURUSD cannot be sold short"),
+    ):
+        bound = spec("EURUSD", **changes)
+        _, steps = run_with([1.1] * 3, {1: act(100_000, bound)}, symbol=bound)
+        assert reasons(steps) == [reason]
+
+
+def test_a_bracket_with_its_stop_on_the_wrong_side_is_refused_as_a_whole() -> None:
+    def bracket(s: Steps) -> None:
+        s.submit_order_list(
+            s.order_factory.bracket(
+                s.id_of(EURUSD), BUY, s.qty(EURUSD, 100_000), tp_price=s.px(EURUSD, 1.12),
+                sl_trigger_price=s.px(EURUSD, 1.11), tp_post_only=False,
+            )
+        )  # fmt: skip
+
+    record, steps = run_with([1.1] * 3, {1: bracket})
+    assert reasons(steps) == ["INVALID_LEVEL: SELL STOP_MARKET at 1.11000 must be below 1.10000 of EURUSD"] * 3
+    assert not record.fills
+    assert [o.status for o in record.orders] == ["DENIED"] * 3
+
+
+# --- sessions
+
+NOON_TO_FIVE = TradingHours(
+    zone="UTC", intervals=tuple((d * DAY_S + 12 * 3600, d * DAY_S + 17 * 3600) for d in range(7))
+)
+
+
+def hourly(prices: list[Any], first: int, symbol: Any) -> Any:
+    return bars(
+        symbol, prices, times=[utc(2024, 1, 8, first) + i * 3600 * NS for i in range(len(prices))], period="1-HOUR"
+    )
+
+
+def test_a_closed_market_takes_no_orders_and_shows_no_bars() -> None:
+    # Open 12:00 to 17:00 UTC. Bars closing at 11:00 and 12:00 lie before it, 13:00 to 17:00 inside, 18:00 after it.
+    day = spec("EURUSD", hours=NOON_TO_FIVE)
+    seen: list[int] = []
+
+    def late(s: Steps) -> None:
+        s.clock.set_time_alert_ns("late", utc(2024, 1, 8, 17, 30), lambda _e: buy(100_000, day)(s))
+        s.clock.set_time_alert_ns("morning", utc(2024, 1, 9, 12, 30), lambda _e: seen.append(1))
+
+    market = bars(
+        day, [1.1] * 11, times=[utc(2024, 1, 8, h) for h in range(11, 19)] + [utc(2024, 1, 9, h) for h in (13, 14, 15)],
+        period="1-HOUR",
+    )  # fmt: skip
+    record, steps = run_with(market, {0: late}, symbol=day)
+    assert reasons(steps) == ["MARKET_CLOSED: EURUSD is closed until 2024-01-09T12:00:00Z"]
+    assert record.closed_rows == 3
+    assert record.bars == 8
+    assert seen == [1]
+
+
+def test_the_last_instant_of_a_session_still_trades() -> None:
+    day = spec("EURUSD", hours=NOON_TO_FIVE)
+    record = run_steps(hourly([1.1] * 5, 13, day), {4: buy(100_000, day)}, symbol=day)
+    assert [f.ts_ns for f in record.fills] == [utc(2024, 1, 8, 17)]
+
+
+def test_a_pending_order_waits_for_the_opening_and_fills_at_the_gap() -> None:
+    # A buy stop at 1.10500 placed at 17:00; the next session opens at 1.11000: filled there, not at its price.
+    day = spec("EURUSD", hours=NOON_TO_FIVE)
+    times = [utc(2024, 1, 8, h) for h in (15, 16, 17, 19)] + [utc(2024, 1, 9, h) for h in (13, 14)]
+    rows = [1.1, 1.1, 1.1, (1.1, 1.2, 1.1, 1.15), (1.11, 1.112, 1.109, 1.111), 1.111]
+    record = run_steps(bars(day, rows, times=times, period="1-HOUR"), {2: stop(BUY, 1.105)}, symbol=day)
+    assert [(f.ts_ns, f.price) for f in record.fills] == [(utc(2024, 1, 9, 13), D("1.11000"))]
+
+
+# --- triggers by side
+
+
+def test_a_longs_stop_and_target_trigger_on_the_bid() -> None:
+    # ASK touches 1.09 nowhere near; BID low 1.09000 triggers the stop; the spread is 100 points.
+    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.0901, 1.1), (1.1, 1.1, 1.09, 1.095), 1.095]
+    record = run_steps(market, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True)}, spread=100)
+    assert [(f.ts_ns // MINUTE_NS, f.price) for f in record.fills[1:]] == [
+        (utc(2024, 1, 8, 10, 5) // MINUTE_NS, D("1.09000"))
+    ]
+
+
+def test_a_shorts_stop_triggers_on_the_ask() -> None:
+    # Short at BID 1.10; stop at 1.11000; spread 100 points: the ASK is there when the BID is at 1.10900.
+    market = [1.1, 1.1, 1.1, (1.1, 1.1089, 1.1, 1.1), (1.1, 1.1091, 1.1, 1.105), 1.105]
+    record = run_steps(market, {1: sell(100_000), 2: stop(BUY, 1.11, reduce_only=True)}, spread=100)
+    assert [(f.ts_ns, f.price) for f in record.fills[1:]] == [(utc(2024, 1, 8, 10, 5), D("1.11000"))]
+
+
+def test_a_target_fills_at_its_price() -> None:
+    market = [1.1, 1.1, 1.1, (1.1, 1.12, 1.1, 1.115), 1.115]
+    record = run_steps(market, {1: buy(100_000), 2: limit(SELL, 1.11, reduce_only=True)})
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.11000"), "take_profit")]
+
+
+def test_a_bracket_ends_its_other_leg() -> None:
+    def bracket(s: Steps) -> None:
+        s.submit_order_list(
+            s.order_factory.bracket(
+                s.id_of(EURUSD), BUY, s.qty(EURUSD, 100_000), tp_price=s.px(EURUSD, 1.11),
+                sl_trigger_price=s.px(EURUSD, 1.09), tp_post_only=False,
+            )
+        )  # fmt: skip
+
+    record = run_steps([1.1, 1.1, 1.1, 1.112, 1.08, 1.08], {1: bracket})
+    assert [f.price for f in record.fills] == [D("1.10000"), D("1.11000")]
+    assert sorted(o.status for o in record.orders) == ["CANCELED", "FILLED", "FILLED"]
+    assert record.end_balance == D("101000.00")
+
+
+def test_a_trailing_stop_follows() -> None:
+    def trail(s: Steps) -> None:
+        order = s.order_factory.trailing_stop_market(
+            s.id_of(EURUSD), SELL, s.qty(EURUSD, 100_000), trailing_offset=D("0.0050"),
+            trailing_offset_type=TrailingOffsetType.PRICE, trigger_price=s.px(EURUSD, 1.095), reduce_only=True,
+        )  # fmt: skip
+        s.submit_order(order, _position(s))
+
+    # From 1.10 to 1.11 the stop rises to 1.105 and is hit on the way down.
+    record = run_steps([1.1, 1.1, 1.1, 1.105, 1.11, 1.1, 1.1], {1: buy(100_000), 2: trail})
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.10500"), "trailing_stop")]
+    assert record.end_balance == D("100500.00")
+
+
+# --- time in force
+
+
+def test_good_till_date_expires() -> None:
+    gtd = limit(BUY, 1.09, time_in_force=TimeInForce.GTD, expire_time=utc(2024, 1, 8, 10, 4) + 30 * NS)
+    record, steps = run_with([1.1, 1.1, 1.1, 1.1, 1.1, 1.08, 1.08], {1: gtd})
+    assert "OrderExpired" in names(steps)
+    assert not record.fills
+    assert [o.status for o in record.orders] == ["EXPIRED"]
+
+
+def test_immediate_or_cancel_and_fill_or_kill() -> None:
+    for tif in (TimeInForce.IOC, TimeInForce.FOK):
+        record = run_steps([1.1] * 4, {1: limit(BUY, 1.09, time_in_force=tif)})
+        assert [o.status for o in record.orders] == ["CANCELED"], tif
+        record = run_steps([1.1] * 4, {1: limit(BUY, 1.101, time_in_force=tif)})
+        assert [(f.price, f.units) for f in record.fills] == [(D("1.10000"), D(100_000))], tif
+        record = run_steps([1.1] * 4, {1: buy(10_000_000, time_in_force=tif)}, leverage=None)
+        assert [o.status for o in record.orders] == ["FILLED"], tif
+
+
+# --- slippage and latency
+
+
+def test_slippage_is_drawn_from_the_seed() -> None:
+    slip = {"EURUSD": Slippage(probability=1.0, min_points=1, max_points=5)}
+    acts = {i: both(close_all(), buy(100_000)) for i in range(1, 21)}
+    record = run_steps([1.1] * 22, acts, slippage=slip, seed=3)
+    again = run_steps([1.1] * 22, acts, slippage=slip, seed=3)
+    other = run_steps([1.1] * 22, acts, slippage=slip, seed=4)
+    slipped = [f.slippage for f in record.fills]
+    assert slipped == [f.slippage for f in again.fills]
+    assert slipped != [f.slippage for f in other.fills]
+    assert {D("0.00001"), D("0.00005")} <= set(slipped) <= {D(n) / 100_000 for n in range(1, 6)}
+    for fill in record.fills:
+        worse = fill.price - fill.ask if fill.side == "BUY" else fill.bid - fill.price
+        assert worse == fill.slippage
+    assert record.costs_slippage == sum(s * 100_000 for s in slipped)
+
+
+def test_half_of_fills_slip_when_half_should() -> None:
+    slip = {"EURUSD": Slippage(probability=0.5, min_points=2, max_points=2)}
+    acts = {i: both(close_all(), buy(1_000)) for i in range(1, 400)}
+    record = run_steps([1.1] * 401, acts, slippage=slip)
+    share = sum(f.slippage > 0 for f in record.fills) / len(record.fills)
+    assert 0.42 < share < 0.58
+
+
+def test_limits_never_slip_and_stops_slip_from_their_level() -> None:
+    slip = {"EURUSD": Slippage(probability=1.0, min_points=3, max_points=3)}
+    market = [1.1, 1.1, 1.1, (1.1, 1.12, 1.1, 1.115), 1.115]
+    record = run_steps(market, {1: buy(100_000), 2: limit(SELL, 1.11, reduce_only=True)}, slippage=slip)
+    assert [f.price for f in record.fills] == [D("1.10003"), D("1.11000")]
+    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.08, 1.085), 1.085]
+    record = run_steps(market, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True)}, slippage=slip)
+    assert record.fills[1].price == D("1.08997")
+    gap = [1.1, 1.1, 1.1, (1.085, 1.086, 1.08, 1.085), 1.085]
+    record = run_steps(gap, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True)}, slippage=slip)
+    assert record.fills[1].price == D("1.08497")
+
+
+def test_latency_fills_at_the_price_of_its_arrival() -> None:
+    # Quotes a second apart; the order of 10:00:01 arrives 1.5 s later: after the quote of :02, before that of :03.
+    rows = [(1.1, 1.1001), (1.1001, 1.1002), (1.1005, 1.1006), (1.1009, 1.101)]
+    record = run_steps(quotes(EURUSD, rows), {1: buy(100_000)}, latency=Latency(base_ms=1500))
+    assert [f.price for f in record.fills] == [D("1.10060")]
+
+
+def test_jitter_is_drawn_from_the_seed() -> None:
+    rows = [(1.1 + i / 10_000, 1.1001 + i / 10_000) for i in range(40)]
+    acts = {i: buy(1_000) for i in range(1, 20)}
+    jitter = Latency(base_ms=0, jitter_ms=5_000)
+    first = run_steps(quotes(EURUSD, rows), acts, latency=jitter, seed=1)
+    again = run_steps(quotes(EURUSD, rows), acts, latency=jitter, seed=1)
+    other = run_steps(quotes(EURUSD, rows), acts, latency=jitter, seed=2)
+    assert [f.price for f in first.fills] == [f.price for f in again.fills]
+    assert [f.price for f in first.fills] != [f.price for f in other.fills]
+    assert len(first.fills) == 19
+
+
+def test_a_market_order_at_the_end_of_the_run_is_filled() -> None:
+    class Leaves(Steps):
+        def on_stop(self) -> None:
+            self.close_all_positions(self.id_of(EURUSD))
+
+    record = run_steps(
+        [1.1, 1.1, 1.101], {}, strategy=Leaves({1: buy(100_000)}, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    )
+    assert record.end_balance == record.end_equity == D("100100.00")
+    assert record.positions[0].closed_ns
