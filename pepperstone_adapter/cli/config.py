@@ -40,6 +40,12 @@ def check(
     """Report every problem of settings files.
 
     Each is one line with file, line and key; exit 2 when there is one.
+
+    Examples:
+
+        pepperstone config check configs/backtest/*.yaml
+
+        pepperstone config check my.yaml --kind backtest --set data.end=2021-01-01
     """
     problems = []
     for file in files:

@@ -19,6 +19,10 @@ def command(
     """Make a project: strategies, settings, a catalog of sample data, .gitignore and README.
 
     DIR must be new or empty. It appears whole or not at all.
+
+    Example:
+
+        pepperstone init mytrading
     """
     target = folder.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -18,6 +18,12 @@ def command(
     """Write strategies/NAME.py, configs/backtest/NAME.yaml and tests/test_NAME.py into the project.
 
     The strategy is a working one to begin from; nothing that exists is overwritten.
+
+    Examples:
+
+        pepperstone new-strategy my-idea
+
+        pepperstone new-strategy gold-breakout --template breakout
     """
     from pepperstone_adapter.cli.scaffold import STRATEGY_TEMPLATES, StrategyName, fill, strategy_source
     from pepperstone_adapter.common.files import write_atomic
