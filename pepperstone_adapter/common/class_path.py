@@ -139,3 +139,15 @@ def _line_in(error: BaseException, file: Path) -> str:
             line = f":{trace.tb_lineno}"
         trace = trace.tb_next
     return line
+
+
+def strategy_roots(folder: Path) -> tuple[Path, ...]:
+    """Folders strategies may come from: the settings' own and its `strategies/`, and the project's `strategies/`.
+
+    The project is the nearest folder above the settings that holds a `strategies` folder.
+    """
+    roots = [folder, folder / "strategies"]
+    project = next((parent for parent in folder.parents if (parent / "strategies").is_dir()), None)
+    if project is not None:
+        roots.append(project / "strategies")
+    return tuple(roots)

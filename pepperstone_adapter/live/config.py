@@ -7,7 +7,7 @@ from nautilus_trader.config import DataClientConfig, ExecutionClientConfig
 
 
 class LiveDataConfig(DataClientConfig):
-    """Settings of a data client that all venues share.
+    """Settings of a data client that all venues share; a venue's own config derives from it.
 
     Parameters
     ----------

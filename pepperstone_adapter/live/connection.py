@@ -10,6 +10,7 @@ import difflib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from nautilus_trader.common import Logger
 from nautilus_trader.model import InstrumentId
@@ -94,6 +95,7 @@ class Connection:
         self.fault: str | None = None
         self.error: BaseException | None = None
         self.link_losses = 0
+        self.execution: Any = None  # this node's execution client on the connection, if it has one
         self.publishes_market = False  # a data client of this node takes this connection's market data
 
     @property

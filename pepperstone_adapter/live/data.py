@@ -429,3 +429,32 @@ class BrokerDataClient(MarketDataClient):
                 self.client_id, request.instrument_id, book, request.request_id, now, None, None, request.params
             )
         )
+
+
+def publish_quotes(client: Any, connection: Connection) -> None:
+    """Publish a connection's instruments and quotes through an execution client.
+
+    For an account without a data client of its own (its quotes are taken from another venue): the framework still
+    needs a price of its instruments before it lets an order through.
+    """
+    scales: dict[str, QuoteScale] = {}
+    for instrument in connection.instruments.values():
+        client._handle_instrument(instrument)
+
+    def on_market(event: MarketEvent) -> None:
+        if not isinstance(event, Tick):
+            return
+        instrument, quote = connection.instruments.get(event.symbol), connection.quotes[event.symbol]
+        if instrument is None or quote.bid is None or quote.ask is None:
+            return
+        scale = scales.get(event.symbol)
+        if scale is None:
+            scale = scales[event.symbol] = QuoteScale(
+                instrument.id, instrument.price_precision, instrument.size_precision
+            )
+        now = client.clock.timestamp_ns()
+        client._handle_data(scale.quote(quote.bid, quote.ask, event.ts_ns or now, now))
+
+    connection.on_market(on_market)
+    for symbol in connection.base_symbols:
+        on_market(Tick(symbol, None, None, 0))

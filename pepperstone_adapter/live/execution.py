@@ -33,7 +33,6 @@ from pepperstone_adapter.broker.events import (
     LinkDown,
     LinkUp,
     Notice,
-    OrderChange,
     OrderChanged,
     PositionChanged,
 )
@@ -43,9 +42,11 @@ from pepperstone_adapter.common.errors import ConfigurationError, DataError, Out
 from pepperstone_adapter.common.files import file_name_of
 from pepperstone_adapter.live.config import LiveExecConfig
 from pepperstone_adapter.live.connection import Connection, TradingEvent
+from pepperstone_adapter.live.data import publish_quotes
 from pepperstone_adapter.live.emit import Emitter
-from pepperstone_adapter.live.mass_status import StartReader, StartState, tracked
-from pepperstone_adapter.live.order_events import Emission, OrderEvents, SetExactLevels, StrangerFill, Warn
+from pepperstone_adapter.live.keys import check_terms
+from pepperstone_adapter.live.mass_status import record_of, tracked
+from pepperstone_adapter.live.order_events import Emission, OrderEvents, SetExactLevels, Warn
 from pepperstone_adapter.live.planning import (
     Close,
     Open,
@@ -55,15 +56,13 @@ from pepperstone_adapter.live.planning import (
     plan_bracket,
     plan_order,
 )
-from pepperstone_adapter.live.reconciliation import NS, Reconciler, run_forever
+from pepperstone_adapter.live.reconciliation import Reconciler
 from pepperstone_adapter.live.sending import Sender
-from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
-from pepperstone_adapter.mapping.data import QuoteScale
-from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
+from pepperstone_adapter.live.startup import Startup
+from pepperstone_adapter.live.tracking import ENTRY, LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.orders import NotSendable, bracket_of, check_price
 from pepperstone_adapter.mapping.reports import ReportMaker
-
-HISTORY_NS = 370 * 86_400 * NS  # how far back the deals of an open position are read at start
 
 
 class BrokerExecutionClient(ExecutionClient):
@@ -118,27 +117,26 @@ class BrokerExecutionClient(ExecutionClient):
         self._mode = mode
         self._currency = currency
         self._netting = netting
-        self._settings = config
+        self.settings = config
         self._log = Logger(name)
         self._reports = ReportMaker(account_id, Currency.from_str(currency), netting)
         self._store: IdStore | None = None
         self._events = OrderEvents(self.table, netting, self._recall)
         self._emitter: Emitter | None = None
-        self._scales: dict[str, QuoteScale] = {}
-        self._start: StartState | None = None
         self.reconciler = Reconciler(
             connection=connection,
             table=self.table,
             events=self._events,
-            perform=self._perform,
+            perform=self.perform,
             now_ns=clock.timestamp_ns,
             log=self._log,
             answer_deadline_s=config.answer_deadline_s,
             give_up_after_s=config.give_up_after_s,
         )
         self.sender = Sender(
-            connection, self.table, self._events, self.reconciler, self._perform, clock.timestamp_ns, self._log
+            connection, self.table, self._events, self.reconciler, self.perform, clock.timestamp_ns, self._log
         )
+        self._startup: Startup  # made in _connect, before the framework can ask
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -147,46 +145,16 @@ class BrokerExecutionClient(ExecutionClient):
         account = self.connection.account
         if account is None:
             raise ConfigurationError("the broker reported no account")
-        self._check_account(account)
-        name = f"{account.environment.value}-{account.account_number}"
-        self._store = IdStore(Path(self._settings.state_dir) / file_name_of(name) / "orders.sqlite")
-        self._emitter = Emitter(self, self.connection, self._reports, self._store, self._log)
-        if not self.connection.publishes_market:
-            self._publish_market()
-        self._tell_account(account)
-
-    def _check_account(self, account: AccountSnapshot) -> None:
-        spread_betting_as_hedging = {account.mode, self._mode} <= {PositionMode.HEDGING, PositionMode.SPREAD_BETTING}
-        if account.mode is not self._mode and not spread_betting_as_hedging:
-            raise ConfigurationError(
-                f"the account is a {account.mode.value} account, the settings say {self._mode.value}; set mode: "
-                f"{account.mode.value}"
-            )
-        if account.currency != self._currency:
-            raise ConfigurationError(
-                f"the account's currency is {account.currency}, the settings say {self._currency}; set currency: "
-                f"{account.currency}"
-            )
+        check_terms(account, self._mode, self._currency)
         if not account.trading_allowed:
             self._log.error(f"the broker does not allow trading: {account.trading_note or 'no reason given'}")
-
-    def _publish_market(self) -> None:
-        """Without a data client on this account (quotes come from elsewhere) its instruments still need a price."""
-        for instrument in self.connection.instruments.values():
-            self._handle_instrument(instrument)
-
-        def on_market(event: Any) -> None:
-            symbol = getattr(event, "symbol", None) or event.spec.name
-            instrument, quote = self.connection.instruments.get(symbol), self.connection.quotes[symbol]
-            if instrument is None or quote.bid is None or quote.ask is None:
-                return
-            now = self.clock.timestamp_ns()
-            scale = self._scales.setdefault(
-                symbol, QuoteScale(instrument.id, instrument.price_precision, instrument.size_precision)
-            )
-            self._handle_data(scale.quote(quote.bid, quote.ask, getattr(event, "ts_ns", 0) or now, now))
-
-        self.connection.on_market(on_market)
+        name = f"{account.environment.value}-{account.account_number}"
+        self._store = IdStore(Path(self.settings.state_dir) / file_name_of(name) / "orders.sqlite")
+        self._emitter = Emitter(self, self.connection, self._reports, self._store, self._log)
+        self._startup = Startup(self, self._store, self._reports, self._events, self._emitter, self._log)
+        if not self.connection.publishes_market:
+            publish_quotes(self, self.connection)
+        self._tell_account(account)
 
     async def _disconnect(self) -> None:
         await self.connection.stop()
@@ -196,11 +164,11 @@ class BrokerExecutionClient(ExecutionClient):
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    def _on_trading(self, event: TradingEvent) -> None:
+    def on_trading(self, event: TradingEvent) -> None:
         if isinstance(event, OrderChanged):
-            self._perform(self._events.on_order(event))
+            self.perform(self._events.on_order(event))
         elif isinstance(event, PositionChanged):
-            self._perform(self._events.on_position(event))
+            self.perform(self._events.on_position(event))
         elif isinstance(event, AccountChanged):
             self._tell_account(event.account)
         elif isinstance(event, LinkUp):
@@ -211,7 +179,7 @@ class BrokerExecutionClient(ExecutionClient):
         elif isinstance(event, Notice) and event.halt:
             self._halt(event.text)
 
-    def _perform(self, emissions: list[Emission]) -> None:
+    def perform(self, emissions: list[Emission]) -> None:
         """Tell the framework, and do what a decision asks for."""
         if self._emitter is None:
             return
@@ -219,7 +187,7 @@ class BrokerExecutionClient(ExecutionClient):
             if isinstance(emission, SetExactLevels):
                 entry = self.table.get(emission.client_order_id)
                 if entry is not None:
-                    self._task(self.sender.exact_levels(entry, emission.position_id), "exact-levels")
+                    self.start_task(self.sender.exact_levels(entry, emission.position_id), "exact-levels")
                 continue
             self._emitter.emit(emission)
             if isinstance(emission, Warn) and emission.halt:
@@ -254,7 +222,7 @@ class BrokerExecutionClient(ExecutionClient):
         self.table.add(order)
         return order
 
-    def _task(self, work: Coroutine[object, object, object], name: str) -> None:
+    def start_task(self, work: Coroutine[object, object, object], name: str) -> None:
         self.create_task(work, name)
 
     # -- orders -------------------------------------------------------------------------------------------------------
@@ -298,18 +266,18 @@ class BrokerExecutionClient(ExecutionClient):
         """The intent on disk first (F82, F87): an order that cannot be noted is not sent."""
         if self._store is None:
             raise NotSendable("not connected to the broker yet")
-        self._store.add([_record(order) for order in plan.tracked])
+        self._store.add([record_of(order) for order in plan.tracked])
 
     def _launch(self, plan: Plan) -> None:
         for order in plan.tracked:
             self.table.add(order)
             self.generate_order_submitted(self.cache.order(ClientOrderId(order.client_order_id)))
         if isinstance(plan, Open):
-            self._task(self.sender.open(plan), f"submit-{plan.order.client_order_id}")
+            self.start_task(self.sender.open(plan), f"submit-{plan.order.client_order_id}")
         elif isinstance(plan, Close):
-            self._task(self.sender.close(plan), f"close-{plan.order.client_order_id}")
+            self.start_task(self.sender.close(plan), f"close-{plan.order.client_order_id}")
         else:
-            self._task(self.sender.protect(plan), f"protect-{plan.order.client_order_id}")
+            self.start_task(self.sender.protect(plan), f"protect-{plan.order.client_order_id}")
 
     async def _submit_order_list(self, command: Any) -> None:
         inits = list(command.order_inits)
@@ -355,7 +323,7 @@ class BrokerExecutionClient(ExecutionClient):
         if order.kind == LEG:
             if units is not None:
                 raise NotSendable("a stop loss or take profit always has its position's volume")
-            self._task(self.sender.move_leg(order, changed_level(order, price, trigger)), "move-leg")
+            self.start_task(self.sender.move_leg(order, changed_level(order, price, trigger)), "move-leg")
             return
         limit = price if price != order.limit else None
         stop = trigger if trigger != order.stop else None
@@ -363,7 +331,7 @@ class BrokerExecutionClient(ExecutionClient):
             raise NotSendable("the venue cannot change the volume of a working order: cancel it and send a new one")
         if units is None and limit is None and stop is None:
             raise NotSendable("nothing to change")
-        self._task(self.sender.amend(order, units, limit, stop), f"amend-{order.client_order_id}")
+        self.start_task(self.sender.amend(order, units, limit, stop), f"amend-{order.client_order_id}")
 
     def _refuse_modify(self, command: Any, reason: str) -> None:
         order = self.cache.order(command.client_order_id)
@@ -385,7 +353,7 @@ class BrokerExecutionClient(ExecutionClient):
             self.generate_order_cancel_rejected(known, venue_id, "the order is not working", self.clock.timestamp_ns())
         else:
             symbol = known.instrument_id.symbol.value
-            self._task(self._cancel_stranger(known, str(venue_id), symbol), f"cancel-{venue_id}")
+            self.start_task(self._cancel_stranger(known, str(venue_id), symbol), f"cancel-{venue_id}")
 
     async def _cancel_stranger(self, order: Any, order_id: str, symbol: str) -> None:
         """A person may cancel a stranger's order through the framework; its end comes back as a report."""
@@ -403,9 +371,31 @@ class BrokerExecutionClient(ExecutionClient):
             if order.kind == LEG and order.parent not in going:
                 positions.setdefault(order.position_id or order.parent or "", []).append(order)
         for order in entries:
-            self._task(self.sender.cancel(order), f"cancel-{order.client_order_id}")
+            self.start_task(self.sender.cancel(order), f"cancel-{order.client_order_id}")
         for legs in positions.values():
-            self._task(self.sender.drop_legs(legs), f"drop-legs-{legs[0].client_order_id}")
+            self.start_task(self.sender.drop_legs(legs), f"drop-legs-{legs[0].client_order_id}")
+
+    async def wind_down(self, cancel: bool, flat: bool, timeout_s: float) -> None:
+        """Before the node stops: cancel working entries of ours, wait until they (and our positions) are gone."""
+        if not self.connection.up:
+            self._log.error("the link is down: orders and positions are left as they are at the broker")
+            return
+        entries = [o for o in self.table.open_orders() if o.kind == ENTRY] if cancel else []
+        self.cancel(entries)
+
+        def left() -> list[str]:
+            waiting = [o.client_order_id for o in entries if o.phase is not Phase.ENDED]
+            if flat:
+                ours = (p for p in self.cache.positions_open(self.venue) if str(p.strategy_id) != "EXTERNAL")
+                waiting += [str(p.id) for p in ours]
+            return waiting
+
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        # The framework's cache has no event to wait for.
+        while left() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        if left():
+            self._log.error(f"not ended within {timeout_s:g} s: {', '.join(left())}; look at the account")
 
     async def _cancel_all_orders(self, command: Any) -> None:
         found = self.cache.orders_open(
@@ -435,10 +425,10 @@ class BrokerExecutionClient(ExecutionClient):
             self.connection.account = snapshot.account
             self._tell_account(snapshot.account)
 
-        self._task(ask(), "query-account")
+        self.start_task(ask(), "query-account")
 
     async def _query_order(self, command: Any) -> None:
-        self._task(self._look_up(str(command.client_order_id), command.venue_order_id), "query-order")
+        self.start_task(self._look_up(str(command.client_order_id), command.venue_order_id), "query-order")
 
     async def _look_up(self, client_order_id: str, venue_order_id: Any) -> FoundOrder | None:
         """Ask the broker about an order and apply what it says; None when it could not be asked or knows nothing."""
@@ -454,7 +444,7 @@ class BrokerExecutionClient(ExecutionClient):
             self._log.warning(f"{client_order_id}: could not be looked up: {error}")
             return None
         if found is not None:
-            self._perform(self._events.on_found(found, self.clock.timestamp_ns()))
+            self.perform(self._events.on_found(found, self.clock.timestamp_ns()))
         return found
 
     async def _generate_order_status_report(self, command: Any) -> OrderStatusReport | None:
@@ -474,10 +464,10 @@ class BrokerExecutionClient(ExecutionClient):
         )
 
     async def _generate_order_status_reports(self, _command: Any) -> list[OrderStatusReport]:
-        return (await self._read_start()).orders
+        return (await self._startup.read()).orders
 
     async def _generate_fill_reports(self, _command: Any) -> list[FillReport]:
-        return (await self._read_start()).fills
+        return (await self._startup.read()).fills
 
     async def _generate_position_status_reports(self, command: Any) -> list[PositionStatusReport]:
         """Positions as the broker has them now; raises when it cannot be asked, which is never the same as flat."""
@@ -492,86 +482,12 @@ class BrokerExecutionClient(ExecutionClient):
         return out
 
     async def _generate_mass_status(self, _lookback_mins: int | None) -> ExecutionMassStatus:
-        state = await self._read_start()
+        state = await self._startup.read()
         status = ExecutionMassStatus(
             self.client_id, self.account_id, self.venue or Venue(self.connection.venue), self.clock.timestamp_ns()
         )
         status.add_order_reports(state.orders)
         status.add_fill_reports(state.fills)
         status.add_position_reports(state.positions)
-        self._task(self._release(state), "release-events")
+        self.start_task(self._startup.release(state), "release-events")
         return status
-
-    async def _read_start(self) -> StartState:
-        """Read the account once; what happens meanwhile is held by the connection and applied afterwards."""
-        if self._start is not None:
-            return self._start
-        if self._store is None:
-            raise ConfigurationError("not connected to the broker yet")
-        now = self.clock.timestamp_ns()
-        snapshot = await self.connection.session.snapshot()
-        oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now)
-        since = max(min(oldest, now - 600 * NS), now - HISTORY_NS)
-        deals = await self.connection.session.deals(since, now + 600 * NS)
-        reader = StartReader(self.connection, self.table, self._store, self._reports, now)
-        self._start = reader.read(snapshot, deals)
-        for instrument in self.connection.instruments.values():
-            self._handle_instrument(instrument)
-        for warning in self._start.warnings:
-            self._log.warning(warning)
-        self.reconciler.start_deals_at(now)
-        return self._start
-
-    async def _release(self, state: StartState) -> None:
-        """After the framework has taken the start in: events held since connecting, then strangers, then the audit."""
-        named = [r.client_order_id for r in state.orders if r.client_order_id is not None]
-        while not all(self.cache.order(cid) is not None for cid in named) or not self.may_tell_strangers():
-            await asyncio.sleep(0.02)
-        self.connection.release_trading(self._on_trading)
-        for order in state.stranger_orders:
-            self._perform(
-                self._events.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=order, ts_ns=order.created_ns))
-            )
-        for order, deals in state.stranger_deals:
-            if self._emitter is not None:
-                self.table.introduced.add(order.order_id)
-                self._emitter.stranger(order, introduce=True)
-                for deal in deals:
-                    self._emitter.emit(StrangerFill(deal))
-        await self._forget_never_sent()
-        self._task(run_forever(self.reconciler, self._settings.audit_interval_s), "reconcile")
-
-    async def _forget_never_sent(self) -> None:
-        """Intents of an earlier run that the broker never saw are closed; they are never sent now (F82)."""
-        if self._store is None:
-            return
-        for record in self._store.open_records():
-            if record.leg is not None or self.table.get(record.client_order_id) is not None:
-                continue
-            try:
-                found = await self.connection.session.find_order(
-                    client_order_id=record.venue_text, order_id=record.order_id, since_ns=record.created_ns - 60 * NS
-                )
-            except (PepperstoneError, OutcomeUnknown) as error:
-                self._log.warning(f"{record.client_order_id} of an earlier run could not be looked up: {error}")
-                continue
-            if found is None:
-                self._log.info(f"{record.client_order_id} of an earlier run was never sent")
-            if found is None or not found.order.status.is_open:
-                self._store.note(record.client_order_id, ended=True)
-
-
-def _record(order: TrackedOrder) -> OrderRecord:
-    return OrderRecord(
-        client_order_id=order.client_order_id,
-        venue_text=order.venue_text,
-        strategy_id=order.strategy_id,
-        symbol=order.symbol,
-        side=order.side,
-        units=order.units,
-        kind=order.kind,
-        leg=order.leg,
-        parent=order.parent,
-        position_id=order.position_id,
-        created_ns=order.submitted_ns,
-    )

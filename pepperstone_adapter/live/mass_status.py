@@ -218,6 +218,23 @@ class StartReader:
         return record
 
 
+def record_of(order: TrackedOrder) -> OrderRecord:
+    """An order as it is noted before it is sent."""
+    return OrderRecord(
+        client_order_id=order.client_order_id,
+        venue_text=order.venue_text,
+        strategy_id=order.strategy_id,
+        symbol=order.symbol,
+        side=order.side,
+        units=order.units,
+        kind=order.kind,
+        leg=order.leg,
+        parent=order.parent,
+        position_id=order.position_id,
+        created_ns=order.submitted_ns,
+    )
+
+
 def tracked(record: OrderRecord, phase: Phase) -> TrackedOrder:
     """A stored order as a tracked one; prices are filled in by who knows them."""
     return TrackedOrder(

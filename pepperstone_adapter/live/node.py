@@ -1,0 +1,310 @@
+"""A live node from settings: built, watched while it runs, stopped in order.
+
+Theory of its life. *Starting*: the clients connect; what stops them (`Connection.error`) ends the process at once with
+that error, and a connect that takes longer than `connect_timeout_s` ends it as well, so no process looks alive without
+being connected. *Running*: claims of earlier positions are withdrawn (a manual trade from now on is nobody's), a status
+line is written now and then, a link that cannot come back stops the node. *Stopping*: the first Ctrl-C (or SIGTERM)
+does what `on_stop` says and stops; the second ends the process at once. The whole stop takes a few seconds at most.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from nautilus_trader.common import Environment as FrameworkEnvironment
+from nautilus_trader.common import FileWriterConfig, Logger, LoggerConfig, LogLevel
+from nautilus_trader.live import LiveNode, LiveNodeConfig
+from nautilus_trader.model import TraderId
+
+from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, PepperstoneError, ReconciliationMismatch
+from pepperstone_adapter.common.files import FileLock, file_name_of
+from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.factories import connection_of, forget
+from pepperstone_adapter.live.keys import label, masked
+from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
+from pepperstone_adapter.live.recording import convert_recording, streaming_config
+from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
+from pepperstone_adapter.live.status import status_line
+from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
+
+INTERRUPTED_EXIT_CODE = 130
+STOP_TIMEOUT_S = 12.0
+WIND_DOWN_TIMEOUT_S = 4.0
+LEVELS = {
+    "DEBUG": LogLevel.DEBUG,
+    "INFO": LogLevel.INFO,
+    "WARNING": LogLevel.WARNING,
+    "ERROR": LogLevel.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountClients:
+    """What a platform makes of one account of the settings.
+
+    Attributes
+    ----------
+    key
+        Under which the clients of the account find their shared connection.
+    """
+
+    account: AccountSettings
+    key: str
+    data_config: LiveDataConfig
+    data_factory: type
+    exec_config: LiveExecConfig
+    exec_factory: type
+
+
+class LiveRun:
+    """One run of a node.
+
+    Parameters
+    ----------
+    make_clients
+        Turns an account of the settings into its platform's clients.
+    say
+        Prints a line for the person at the console.
+    """
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        make_clients: Callable[[AccountSettings, LiveSettings], AccountClients],
+        say: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._clients = [make_clients(account, settings) for account in settings.accounts]
+        self._say = say
+        self._strategies, self._warnings = load_strategies(settings.strategies, [a.venue for a in settings.accounts])
+        self._warnings += unsafe_overrides(settings.engine)
+        self._log = Logger("status")
+        self._signals = 0
+        self._stopping: asyncio.Event | None = None
+        self._failure: PepperstoneError | None = None
+        self._cache: Any = None
+        self._portfolio: Any = None
+        self._claims_withdrawn = False
+
+    def run(self) -> int:
+        """Run until the strategies, a person or the broker ends it.
+
+        Returns
+        -------
+        The exit code: 0 when a strategy stopped the node, 130 after Ctrl-C or SIGTERM.
+
+        Raises
+        ------
+        PepperstoneError
+            What ended the run otherwise.
+        """
+        with ExitStack() as locks:
+            for clients in self._clients:
+                locks.enter_context(self._lock(clients.account))
+            for line in banner(self._settings, self._strategies):
+                self._say(line)
+            for warning in self._warnings:
+                self._say(f"warning: {warning}")
+            node = LiveNode.build(
+                "pepperstone",
+                self._config(),
+                data_factories={c.account.venue: c.data_factory for c in self._clients if c.account.data},
+                exec_factories={c.account.venue: c.exec_factory for c in self._clients if c.account.trading},
+            )
+            instance = str(node.instance_id)
+            try:
+                for one in self._strategies:
+                    node.add_strategy(one.strategy)
+                    if one.claims:
+                        one.strategy.set_external_order_instrument_ids(list(one.claims))
+                asyncio.run(self._main(node))
+            finally:
+                node.dispose()
+                for clients in self._clients:
+                    forget(clients.key)
+                self._cache = self._portfolio = None
+            if self._settings.record is not None:
+                for line in convert_recording(self._settings.record, instance):
+                    self._say(line)
+        if self._failure is not None:
+            raise self._failure
+        return INTERRUPTED_EXIT_CODE if self._signals else 0
+
+    def _lock(self, account: AccountSettings) -> FileLock:
+        name = file_name_of(f"{account.platform}-{account.environment.value}-{account.account}")
+        return FileLock(self._settings.state_dir / "locks" / f"{name}.lock", f"account {masked(account.account)}")
+
+    def _config(self) -> LiveNodeConfig:
+        settings = self._settings
+        log = settings.log
+        first = settings.accounts[0]
+        return LiveNodeConfig(
+            # The trader id stands on every log line of the framework: it says DEMO or LIVE and the masked account.
+            trader_id=TraderId(label(first.environment, first.account)),
+            environment=FrameworkEnvironment.LIVE
+            if any(a.environment is Environment.LIVE for a in settings.accounts)
+            else FrameworkEnvironment.SANDBOX,
+            logging=LoggerConfig(
+                stdout_level=LEVELS[log.level],
+                fileout_level=LEVELS[log.file_level] if log.dir is not None else None,
+                file_config=FileWriterConfig(directory=str(log.dir), file_name="live") if log.dir is not None else None,
+                print_config=False,
+            ),
+            exec_engine=engine_config(settings.engine),
+            data_clients={c.account.venue: c.data_config for c in self._clients if c.account.data},
+            exec_clients={c.account.venue: c.exec_config for c in self._clients if c.account.trading},
+            streaming=streaming_config(settings.record) if settings.record is not None else None,
+            timeout_connection_secs=settings.connect_timeout_s,
+            timeout_reconciliation_secs=settings.connect_timeout_s,
+            timeout_disconnection_secs=5.0,
+            delay_post_stop_secs=0.5,
+        )
+
+    # -- on the loop --------------------------------------------------------------------------------------------------
+
+    async def _main(self, node: LiveNode) -> None:
+        self._cache, self._portfolio = node.cache, node.portfolio
+        self._stopping = asyncio.Event()
+        handle = node.handle()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            install_signal(number, self._on_signal)
+        running = asyncio.ensure_future(node.run_async())
+        watching = asyncio.ensure_future(self._watch(handle))
+        try:
+            await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                handle.stop()
+                await asyncio.wait({running}, timeout=STOP_TIMEOUT_S)
+                if not running.done():
+                    self._log.error(f"the node did not stop within {STOP_TIMEOUT_S:g} s; ended by force")
+                    running.cancel()
+            self._finish(running)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    def _finish(self, running: "asyncio.Future[None]") -> None:
+        """Keep the most telling reason of a failed run: what a connection said before what the framework made of it."""
+        error = None if running.cancelled() or not running.done() else running.exception()
+        if error is None or self._failure is not None:
+            return
+        cause = next((c.error for c in self._connections() if c.error is not None), None)
+        if isinstance(cause, PepperstoneError):
+            self._failure = cause
+        elif "unresolved" in str(error).lower():
+            self._failure = ReconciliationMismatch(
+                f"stopped with orders whose outcome is unknown ({error}); look at the account; the next start asks"
+            )
+        else:
+            self._failure = ConnectFailed(
+                f"the node could not start or run: {cause or error} (connect_timeout_s: "
+                f"{self._settings.connect_timeout_s:g})"
+            )
+
+    def _connections(self) -> list[Connection]:
+        found = (connection_of(c.key) for c in self._clients)
+        return [c for c in found if c is not None]
+
+    async def _watch(self, handle: Any) -> None:
+        """Return when the node shall stop."""
+        for connection in self._connections():
+            if connection.execution is not None:
+                connection.execution.may_tell_strangers = lambda: self._claims_withdrawn
+        while not handle.is_running:
+            if self._stop_wanted() or self._connect_failed():
+                return
+            await asyncio.sleep(0.05)
+        for one in self._strategies:
+            if one.claims:
+                one.strategy.set_external_order_instrument_ids([])
+        self._claims_withdrawn = True
+        loop = asyncio.get_running_loop()
+        next_status = loop.time() + self._settings.status_interval_s
+        while True:
+            await asyncio.sleep(0.1)
+            if self._stop_wanted():
+                await self._wind_down()
+                return
+            for connection in self._connections():
+                if connection.fault is not None:
+                    self._failure = LinkLost(f"the link to the broker is down for good: {connection.fault}")
+                    return
+            if self._settings.status_interval_s and loop.time() >= next_status:
+                next_status = loop.time() + self._settings.status_interval_s
+                for clients, connection in zip(self._clients, self._connections(), strict=False):
+                    self._log.info(status_line(clients.account, connection, self._cache, self._portfolio))
+
+    def _stop_wanted(self) -> bool:
+        return self._stopping is not None and self._stopping.is_set()
+
+    def _connect_failed(self) -> bool:
+        for connection in self._connections():
+            if connection.error is not None:
+                error = connection.error
+                self._failure = (
+                    error
+                    if isinstance(error, PepperstoneError)
+                    else ConnectFailed(f"could not connect: {type(error).__name__}: {error}")
+                )
+                return True
+        return False
+
+    async def _wind_down(self) -> None:
+        policy = self._settings.on_stop
+        if policy.positions == "close":
+            for one in self._strategies:
+                one.strategy.market_exit()
+        for connection in self._connections():
+            execution = connection.execution
+            if execution is not None:
+                await execution.wind_down(
+                    cancel=policy.orders == "cancel",
+                    flat=policy.positions == "close",
+                    timeout_s=WIND_DOWN_TIMEOUT_S,
+                )
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(INTERRUPTED_EXIT_CODE)
+        policy = self._settings.on_stop
+        self._say(f"stopping: orders {policy.orders}, positions {policy.positions}; once more ends at once")
+        if self._stopping is not None:
+            self._stopping.set()
+
+
+def install_signal(number: int, handler: Callable[[], None]) -> None:
+    """Run `handler` on the running loop when a signal comes, on Windows too (its loops know no signal handlers)."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(number, handler)
+    except (NotImplementedError, ValueError, RuntimeError):
+        try:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
+        except ValueError:
+            return  # not the main thread: whoever started it stops it
+
+
+def banner(settings: LiveSettings, strategies: list[LoadedStrategy]) -> list[str]:
+    """What a person reads before anything is connected."""
+    lines = []
+    for account in settings.accounts:
+        name = label(account.environment, account.account)
+        money = "REAL MONEY" if account.environment is Environment.LIVE else "no real money"
+        lines.append(
+            f"{name} ({money}): {account.platform}, venue {account.venue}, "
+            f"{', '.join(account.symbols) or 'all symbols'}"
+        )
+    lines += [
+        f"strategy {one.name}: {', '.join(map(str, one.instruments)) or 'no instrument named'}" for one in strategies
+    ]
+    lines.append(
+        f"Ctrl-C once: orders {settings.on_stop.orders}, positions {settings.on_stop.positions}; twice: at once"
+    )
+    return lines

@@ -1,0 +1,102 @@
+"""The start of an execution client: read the account once, tell the framework, then let events flow.
+
+The order matters. The session's events are held by the connection from the first moment on; the account is read; the
+framework takes the mass status in; only then are the held events applied (each deal is known by its id, so what the
+status already told is not told again), strangers reported, and the audit started.
+"""
+
+import asyncio
+from typing import Any
+
+from nautilus_trader.common import Logger
+
+from pepperstone_adapter.broker.events import OrderChange, OrderChanged
+from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.live.emit import Emitter
+from pepperstone_adapter.live.mass_status import StartReader, StartState
+from pepperstone_adapter.live.order_events import OrderEvents, StrangerFill
+from pepperstone_adapter.live.reconciliation import NS, run_forever
+from pepperstone_adapter.mapping.id_store import IdStore
+from pepperstone_adapter.mapping.reports import ReportMaker
+
+HISTORY_NS = 370 * 86_400 * NS  # how far back the deals of an open position are read
+RECENT_NS = 600 * NS
+
+
+class Startup:
+    """One start of one execution client (`client`, a `BrokerExecutionClient`)."""
+
+    def __init__(
+        self, client: Any, store: IdStore, reports: ReportMaker, events: OrderEvents, emitter: Emitter, log: Logger
+    ) -> None:
+        self._client = client
+        self._connection = client.connection
+        self._store = store
+        self._reports = reports
+        self._events = events
+        self._emitter = emitter
+        self._log = log
+        self._state: StartState | None = None
+
+    async def read(self) -> StartState:
+        """Read the account; the same answer for every question of one start."""
+        if self._state is not None:
+            return self._state
+        now = self._client.clock.timestamp_ns()
+        snapshot = await self._connection.session.snapshot()
+        oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now)
+        since = max(min(oldest, now - RECENT_NS), now - HISTORY_NS)
+        deals = await self._connection.session.deals(since, now + RECENT_NS)
+        reader = StartReader(self._connection, self._client.table, self._store, self._reports, now)
+        self._state = reader.read(snapshot, deals)
+        for instrument in self._connection.instruments.values():
+            self._client._handle_instrument(instrument)
+        for warning in self._state.warnings:
+            self._log.warning(warning)
+        self._client.reconciler.start_deals_at(now)
+        return self._state
+
+    async def release(self, state: StartState) -> None:
+        """When the framework has taken `state` in: held events, strangers, old intents, then the audit."""
+        named = [r.client_order_id for r in state.orders if r.client_order_id is not None]
+        cache = self._client.cache
+        # The framework's cache has no event to wait for.
+        while not (  # noqa: ASYNC110
+            all(cache.order(cid) is not None for cid in named) and self._client.may_tell_strangers()
+        ):
+            await asyncio.sleep(0.02)
+        self._connection.release_trading(self._client.on_trading)
+        for order in state.stranger_orders:
+            accepted = OrderChanged(change=OrderChange.ACCEPTED, order=order, ts_ns=order.created_ns)
+            self._client.perform(self._events.on_order(accepted))
+        for order, deals in state.stranger_deals:
+            self._client.table.introduced.add(order.order_id)
+            self._emitter.stranger(order, introduce=True)
+            for deal in deals:
+                self._emitter.emit(StrangerFill(deal))
+        await self._forget_never_sent()
+        self._client.start_task(
+            run_forever(self._client.reconciler, self._client.settings.audit_interval_s), "reconcile"
+        )
+
+    async def _forget_never_sent(self) -> None:
+        """Intents of an earlier run that the broker never saw are closed; they are never sent now (F82)."""
+        for record in self._store.open_records():
+            if record.leg is not None or self._client.table.get(record.client_order_id) is not None:
+                continue
+            try:
+                found = await self._connection.session.find_order(
+                    client_order_id=record.venue_text,
+                    order_id=record.order_id,
+                    since_ns=max(0, record.created_ns - 60 * NS),
+                )
+            except (PepperstoneError, OutcomeUnknown) as error:
+                self._log.warning(f"{record.client_order_id} of an earlier run could not be looked up: {error}")
+                continue
+            if found is None:
+                self._log.info(f"{record.client_order_id} of an earlier run was never sent")
+            if found is None or not found.order.status.is_open:
+                self._store.note(record.client_order_id, ended=True)
+                for leg in self._store.open_records():
+                    if leg.parent == record.client_order_id and found is None:
+                        self._store.note(leg.client_order_id, ended=True)

@@ -1,0 +1,55 @@
+"""One line about a running account: link, latency, positions, equity."""
+
+import time
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import Venue
+
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.keys import label
+from pepperstone_adapter.live.settings import AccountSettings
+
+
+def status_line(account: AccountSettings, connection: Connection, cache: Any, portfolio: Any) -> str:
+    """``DEMO-x1234 | link up | quote 0.3 s ago | order 12 ms | 2 positions | 1 order | equity 10,012.33 USD``.
+
+    The equity is the broker's where it says one, else the framework's own sum (marked `~`).
+    """
+    newest = max((q.ts_ns for q in connection.quotes.values()), default=0)
+    quote = f"quote {(time.monotonic_ns() - newest) / 1e9:.1f} s ago" if newest else "no quote yet"
+    execution = connection.execution
+    parts = [label(account.environment, account.account), "link up" if connection.up else "LINK DOWN", quote]
+    if execution is not None:
+        sent = execution.sender.round_trip_ms
+        venue = Venue(account.venue)
+        parts += [
+            f"order {sent:.0f} ms" if sent is not None else "no order yet",
+            _count(len(cache.positions_open(venue)), "position"),
+            _count(len(cache.orders_open(venue)), "order"),
+            _equity(connection, portfolio, venue),
+        ]
+        unknown = len(execution.reconciler.unanswered)
+        if unknown:
+            parts.append(f"{_count(unknown, 'request')} UNANSWERED")
+        if execution.halted is not None:
+            parts.append(f"HALTED: {execution.halted}")
+    held_back = sum(q.held_back for q in connection.quotes.values())
+    if held_back:
+        parts.append(f"{held_back} bad quotes held back")
+    return " | ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _equity(connection: Connection, portfolio: Any, venue: Venue) -> str:
+    account = connection.account
+    if account is None:
+        return "no account"
+    if account.equity is not None:
+        return f"equity {account.equity:,.2f} {account.currency}"
+    sums = portfolio.equity(venue)
+    own = [money.as_decimal() for currency, money in sums.items() if currency.code == account.currency]
+    return f"equity ~{sum(own, Decimal(0)):,.2f} {account.currency}" if own else f"balance {account.balance:,.2f}"
