@@ -64,6 +64,7 @@ def import_file(request: ImportRequest, on_progress: OnProgress | None = None) -
     ConfigurationError
         Unknown symbol, zone or period; or another process is writing to the catalog.
     """
+    layout.check_build()
     reading = resolve(request)
     try:
         (request.catalog / "data").mkdir(parents=True, exist_ok=True)

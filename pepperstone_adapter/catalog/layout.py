@@ -17,7 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from nautilus_trader.model import FIXED_PRECISION
 from numpy.typing import NDArray
+
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
+from pepperstone_adapter.common.versions import FRAMEWORK, FRAMEWORK_PIN
 
 RAW_SCALE = 16
 DECIMAL = pa.decimal128(38, RAW_SCALE)
@@ -124,6 +128,44 @@ def writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         "sorting_columns": [pq.SortingColumn(names.index("ts_init"))],
     }
     return pq.ParquetWriter(path, schema, **options)
+
+
+def check_build() -> None:
+    """Refuse a framework build with another fixed point than the layout above.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if FIXED_PRECISION != RAW_SCALE:
+        raise ConfigurationError(
+            f"this nautilus_trader build keeps prices in {FIXED_PRECISION} decimals; the catalog needs the "
+            f"high-precision build with {RAW_SCALE}: install the published wheel of your platform"
+        )
+
+
+def check_schema(file: Path, schema: pa.Schema) -> None:
+    """Refuse a file of another layout (an older framework's, or the 64-bit precision mode).
+
+    Raises
+    ------
+    DataError
+        With the layout found and the one wanted.
+    """
+    names = set(schema.names)
+    wanted = BAR_COLUMNS if "open" in names else QUOTE_COLUMNS
+    metadata = schema.metadata or {}
+    types = {schema.field(n).type for n in wanted if n in names} | {
+        schema.field(n).type for n in TIME_COLUMNS if n in names
+    }
+    keys = {b"instrument_id", b"price_precision", b"size_precision"}
+    if not {*wanted, *TIME_COLUMNS} <= names or types != {DECIMAL, TIMESTAMP} or not keys <= set(metadata):
+        found = f"{', '.join(sorted(str(t) for t in types))} in columns {', '.join(schema.names)}"
+        raise DataError(
+            f"{file} has another layout: {found}; this program reads what {FRAMEWORK} {FRAMEWORK_PIN} writes in high "
+            f"precision: {DECIMAL}, {TIMESTAMP} in columns {', '.join((*wanted, *TIME_COLUMNS))}. "
+            "Import its source again"
+        )
 
 
 def file_name(first_ns: int, last_ns: int) -> str:

@@ -162,6 +162,8 @@ def _read(stream: IO[bytes], size: int, path: Path) -> bytes:
         ) from error
     except (gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged inside its compression ({error}); download or export it again") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_blocks(

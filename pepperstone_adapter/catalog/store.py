@@ -281,9 +281,10 @@ def _read_series(kind: str, directory: Path) -> Series | None:
     metadata: dict[bytes, bytes] = {}
     for file in files:
         footer = open_parquet(file)
+        layout.check_schema(file, footer.schema_arrow)
         rows += footer.metadata.num_rows
         metadata = footer.schema_arrow.metadata or {}
-    ranges = [layout.file_range(f.name) for f in files]
+    ranges = [_range_of(f) for f in files]
     identifier = directory.name
     instrument_id, period, side = identifier, "", ""
     if kind == "bars":
@@ -305,6 +306,13 @@ def _read_series(kind: str, directory: Path) -> Series | None:
     )
 
 
+def _range_of(file: Path) -> tuple[int, int]:
+    try:
+        return layout.file_range(file.name)
+    except ValueError as error:
+        raise DataError(f"{file} is not named like a file of the catalog (START_END.parquet); remove it") from error
+
+
 def open_parquet(file: Path) -> pq.ParquetFile:
     """Open one file of a catalog; a damaged one is named in the error."""
     try:
@@ -322,7 +330,7 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
     high = series.end_ns + 1 if end_ns is None else end_ns
     pending: list[pa.Table] = []
     for file in series.files:
-        first, last = layout.file_range(file.name)
+        first, last = _range_of(file)
         if last < low or first >= high:
             continue
         source = open_parquet(file)

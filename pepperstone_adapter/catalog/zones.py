@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.common.errors import ConfigurationError
 
+END_OF_TIME_S = 9_000_000_000  # the year 2255, near the end of what nanoseconds in 64 bits can count
 HOUR_NS = 3_600_000_000_000
 NEW_YORK_CLOSE = "new-york+7"
 
@@ -118,8 +119,7 @@ def to_utc(local_ns: Int64s, clock: Clock, state: FoldState | None = None) -> Ut
     folded = 0
     # `change` of the transition that ends this row's segment: what the wall clock skips (> 0) or repeats (< 0).
     change = (after - before)[segment]
-    doubt = ends[np.minimum(segment, len(ends) - 1)] - wall
-    inside = (segment < len(ends)) & (doubt <= np.abs(change))
+    inside = ends[segment] - wall <= np.abs(change)
     if inside.any():
         gap = inside & (change > 0)
         fold = np.flatnonzero(inside & (change < 0))
@@ -140,7 +140,7 @@ def to_local(utc_ns: Int64s, clock: Clock) -> Int64s:
     if not clock.zone:
         return utc_ns + clock.shift_ns
     ends, before, after = _transitions(clock.zone)
-    instants = ends - np.maximum(before, after)[: len(ends)]
+    instants = ends - np.maximum(before, after)
     return utc_ns + before[np.searchsorted(instants, utc_ns, side="right")] + clock.shift_ns
 
 
@@ -148,7 +148,7 @@ def to_local(utc_ns: Int64s, clock: Clock) -> Int64s:
 def _transitions(zone: str) -> tuple[Int64s, Int64s, Int64s]:
     """Wall-clock ends of each doubtful hour, and the offsets before and after each transition.
 
-    `before` and `after` have one entry more than `ends`: the last segment never changes again.
+    The last entry stands for the end of time: the offset never changes again.
     """
     info = ZoneInfo(zone)
     step = timedelta(days=7)
@@ -171,7 +171,7 @@ def _transitions(zone: str) -> tuple[Int64s, Int64s, Int64s]:
         moment = later
     second = 1_000_000_000
     before = np.array(offsets, np.int64) * second
-    return np.array(ends, np.int64) * second, before, np.append(before[1:], before[-1])
+    return np.array([*ends, END_OF_TIME_S], np.int64) * second, before, np.append(before[1:], before[-1])
 
 
 def _offset_s(info: tzinfo, moment: datetime) -> int:
