@@ -5,10 +5,12 @@ stand here under our names because Twisted lives in this package only.
 """
 
 from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
 from typing import Any
 
 from twisted.internet.defer import CancelledError as Cancelled
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.python import failure
 
 Failure: Any = failure.Failure
@@ -44,12 +46,46 @@ class Promise[T]:
         return result
 
 
+class _Steps[T](Coroutine[Any, Any, T]):
+    """A coroutine that knows whether it is running, so that it can be cancelled from inside itself."""
+
+    def __init__(self, inner: Coroutine[Any, Any, T]) -> None:
+        self._inner = inner
+        self.running = False
+        self.cancelled = False
+
+    def send(self, value: Any) -> Any:
+        return self._step(lambda: self._inner.send(value))
+
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None) -> Any:  # noqa: ARG002
+        error = value if value is not None else kind
+        return self._step(lambda: self._inner.throw(error))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._inner.__await__()
+
+    def _step(self, step: Callable[[], Any]) -> Any:
+        self.running = True
+        try:
+            waits_for = step()
+            if self.cancelled:
+                self.cancelled = False
+                waits_for = self._inner.throw(Cancelled())
+        finally:
+            self.running = False
+        return waits_for
+
+
 class Task[T]:
     """A running ``async def`` of the network thread."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._deferred: Any = Deferred.fromCoroutine(coroutine)
+        self._steps = _Steps(coroutine)
         self._done = False
+        self._deferred: Any = Deferred.fromCoroutine(self._steps)
         self._deferred.addBoth(self._finish)
 
     @property
@@ -57,8 +93,10 @@ class Task[T]:
         return self._done
 
     def cancel(self) -> None:
-        """Raise `Cancelled` where the coroutine waits."""
-        if not self._done:
+        """Raise `Cancelled` where the coroutine waits; from inside itself, where it waits next."""
+        if self._steps.running:
+            self._steps.cancelled = True
+        elif not self._done:
             self._deferred.cancel()
 
     def then(self, done: Callable[[T], None], failed: Callable[[BaseException], None]) -> None:
@@ -81,9 +119,17 @@ def spawn[T](
     return task
 
 
+def in_pool[T](reactor: Any, function: Callable[[], T]) -> Promise[T]:
+    """Run a blocking function in the reactor's thread pool."""
+    promise: Promise[T] = Promise()
+    outcome: Any = deferToThreadPool(reactor, reactor.getThreadPool(), function)
+    outcome.addCallbacks(promise.resolve, lambda failure: promise.reject(failure.value))
+    return promise
+
+
 def _raise(error: BaseException) -> None:
     if not isinstance(error, Cancelled):
         raise error
 
 
-__all__ = ["Cancelled", "Promise", "Task", "spawn"]
+__all__ = ["Cancelled", "Promise", "Task", "in_pool", "spawn"]

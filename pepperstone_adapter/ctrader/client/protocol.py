@@ -124,6 +124,8 @@ class LinkProtocol:
         What happened to the link.
     on_unknown
         Payload types the schema does not know, once each.
+    on_batch
+        Called after the last message of each chunk of bytes.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class LinkProtocol:
         on_lost: Callable[[PepperstoneError], None],
         on_failed: Callable[[ConnectFailed], None],
         on_unknown: Callable[[int], None] = lambda _type: None,
+        on_batch: Callable[[], None] = lambda: None,
         timings: Timings | None = None,
         prefix: str | None = None,
     ) -> None:
@@ -141,6 +144,7 @@ class LinkProtocol:
         self._on_lost = on_lost
         self._on_failed = on_failed
         self._on_unknown = on_unknown
+        self._on_batch = on_batch
         self.timings = timings or Timings()
         self.counters = Counters()
         self._prefix = prefix if prefix is not None else secrets.token_hex(8)
@@ -223,9 +227,10 @@ class LinkProtocol:
             self.counters.received += 1
             self._take(decoded, now_s)
             if self._drop is not None:
-                return
-        if self._codec.broken is not None:
+                break
+        if self._codec.broken is not None and self._drop is None:
             self._drop = self._codec.broken
+        self._on_batch()
 
     def tick(self, now_s: float) -> None:
         while self._alarms and self._alarms[0][0] <= now_s:

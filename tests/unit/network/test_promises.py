@@ -2,7 +2,7 @@
 
 import pytest
 
-from pepperstone_adapter.network.promises import Cancelled, Promise, spawn
+from pepperstone_adapter.network.promises import Cancelled, Promise, Task, spawn
 
 
 def test_a_coroutine_runs_to_its_first_wait_and_on_when_the_promise_is_kept() -> None:
@@ -60,3 +60,24 @@ def test_cancelling_a_task_raises_where_it_waits_and_a_late_answer_harms_nobody(
     task.cancel()
     promise.resolve(1)
     assert ends == ["cancelled", "CancelledError"]
+
+
+def test_a_task_can_be_cancelled_from_inside_itself_and_ends_where_it_waits_next() -> None:
+    notes: list[str] = []
+    tasks: list[Task[None]] = []
+    first: Promise[None] = Promise()
+
+    async def work() -> None:
+        await first
+        tasks[0].cancel()
+        notes.append("still running")
+        try:
+            await Promise[None]()
+        except Cancelled:
+            notes.append("cancelled")
+            raise
+
+    tasks.append(spawn(work(), None, lambda error: notes.append(type(error).__name__)))
+    first.resolve(None)
+    assert notes == ["still running", "cancelled", "CancelledError"]
+    assert tasks[0].done

@@ -1,0 +1,208 @@
+"""Live prices of one account: quotes, depth, bars, and what is subscribed. Lives in the network thread.
+
+What a caller wants is kept here and asked for again after every new connection, each thing once. Bars ride on quotes,
+so a bar subscription brings a quiet quote subscription with it. A bar that ends is asked for once more from history
+before it is handed over: the stream's own picture of it lags; if history does not answer in time the picture is used.
+"""
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from pepperstone_adapter.broker.market import Bar, BarPeriod
+from pepperstone_adapter.common.errors import DataError, PepperstoneError, VenueError
+from pepperstone_adapter.ctrader.client import market
+from pepperstone_adapter.ctrader.client.desk import Desk
+from pepperstone_adapter.ctrader.client.errors import is_benign
+from pepperstone_adapter.ctrader.client.history import History
+from pepperstone_adapter.ctrader.client.live_bars import BarCloser
+from pepperstone_adapter.ctrader.client.symbols import UnknownSymbol
+from pepperstone_adapter.openapi import messages as oa
+
+CONFIRM_S = 3.0
+CONFIRM_DELAY_S = 1.0  # a finished bar is in history within a second
+BATCH = 100
+
+
+class Feed:
+    """Subscriptions and their data."""
+
+    def __init__(self, desk: Desk, history: History) -> None:
+        self._desk = desk
+        self._history = history
+        self._quotes: set[int] = set()
+        self._depth: set[int] = set()
+        self._bars: dict[tuple[int, BarPeriod], BarCloser] = {}
+        self._by_symbol: dict[int, list[BarCloser]] = {}
+        self._streaming: set[int] = set()  # symbols whose spots the venue sends on this connection
+        self.bad_prices = 0
+
+    # -- what is wanted ---------------------------------------------------------------------------------------------
+
+    async def quotes(self, symbols: Sequence[str]) -> None:
+        ids = [self._desk.symbols.id_of(name) for name in symbols]
+        self._quotes.update(ids)
+        await self._stream(ids)
+
+    async def no_quotes(self, symbols: Sequence[str]) -> None:
+        ids = [self._desk.symbols.id_of(name) for name in symbols]
+        self._quotes.difference_update(ids)
+        await self._stop_unused(ids)
+
+    async def depth(self, symbol: str) -> None:
+        symbol_id = self._desk.symbols.id_of(symbol)
+        self._depth.add(symbol_id)
+        if self._desk.up:
+            await self._stream([symbol_id])
+            await self._benign(oa.SubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.SubscribeDepthQuotesRes)
+
+    async def no_depth(self, symbol: str) -> None:
+        symbol_id = self._desk.symbols.id_of(symbol)
+        self._depth.discard(symbol_id)
+        if self._desk.up:
+            await self._benign(oa.UnsubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.UnsubscribeDepthQuotesRes)
+        await self._stop_unused([symbol_id])
+
+    async def bars(self, symbol: str, period: BarPeriod) -> None:
+        if period not in market.PERIODS:
+            raise DataError(f"this venue has no {period} bars")
+        symbol_id = self._desk.symbols.id_of(symbol)
+        if (symbol_id, period) not in self._bars:
+            self._bars[symbol_id, period] = BarCloser(period)
+            self._index()
+        if self._desk.up:
+            await self._stream([symbol_id])
+            await self._bar_request(symbol_id, period)
+
+    async def no_bars(self, symbol: str, period: BarPeriod) -> None:
+        symbol_id = self._desk.symbols.id_of(symbol)
+        self._bars.pop((symbol_id, period), None)
+        self._index()
+        if self._desk.up:
+            message = oa.UnsubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
+            await self._benign(message, oa.UnsubscribeLiveTrendbarRes)
+        await self._stop_unused([symbol_id])
+
+    def reset(self) -> None:
+        """The connection is gone: nothing streams any more; what is wanted stays."""
+        self._streaming.clear()
+        for key in self._bars:
+            self._bars[key] = BarCloser(key[1])
+        self._index()
+
+    async def resubscribe(self) -> None:
+        """Ask for everything that is wanted, once, on a new connection."""
+        self._streaming.clear()
+        wanted = self._quotes | self._depth | {symbol_id for symbol_id, _ in self._bars}
+        await self._stream(sorted(wanted), force=True)
+        if self._depth:
+            message = oa.SubscribeDepthQuotesReq(symbolId=sorted(self._depth))
+            await self._benign(message, oa.SubscribeDepthQuotesRes)
+        for symbol_id, period in list(self._bars):
+            await self._bar_request(symbol_id, period)
+
+    # -- what comes -------------------------------------------------------------------------------------------------
+
+    def spot(self, event: oa.SpotEvent) -> None:
+        desk, symbol_id = self._desk, event.symbolId
+        try:
+            spec = desk.symbols.by_id(symbol_id)
+        except UnknownSymbol:
+            self.bad_prices += 1
+            return
+        now_ns = desk.now_ns
+        tick = market.tick(event, spec)
+        if tick is not None:
+            if symbol_id in self._quotes:
+                desk.emit((tick,))
+            if tick.bid is not None:
+                for closer in self._by_symbol.get(symbol_id, ()):
+                    closer.bid(tick.bid, tick.ts_ns or now_ns)
+        for entry in event.trendbar:
+            period = market.PERIOD_OF.get(entry.period)
+            wanted = self._bars.get((symbol_id, period)) if period is not None else None
+            if wanted is None or period is None:
+                continue
+            try:
+                done = wanted.bar(market.bar(entry, spec, period, now_ns))
+            except DataError:
+                self.bad_prices += 1
+                continue
+            if done is not None:
+                desk.later(self._finish(done))
+
+    def depth_event(self, event: oa.DepthEvent) -> None:
+        if event.symbolId in self._depth:
+            try:
+                spec = self._desk.symbols.by_id(event.symbolId)
+            except UnknownSymbol:
+                return
+            self._desk.emit((market.depth(event, spec, self._desk.now_ns),))
+
+    async def close_due_bars(self) -> None:
+        """Hand over bars whose time is over while nothing came to end them."""
+        for closer in list(self._bars.values()):
+            done = closer.time(self._desk.now_ns)
+            if done is not None:
+                self._desk.later(self._finish(done))
+
+    @property
+    def has_bars(self) -> bool:
+        return bool(self._bars)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    async def _finish(self, picture: Bar) -> None:
+        """Replace the stream's picture of a finished bar by history's, if that comes in time."""
+        await self._desk.hub.sleep(CONFIRM_DELAY_S)
+        bar = picture
+        try:
+            spec = self._desk.symbols.by_name(picture.symbol)
+            at_ms = picture.open_ns // 1_000_000
+            request = oa.GetTrendbarsReq(
+                ctidTraderAccountId=self._desk.account_id,
+                symbolId=spec.venue_id,
+                period=market.PERIODS[picture.period],
+                fromTimestamp=at_ms,
+                toTimestamp=at_ms,
+            )
+            answer = await self._desk.hub.ask(request, answer_s=CONFIRM_S).promise
+            if isinstance(answer, oa.GetTrendbarsRes):
+                exact = market.bars(answer, spec, picture.period, self._desk.now_ns)
+                bar = next((entry for entry in exact if entry.open_ns == picture.open_ns), picture)
+        except PepperstoneError:
+            pass  # the picture is what there is
+        self._desk.emit((bar._replace(closed=True),))
+
+    async def _stream(self, symbol_ids: Sequence[int], force: bool = False) -> None:
+        if not (self._desk.up or force):
+            return  # asked for when the gate opens
+        new = [symbol_id for symbol_id in symbol_ids if symbol_id not in self._streaming]
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            message = oa.SubscribeSpotsReq(symbolId=batch, subscribeToSpotTimestamp=True)
+            self._streaming.update(batch)
+            await self._benign(message, oa.SubscribeSpotsRes)
+
+    async def _stop_unused(self, symbol_ids: Sequence[int]) -> None:
+        used = self._quotes | self._depth | {symbol_id for symbol_id, _ in self._bars}
+        unused = [symbol_id for symbol_id in symbol_ids if symbol_id in self._streaming and symbol_id not in used]
+        if unused and self._desk.up:
+            self._streaming.difference_update(unused)
+            await self._benign(oa.UnsubscribeSpotsReq(symbolId=unused), oa.UnsubscribeSpotsRes)
+
+    def _bar_request(self, symbol_id: int, period: BarPeriod) -> Coroutine[Any, Any, None]:
+        message = oa.SubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
+        return self._benign(message, oa.SubscribeLiveTrendbarRes)
+
+    async def _benign(self, message: Any, answer: type[Any]) -> None:
+        message.ctidTraderAccountId = self._desk.account_id
+        try:
+            await self._desk.read(message, answer)
+        except VenueError as error:
+            if not is_benign(error):
+                raise
+
+    def _index(self) -> None:
+        self._by_symbol = {}
+        for (symbol_id, _), closer in self._bars.items():
+            self._by_symbol.setdefault(symbol_id, []).append(closer)

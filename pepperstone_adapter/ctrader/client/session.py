@@ -1,0 +1,314 @@
+"""`BrokerSession` for one cTrader account, as the node's loop sees it.
+
+Every coroutine here hands its work to the network thread and waits for a plain value; every event comes out of that
+thread through one mailbox, in the venue's order. What each verb promises stands in `broker.session`; the choices this
+venue leaves open are these:
+
+* An order the venue refuses at once raises (`OrderRefused`, `NotFound`, `RateLimited`) and makes no event; a refusal
+  that comes after an acceptance, or after the wait for an answer was given up, comes as an event.
+* The answer's own event (accepted, replaced, cancelled) is delivered too, usually before the verb returns.
+* A market order takes its levels as distances; exact levels are the caller's `set_protection` after the fill.
+* `close_position` carries no id of ours to the venue: the session ties the closing order to `client_order_id` by the
+  answer, and `find_order` finds it by position, size and time where there was none. After a restart only its order id
+  finds it.
+* Live bars come once, closed. `Tick.ts_ns` is the venue's stamp.
+* `RateLimited` with code ``LOCAL_CAP`` is our own guard of a demo account's minute caps: nothing was sent.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from concurrent.futures import Future
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.capabilities import Capabilities
+from pepperstone_adapter.broker.events import BrokerEvent, Notice
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.orders import (
+    AmendRequest,
+    Deal,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    Protection,
+    TimeInForce,
+)
+from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.clock import Clock, SystemClock
+from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, LocalProtocolError
+from pepperstone_adapter.ctrader.client.account import Account
+from pepperstone_adapter.ctrader.client.desk import Wanted
+from pepperstone_adapter.ctrader.client.hub import Hub
+from pepperstone_adapter.ctrader.client.market import PERIODS
+from pepperstone_adapter.ctrader.client.protocol import LinkProtocol, Timings
+from pepperstone_adapter.ctrader.client.requests import CLIENT_ORDER_ID_MAX, LABEL_MAX
+from pepperstone_adapter.ctrader.client.tokens import Credentials, CredentialStore, TokenKeeper
+from pepperstone_adapter.network.link import Link
+from pepperstone_adapter.network.mailbox import Mailbox
+from pepperstone_adapter.network.promises import Promise, in_pool, spawn
+from pepperstone_adapter.network.thread import NetworkThread
+from pepperstone_adapter.network.tls import Endpoint
+
+CONNECT_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 4.5
+
+ENDPOINTS = {
+    "demo": Endpoint(host="demo.ctraderapi.com", port=5035),
+    "live": Endpoint(host="live.ctraderapi.com", port=5035),
+}
+_FOK = frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK})
+_RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+TIME_IN_FORCE = {
+    OrderType.MARKET: _FOK,  # GTC is what a framework's plain market order says; it goes out as IOC
+    OrderType.MARKET_RANGE: _FOK,
+    OrderType.LIMIT: _RESTING | _FOK,
+    OrderType.STOP: _RESTING,
+    OrderType.STOP_LIMIT: _RESTING,
+}
+
+#: Links of this process by endpoint and application; touched in the network thread only.
+_hubs: dict[tuple[Endpoint, str], Hub] = {}
+
+type LoadCredentials = Callable[[], tuple[CredentialStore, Credentials]]
+
+
+class CTraderSession:
+    """One account at cTrader.
+
+    Parameters
+    ----------
+    wanted
+        Account number and environment.
+    endpoint
+        `ENDPOINTS` of the environment, or the sandbox's with its CA file.
+    credentials
+        Loads the store and what it holds; it may block and is called beside the loop.
+    connect_timeout_s
+        How long `connect` may take altogether, reconnecting meanwhile.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        endpoint: Endpoint,
+        credentials: LoadCredentials,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        clock: Clock | None = None,
+        timings: Timings | None = None,
+    ) -> None:
+        self.wanted = wanted
+        self.endpoint = endpoint
+        self._credentials = credentials
+        self._connect_timeout_s = connect_timeout_s
+        self._clock = clock or SystemClock()
+        self._timings = timings
+        self._network: NetworkThread | None = None
+        self._account: Account | None = None
+        self._mailbox: Mailbox[BrokerEvent] | None = None
+        self._on_events: OnEvents | None = None
+        self._told_conflated = 0
+        self._mode = PositionMode.HEDGING
+
+    def __repr__(self) -> str:
+        return f"<CTraderSession {self._account or 'not connected'}>"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        periods = tuple(PERIODS)
+        return Capabilities(
+            venue="ctrader",
+            time_in_force=TIME_IN_FORCE,
+            hedging=self._mode is not PositionMode.NETTING,
+            depth=True,
+            historical_ticks=True,
+            bar_periods=periods,
+            live_bar_periods=periods,
+            absolute_protection_on_market=False,
+            trailing_stop=True,
+            guaranteed_stop=True,
+            stop_limit_as_distance=True,
+            amend_units=True,
+            amend_expiry=True,
+            close_by_ticket=True,
+            post_only=False,
+            client_order_id_max=CLIENT_ORDER_ID_MAX,
+            tag_max=LABEL_MAX,
+        )
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def connect(self, on_events: OnEvents) -> BrokerSnapshot:
+        if self._account is not None:
+            raise LocalProtocolError("this session is connected already")
+        loop = asyncio.get_running_loop()
+        self._on_events = on_events
+        store, credentials = await loop.run_in_executor(None, self._credentials)
+        network = self._network = NetworkThread.shared()
+        mailbox = self._mailbox = Mailbox(loop, self._deliver, conflate=_conflate)
+
+        def join() -> Account:
+            hub = _hub(network, self.endpoint, credentials, self._clock, self._timings)
+            tokens = TokenKeeper(store, credentials, self._clock.now_ns, hub.blocking)
+            account = Account(hub, self.wanted, tokens, mailbox.post)
+            hub.join(account)
+            return account
+
+        account = self._account = await self._wait(network.run(join))
+        try:
+            first: Future[BrokerSnapshot] = network.run(lambda: account.first)
+            snapshot = await asyncio.wait_for(asyncio.wrap_future(first), self._connect_timeout_s)
+        except TimeoutError:
+            failure = account.last_failure
+            await self.close()
+            why = f": {failure}" if failure is not None else " (the server does not answer)"
+            raise ConnectFailed(
+                f"not connected to {self.endpoint} within {self._connect_timeout_s:g} s{why}"
+            ) from failure
+        except BaseException:
+            await self.close()
+            raise
+        self._mode = snapshot.account.mode
+        return snapshot
+
+    async def close(self) -> None:
+        account, self._account = self._account, None
+        mailbox, self._mailbox = self._mailbox, None
+        if mailbox is not None:
+            mailbox.close()
+        if account is None or self._network is None:
+            return
+        network = self._network
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(network.run(lambda: _leave(account))), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            network.call(account.close)  # the link's own timer cuts it off
+
+    # -- data -------------------------------------------------------------------------------------------------------
+
+    async def symbols(self) -> Sequence[SymbolSpec]:
+        account, network = self._joined()
+        return await self._wait(network.run(account.symbols.all))
+
+    async def subscribe_quotes(self, symbols: Sequence[str]) -> None:
+        await self._ask(lambda account: account.feed.quotes(symbols))
+
+    async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
+        await self._ask(lambda account: account.feed.no_quotes(symbols))
+
+    async def subscribe_depth(self, symbol: str) -> None:
+        await self._ask(lambda account: account.feed.depth(symbol))
+
+    async def unsubscribe_depth(self, symbol: str) -> None:
+        await self._ask(lambda account: account.feed.no_depth(symbol))
+
+    async def subscribe_bars(self, symbol: str, period: BarPeriod) -> None:
+        await self._ask(lambda account: account.feed.bars(symbol, period))
+
+    async def unsubscribe_bars(self, symbol: str, period: BarPeriod) -> None:
+        await self._ask(lambda account: account.feed.no_bars(symbol, period))
+
+    async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
+        return await self._ask(lambda account: account.history.bars(symbol, period, start_ns, end_ns))
+
+    async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
+        return await self._ask(lambda account: account.history.ticks(symbol, start_ns, end_ns))
+
+    # -- orders -----------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: OrderRequest) -> OrderState:
+        return await self._ask(lambda account: account.orders.submit(request))
+
+    async def amend(self, request: AmendRequest) -> OrderState:
+        return await self._ask(lambda account: account.orders.amend(request))
+
+    async def cancel(self, order_id: str, symbol: str) -> None:  # noqa: ARG002 - other venues need the symbol
+        await self._ask(lambda account: account.orders.cancel(order_id))
+
+    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
+        return await self._ask(lambda account: account.orders.close(position_id, units, client_order_id))
+
+    async def set_protection(self, position_id: str, protection: Protection) -> None:
+        await self._ask(lambda account: account.orders.protect(position_id, protection))
+
+    async def snapshot(self) -> BrokerSnapshot:
+        return await self._ask(lambda account: account.reconciler.snapshot())
+
+    async def find_order(
+        self, client_order_id: str | None = None, order_id: str | None = None, since_ns: int = 0
+    ) -> FoundOrder | None:
+        return await self._ask(lambda account: account.orders.find(client_order_id, order_id, since_ns))
+
+    async def deals(self, since_ns: int, until_ns: int) -> Sequence[Deal]:
+        return await self._ask(lambda account: account.history.deals(since_ns, until_ns))
+
+    # -- the hop ----------------------------------------------------------------------------------------------------
+
+    def _joined(self) -> tuple[Account, NetworkThread]:
+        if self._account is None or self._network is None:
+            raise LinkLost("the session is not connected; nothing was sent")
+        return self._account, self._network
+
+    async def _ask[T](self, work: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine of the account in the network thread and wait for its result."""
+        account, network = self._joined()
+        return await self._wait(network.run(lambda: spawn(work(account))))
+
+    @staticmethod
+    async def _wait[T](future: "Future[T]") -> T:
+        # A caller that is cancelled stops waiting; what it asked for goes on, and its events still come.
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _deliver(self, events: list[BrokerEvent]) -> None:
+        mailbox, on_events = self._mailbox, self._on_events
+        if mailbox is None or on_events is None:
+            return
+        if mailbox.conflated > self._told_conflated:
+            lost = mailbox.conflated - self._told_conflated
+            self._told_conflated = mailbox.conflated
+            text = f"the node was busy: {lost} quotes gave way to newer ones"
+            events = [Notice(level="warning", text=text, ts_ns=self._clock.now_ns()), *events]
+        on_events(events)
+
+
+def _conflate(event: BrokerEvent) -> Hashable | None:
+    # A bid alone must not replace an ask alone.
+    if isinstance(event, Tick):
+        return (event.symbol, event.bid is None, event.ask is None)
+    return None
+
+
+def _hub(
+    network: NetworkThread, endpoint: Endpoint, credentials: Credentials, clock: Clock, timings: Timings | None
+) -> Hub:
+    """The process's link to this endpoint for this application, made when it is first needed."""
+    key = (endpoint, credentials.application.client_id)
+    hub = _hubs.get(key)
+    if hub is None or hub.link.state == "stopped":
+        reactor = network.reactor
+
+        def make_link(core: LinkProtocol) -> Link:
+            return Link(reactor, endpoint, core)
+
+        hub = _hubs[key] = Hub(
+            credentials.application, reactor, clock, make_link, partial(in_pool, reactor), timings=timings
+        )
+    return hub
+
+
+def _leave(account: Account) -> "Promise[None] | None":
+    hub = account.hub
+    account.close()
+    if hub.leave(account):
+        if account.account_id and hub.ready:
+            account.sign_out()
+        return None
+    for key in [key for key, known in _hubs.items() if known is hub]:
+        del _hubs[key]
+    return hub.link.stop()
+
+
+__all__ = ["CONNECT_TIMEOUT_S", "ENDPOINTS", "CTraderSession"]

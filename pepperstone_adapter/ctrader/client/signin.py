@@ -1,0 +1,98 @@
+"""Signing one account in on a link: which account, with which token. Lives in the network thread."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError, DataError, VenueError
+from pepperstone_adapter.ctrader.client.desk import Desk
+from pepperstone_adapter.ctrader.client.errors import is_benign, is_token_refused
+from pepperstone_adapter.ctrader.client.tokens import TokenKeeper
+from pepperstone_adapter.openapi import messages as oa
+
+
+class SignIn:
+    """Authorises an account and keeps its token fresh."""
+
+    def __init__(self, desk: Desk, tokens: TokenKeeper, identify: Callable[[int], None]) -> None:
+        self._desk = desk
+        self._identify = identify
+        self._tokens = tokens
+
+    @property
+    def due(self) -> bool:
+        return self._tokens.due
+
+    async def authorise(self) -> None:
+        """Authorise the account; refresh the token where it is due or refused.
+
+        Raises
+        ------
+        AuthenticationFailed, ConfigurationError
+            A person must act.
+        LinkError, VenueError
+            Try again later.
+        """
+        token = self._tokens.access
+        if self._tokens.due:
+            token = await self.refreshed_if_possible()
+        for last in (False, True):
+            try:
+                if not self._desk.account_id:
+                    await self._find_account()
+                self._desk.hold()
+                message = oa.AccountAuthReq(ctidTraderAccountId=self._desk.account_id, accessToken=token.reveal())
+                await self._desk.hub.ask(message).promise
+            except VenueError as error:
+                if is_benign(error):
+                    return
+                if last or not is_token_refused(error):
+                    raise
+                token = await self._tokens.refresh(token, self._ask_refresh)
+                continue
+            return
+
+    async def refreshed_if_possible(self) -> Any:
+        """Return a fresh token, or the old one where it cannot be refreshed (it may still live)."""
+        old = self._tokens.access
+        try:
+            return await self._tokens.refresh(old, self._ask_refresh)
+        except CredentialsError as error:
+            self._desk.notice("warning", f"the access token ends soon and cannot be refreshed: {error}")
+            return old
+
+    async def _ask_refresh(self, message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        answer = await self._desk.hub.ask(message, note=self._late_refresh).promise
+        if not isinstance(answer, oa.RefreshTokenRes):
+            raise DataError(f"a token refresh was answered with {type(answer).__name__}")
+        return answer
+
+    def _late_refresh(self, answer: oa.RefreshTokenRes) -> None:
+        self._desk.later(self._tokens.adopt(answer))
+
+    async def _find_account(self) -> None:
+        message = oa.GetAccountListByAccessTokenReq(accessToken=self._tokens.access.reveal())
+        answer: oa.GetAccountListByAccessTokenRes = await self._desk.read(message, oa.GetAccountListByAccessTokenRes)
+        number = self._desk.wanted.account_number
+        for entry in answer.ctidTraderAccount:
+            if number in (str(entry.traderLogin), str(entry.ctidTraderAccountId)):
+                if self._desk.wanted.environment is not Environment.SANDBOX and entry.isLive != self._desk.wanted.live:
+                    kind = "a live" if entry.isLive else "a demo"
+                    raise ConfigurationError(
+                        f"account {mask(number)} is {kind} account and the settings say {self._desk.wanted.environment}"
+                    )
+                if answer.HasField("permissionScope") and answer.permissionScope == oa.ClientPermissionScope.SCOPE_VIEW:
+                    self._desk.notice("warning", "this access token may only read: orders will be refused")
+                self._desk.account_id = entry.ctidTraderAccountId
+                self._identify(entry.ctidTraderAccountId)
+                return
+        known = ", ".join(mask(str(entry.traderLogin)) for entry in answer.ctidTraderAccount) or "none"
+        raise ConfigurationError(
+            f"account {mask(number)} is not among those this login may use ({known}); "
+            "check the account number, or log in again and allow the account"
+        )
+
+
+def mask(number: str) -> str:
+    """An account number as it may be shown: the last three digits."""
+    return f"…{number[-3:]}"
