@@ -15,7 +15,9 @@ from pepperstone_adapter.common.resources import resource_root
 ROOT = resource_root()
 MAX_LINES = 500
 
+# A key that ends in `/` is a folder whose parts are proved together, through the door named.
 TESTED_BY = {
+    "pepperstone_adapter/simulation/": "tests/backtest/test_money_by_hand.py",
     "pepperstone_adapter/__main__.py": "tests/unit/cli/test_main.py",
 }
 
@@ -48,7 +50,7 @@ def reached_by_tests() -> set[str]:
     while waiting:
         name = waiting.pop()
         file = file_of(name)
-        if name in reached or file is None or not file.is_relative_to(ROOT / "pepperstone_adapter"):
+        if name in reached or file is None or file.is_relative_to(ROOT / "tests"):
             continue
         reached.add(name)
         neighbours = names_imported_by(file.read_text())
@@ -69,14 +71,14 @@ def test_every_module_has_its_test(module: str) -> None:
     path = Path(module)
     mirror = Path("tests/unit", *path.parts[path.parts[0] == "pepperstone_adapter" : -1], f"test_{path.name}")
     dotted = ".".join(path.with_suffix("").parts)
-    assert (ROOT / mirror).is_file() or dotted in REACHED or module in TESTED_BY, (
+    assert (ROOT / mirror).is_file() or dotted in REACHED or module.startswith(tuple(TESTED_BY)), (
         f"write {mirror}, or name in TESTED_BY the test that covers it"
     )
 
 
 @pytest.mark.parametrize(("module", "test"), TESTED_BY.items())
 def test_what_is_tested_elsewhere_exists(module: str, test: str) -> None:
-    assert (ROOT / module).is_file()
+    assert (ROOT / module).exists()
     assert (ROOT / test).is_file()
 
 
