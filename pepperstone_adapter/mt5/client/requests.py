@@ -56,10 +56,10 @@ def lots(units: Decimal, spec: SymbolSpec) -> float:
         The units are not a whole number of volume steps; rounding them would trade another size than asked.
     """
     if units <= 0 or units % spec.volume_step:
-        step = spec.volume_step / spec.contract_size
+        lot_step = spec.volume_step / spec.contract_size
         raise OrderRefused(
             "INVALID_VOLUME",
-            f"{units} units of {spec.name} are not a multiple of {spec.volume_step} units ({step} lots)",
+            f"{units:f} units of {spec.name} are not a multiple of {spec.volume_step:f} units ({lot_step:f} lots)",
         )
     return float(units / spec.contract_size)
 

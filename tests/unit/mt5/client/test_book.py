@@ -1,0 +1,151 @@
+from decimal import Decimal
+
+from pepperstone_adapter.broker.events import Notice, OrderChange, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.orders import DealEntry, DealReason, OrderStatus, OrderType
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.mt5.client.book import LAG_NS, Book
+from pepperstone_adapter.mt5.client.identity import magic_of
+from tests.kit import mt5_rows as rows
+
+NOW = 1_700_000_000_000_000_000
+
+
+def book(**start: list[dict[str, object]]) -> Book:
+    out = Book({"EURUSD": rows.spec()}, ServerClock.parse("NY+7"))
+    out.start(start.get("orders", []), start.get("positions", []), start.get("deals", []))
+    return out
+
+
+def test_a_deal_is_a_fill_once_however_often_it_is_read() -> None:
+    subject = book()
+    subject.sending("O-1", Decimal(10_000))
+    row = rows.deal(5, magic=magic_of("O-1"), order=50, position_id=50, commission=-0.35)
+    (event,) = subject.on_deals([row], NOW)
+    assert isinstance(event, OrderChanged)
+    assert event.change is OrderChange.FILLED
+    assert event.order.client_order_id == "O-1"
+    assert event.order.order_id == "50"
+    assert event.deal is not None
+    assert (event.deal.units, event.deal.price, event.deal.commission) == (
+        Decimal(10_000),
+        Decimal("1.10000"),
+        Decimal("-0.35"),
+    )
+    # Server 12:00:00.005 in January is UTC+2.
+    assert event.deal.ts_ns == rows.utc_ns("2022-01-10 10:00:00.005")
+    assert subject.on_deals([row], NOW) == []
+
+
+def test_partial_fills_add_up_to_the_units_asked_for() -> None:
+    subject = book()
+    subject.sending("O-1", Decimal(30_000))
+    first = rows.deal(1, magic=magic_of("O-1"), order=50, volume=0.1)
+    second = rows.deal(2, magic=magic_of("O-1"), order=50, volume=0.2)
+    events = [e for e in subject.on_deals([second, first], NOW) if isinstance(e, OrderChanged)]
+    assert [e.change for e in events] == [OrderChange.PARTIALLY_FILLED, OrderChange.FILLED]
+    assert [e.order.filled_units for e in events] == [Decimal(10_000), Decimal(30_000)]
+
+
+def test_a_stop_loss_is_the_servers_protective_order_and_not_ours_by_magic() -> None:
+    subject = book(positions=[rows.position(7, magic=magic_of("O-1"))])
+    subject.sending("O-1", Decimal(10_000))
+    row = rows.deal(9, type=1, entry=1, reason=4, magic=magic_of("O-1"), profit=-12.5, swap=-0.4)
+    event = subject.on_deals([row], NOW)[0]
+    assert isinstance(event, OrderChanged)
+    assert event.order.type is OrderType.PROTECTION
+    assert event.order.client_order_id is None
+    assert event.by_server
+    assert event.deal is not None
+    assert event.deal.reason is DealReason.STOP_LOSS
+    assert (event.deal.gross_profit, event.deal.swap) == (Decimal("-12.5"), Decimal("-0.4"))
+
+
+def test_a_vanished_position_waits_for_the_deal_that_explains_it() -> None:
+    subject = book(positions=[rows.position(7)])
+    assert subject.on_positions([], NOW) == []
+    close = rows.deal(9, type=1, entry=1, position_id=7)
+    events = subject.on_deals([close], NOW + 1)
+    assert [type(e) for e in events] == [OrderChanged, PositionChanged]
+    assert isinstance(events[1], PositionChanged)
+    assert events[1].position.units == 0
+
+
+def test_a_vanished_position_nobody_explains_is_an_error_after_a_while() -> None:
+    subject = book(positions=[rows.position(7)])
+    subject.on_positions([], NOW)
+    assert subject.on_time(NOW + LAG_NS - 1) == []
+    notice, gone = subject.on_time(NOW + LAG_NS)
+    assert isinstance(notice, Notice)
+    assert notice.level == "error"
+    assert isinstance(gone, PositionChanged)
+
+
+def test_a_partial_close_leaves_the_position() -> None:
+    subject = book(positions=[rows.position(7, volume=0.3)])
+    subject.on_deals([rows.deal(9, type=1, entry=1, position_id=7, volume=0.1)], NOW)
+    (event,) = subject.on_positions([rows.position(7, volume=0.2)], NOW)
+    assert isinstance(event, PositionChanged)
+    assert event.position.units == Decimal(20_000)
+
+
+def test_a_netting_reversal_says_how_much_it_closed() -> None:
+    # Long 0.10, then a sell of 0.30: 0.10 closes, 0.20 opens short.
+    subject = book(positions=[rows.position(7, volume=0.1)])
+    event = subject.on_deals([rows.deal(9, type=1, entry=2, position_id=7, volume=0.3)], NOW)[0]
+    assert isinstance(event, OrderChanged)
+    assert event.deal is not None
+    assert event.deal.entry is DealEntry.IN_OUT
+    assert event.deal.closed_units == Decimal(10_000)
+
+
+def test_a_vanished_order_is_looked_up_until_history_knows_it() -> None:
+    working = rows.order(3, magic=magic_of("O-1"), comment="O-1")
+    subject = book(orders=[working])
+    assert subject.on_orders([], NOW) == []
+    assert subject.lookups == {3}
+    assert subject.on_ended(3, [], NOW) == []
+    assert subject.lookups == {3}
+    (event,) = subject.on_ended(3, [{**working, "state": 6}], NOW)
+    assert isinstance(event, OrderChanged)
+    assert event.change is OrderChange.EXPIRED
+    assert event.order.client_order_id == "O-1"
+    assert subject.lookups == set()
+
+
+def test_a_filled_order_that_vanished_says_nothing_itself() -> None:
+    working = rows.order(3)
+    subject = book(orders=[working])
+    subject.on_orders([], NOW)
+    assert subject.on_ended(3, [{**working, "state": 4, "volume_current": 0.0}], NOW) == []
+    assert subject.lookups == set()
+
+
+def test_a_changed_order_is_replaced_and_an_unchanged_one_is_silent() -> None:
+    subject = book(orders=[rows.order(3)])
+    assert subject.on_orders([rows.order(3, price_current=1.2)], NOW) == []
+    (event,) = subject.on_orders([rows.order(3, price_open=1.09, sl=1.08)], NOW)
+    assert isinstance(event, OrderChanged)
+    assert event.change is OrderChange.REPLACED
+    assert event.order.limit_price == Decimal("1.09000")
+    assert event.order.protection is not None
+    assert event.order.protection.stop_loss == Decimal("1.08000")
+
+
+def test_an_order_of_an_earlier_run_is_ours_by_magic_and_comment() -> None:
+    subject = book()
+    ours, foreign = rows.order(1, magic=magic_of("O-9"), comment="O-9"), rows.order(2, magic=77, comment="O-9")
+    events = [e for e in subject.on_orders([ours, foreign], NOW) if isinstance(e, OrderChanged)]
+    assert [e.order.client_order_id for e in events] == ["O-9", None]
+    assert all(e.order.status is OrderStatus.ACCEPTED for e in events)
+
+
+def test_a_symbol_outside_the_list_is_told_once() -> None:
+    subject = book()
+    strange = rows.deal(1, symbol="NEWSYM")
+    (notice,) = subject.on_deals([strange], NOW)
+    assert isinstance(notice, Notice)
+    assert subject.on_deals([rows.deal(2, symbol="NEWSYM")], NOW) == []
+
+
+def test_balance_rows_are_no_fills() -> None:
+    assert book().on_deals([rows.deal(1, type=2, symbol="", volume=0.0, profit=100.0)], NOW) == []

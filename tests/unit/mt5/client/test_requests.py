@@ -1,0 +1,107 @@
+from decimal import Decimal
+
+import pytest
+
+from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side, TimeInForce
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.common.errors import OrderRefused
+from pepperstone_adapter.mt5.client import requests
+from pepperstone_adapter.mt5.client.constants import Filling
+from pepperstone_adapter.mt5.client.identity import magic_of
+from pepperstone_adapter.mt5.client.parsing import order
+from pepperstone_adapter.mt5.gateway.calls import checked
+from tests.kit import mt5_rows as rows
+
+CLOCK = ServerClock.parse("NY+7")
+
+
+def request(**fields: object) -> OrderRequest:
+    base: dict[str, object] = {
+        "client_order_id": "O-1",
+        "symbol": "EURUSD",
+        "side": Side.BUY,
+        "type": OrderType.MARKET,
+        "units": Decimal(10_000),
+    }
+    return OrderRequest(**(base | fields))  # type: ignore[arg-type]
+
+
+def test_a_market_order_as_the_module_wants_it() -> None:
+    levels = Protection(stop_loss=Decimal("1.09"), take_profit=Decimal("1.12"))
+    trade = requests.market(request(protection=levels), rows.spec(), Filling.IOC, 1.1001)
+    assert trade == {
+        "action": 1,
+        "symbol": "EURUSD",
+        "volume": 0.1,  # 10,000 units of 100,000 a lot
+        "type": 0,
+        "price": 1.1001,
+        "deviation": 20,
+        "type_filling": 1,
+        "type_time": 0,
+        "sl": 1.09,
+        "tp": 1.12,
+        "magic": magic_of("O-1"),
+        "comment": "O-1",
+    }
+    checked("order_send", [trade])  # every field has the type the call table demands
+
+
+def test_a_close_names_its_ticket() -> None:
+    assert requests.market(request(side=Side.SELL), rows.spec(), Filling.IOC, 1.1, "42")["position"] == 42
+
+
+def test_a_stop_limit_has_its_trigger_in_price_and_its_limit_beside() -> None:
+    wanted = request(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1105"))
+    trade = requests.pending(wanted, rows.spec(), CLOCK, 15)
+    assert (trade["type"], trade["price"], trade["stoplimit"], trade["type_filling"]) == (6, 1.11, 1.1105, 2)
+
+
+def test_an_expiry_is_sent_in_server_time() -> None:
+    # 14:00 UTC in July is 17:00 on the server.
+    wanted = request(
+        type=OrderType.LIMIT,
+        limit_price=Decimal("1.09"),
+        time_in_force=TimeInForce.GTD,
+        expires_ns=rows.utc_ns("2022-07-11 14:00"),
+    )
+    trade = requests.pending(wanted, rows.spec(), CLOCK, 15)
+    assert (trade["type_time"], trade["expiration"]) == (2, rows.server_ms("2022-07-11 17:00") // 1000)
+
+
+def test_what_a_symbol_does_not_take_is_refused_before_it_is_sent() -> None:
+    wanted = request(type=OrderType.LIMIT, limit_price=Decimal("1.09"), time_in_force=TimeInForce.DAY)
+    with pytest.raises(OrderRefused, match="DAY"):
+        requests.pending(wanted, rows.spec(), CLOCK, 1)  # only GTC
+    with pytest.raises(OrderRefused, match=r"10500 units .* multiple of 1000"):
+        requests.lots(Decimal(10_500), rows.spec())
+    with pytest.raises(OrderRefused, match="absolute"):
+        requests.market(request(protection=Protection(trailing=True)), rows.spec(), Filling.IOC, 1.1)
+
+
+def test_a_modification_sends_every_field_because_a_missing_one_removes() -> None:
+    current = order(rows.order(3, sl=1.08, tp=1.13), rows.spec(), CLOCK, "O-1")
+    change = AmendRequest(order_id="3", symbol="EURUSD", limit_price=Decimal("1.095"))
+    trade = requests.modify(change, current, 77, CLOCK, 15)
+    assert (trade["order"], trade["price"], trade["sl"], trade["tp"], trade["magic"]) == (3, 1.095, 1.08, 1.13, 77)
+    checked("order_send", [trade])
+    with pytest.raises(OrderRefused, match="cancel and replace"):
+        requests.modify(AmendRequest(order_id="3", symbol="EURUSD", units=Decimal(20_000)), current, 77, CLOCK, 15)
+
+
+@pytest.mark.parametrize(
+    ("flags", "execution", "tif", "first"),
+    [
+        (2, 2, TimeInForce.GTC, Filling.IOC),
+        (1, 2, TimeInForce.GTC, Filling.FOK),
+        (3, 2, TimeInForce.GTC, Filling.IOC),
+        (0, 2, TimeInForce.GTC, Filling.RETURN),
+        (4, 2, TimeInForce.GTC, Filling.RETURN),  # 4 is book-or-cancel, not RETURN
+        (3, 3, TimeInForce.GTC, Filling.RETURN),
+        (2, 2, TimeInForce.FOK, Filling.FOK),
+        (3, 2, TimeInForce.IOC, Filling.IOC),
+    ],
+)
+def test_filling_modes_come_from_the_symbols_flags(
+    flags: int, execution: int, tif: TimeInForce, first: Filling
+) -> None:
+    assert requests.filling_order(flags, execution, tif)[0] is first
