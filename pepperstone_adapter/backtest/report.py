@@ -24,7 +24,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FULL_HEAT_PCT = 8.0  # a month this good or bad gets the strongest colour
 TRADE_COLUMNS = (
-    ("Position", True),
     ("Strategy", True),
     ("Symbol", True),
     ("Side", True),

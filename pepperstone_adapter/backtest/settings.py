@@ -23,6 +23,7 @@ from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_
 
 ISO_HINT = "write an ISO-8601 date (2020-03-01, midnight UTC) or a time with its zone (2020-03-01T09:30:00Z)"
 TICK = "tick"
+MAX_STRATEGIES = 100
 
 
 def _utc(value: Any) -> datetime:
@@ -212,8 +213,16 @@ class BacktestSettings(StrictModel):
     data: Annotated[DataSettings, Field(examples=[{"catalog": "../../catalog/data"}])]
     symbols: dict[str, dict[str, Any]] = Field(default_factory=dict)
     market: MarketSettings = Field(default_factory=MarketSettings)
-    strategies: Annotated[tuple[StrategySettings, ...], Field(min_length=1, max_length=100)]
+    strategies: Annotated[tuple[StrategySettings, ...], Field(examples=[[{"strategy": "strategies.ema_cross:EmaCross"}]])]
     output: OutputSettings = Field(default_factory=OutputSettings)
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _at_least_one(cls, value: Any) -> Any:
+        # Before, so that an entry that is refused is not reported as a missing one too.
+        if isinstance(value, list) and not 1 <= len(value) <= MAX_STRATEGIES:
+            raise ValueError(f"has {len(value)} entries; give 1 to {MAX_STRATEGIES} strategies")
+        return value
 
     @field_validator("symbols")
     @classmethod

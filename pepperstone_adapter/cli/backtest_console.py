@@ -35,6 +35,7 @@ def run_with_progress(settings: BacktestSettings, name: str, *, quiet: bool) -> 
         TextColumn("[dim]left"),
         TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
         transient=True,
     )
     with progress:

@@ -18,15 +18,15 @@ function drawCosts() {
   const c = DATA.costs, before = DATA.net + c.total;
   const parts = [["Spread", c.spread], ["Commission", c.commission], ["Swap", c.swap], ["Slippage", c.slippage],
     ["Conversion", c.conversion], ["Stop-out fees", c.stop_out_fees]].filter(([, v]) => v !== 0);
-  const y = ["Before costs", ...parts.map((p) => p[0]), "Net"];
   const values = [before, ...parts.map((p) => -p[1]), DATA.net];
+  const y = ["Before costs", ...parts.map((p) => p[0]), "Net"].map((name, i) => `${name}  <b>${number(values[i], 0)}</b>`);
   plot("chart-costs", [{
-    type: "waterfall", orientation: "h", y, x: values, text: values.map((v) => number(v, 0)), textposition: "outside",
-    measure: ["absolute", ...parts.map(() => "relative"), "total"], cliponaxis: false,
-    hovertemplate: "%{y}: %{text}<extra></extra>", connector: { line: { color: css("--line"), width: 1 } },
+    type: "waterfall", orientation: "h", y, x: values,
+    measure: ["absolute", ...parts.map(() => "relative"), "total"],
+    hovertemplate: "%{y}<extra></extra>", connector: { line: { color: css("--line"), width: 1 } },
     increasing: { marker: { color: css("--up") } }, decreasing: { marker: { color: css("--down") } },
     totals: { marker: { color: css("--accent") } },
-  }], layout(300, { hovermode: "closest", margin: { l: 96, r: 60 }, yaxis: { autorange: "reversed" },
+  }], layout(300, { hovermode: "closest", margin: { l: 140 }, yaxis: { autorange: "reversed" },
     xaxis: { tickformat: ",.0f", zeroline: true, zerolinecolor: css("--soft") } }));
 }
 
@@ -89,7 +89,7 @@ function drawMargin() {
   ], layout(260, {
     showlegend: true, legend: { orientation: "h", x: 0, y: 1.12, bgcolor: "rgba(0,0,0,0)" }, margin: { t: 26 },
     yaxis: { type: "log", domain: [0.36, 1], ticksuffix: " %",
-      tickvals: [20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 5e4, 1e5], tickformat: "," }, yaxis2: { domain: [0, 0.26], rangemode: "tozero", nticks: 4 },
+      tickvals: [20, 50, 100, 300, 1e3, 3e3, 1e4], tickformat: ",", range: [1.2, 4.2] }, yaxis2: { domain: [0, 0.26], rangemode: "tozero", nticks: 4 },
     xaxis: { anchor: "y2", type: "date" },
     shapes: [[DATA.levels[0], "--second"], [DATA.levels[1], "--down"]].filter(([v]) => v).map(([v, color]) =>
       ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: v, y1: v, line: { color: css(color), width: 1, dash: "dot" } })),
@@ -117,6 +117,7 @@ function drawPrice(name) {
   byId("price-note").textContent = c.merged > 1 ? `Each candle stands for ${c.merged} bars.` : "";
 }
 
+// Columns of the table are those of a row without its first, the position id.
 const table = { rows: DATA.trades, sort: T.closed, up: false, page: 0, size: 25 };
 
 function drawTrades() {
@@ -132,6 +133,7 @@ function drawTrades() {
   body.replaceChildren(...rows.slice(table.page * table.size, (table.page + 1) * table.size).map((t) => {
     const row = document.createElement("tr");
     t.forEach((value, i) => {
+      if (i === T.id) return;
       const cell = document.createElement("td");
       if (i === T.opened || i === T.closed) cell.textContent = stamp(value);
       else if (i >= 9 && i <= 14) cell.textContent = number(value);
@@ -146,7 +148,7 @@ function drawTrades() {
   byId("trade-back").disabled = table.page === 0;
   byId("trade-next").disabled = table.page >= pages - 1;
   document.querySelectorAll("#trade-table th").forEach((th, i) =>
-    th.setAttribute("aria-sort", i === table.sort ? (table.up ? "ascending" : "descending") : "none"));
+    th.setAttribute("aria-sort", i + 1 === table.sort ? (table.up ? "ascending" : "descending") : "none"));
 }
 
 function drawAll() {
@@ -159,7 +161,7 @@ function wire() {
   document.querySelectorAll("[data-group]").forEach((b) => { b.onclick = () => drawGroups(b.dataset.group); });
   document.querySelectorAll("[data-price]").forEach((b) => { b.onclick = () => drawPrice(b.dataset.price); });
   document.querySelectorAll("#trade-table th").forEach((th, i) => { th.onclick = () => {
-    table.up = table.sort === i ? !table.up : false; table.sort = i; drawTrades();
+    table.up = table.sort === i + 1 ? !table.up : false; table.sort = i + 1; drawTrades();
   }; });
   byId("trade-filter").oninput = () => { table.page = 0; drawTrades(); };
   byId("trade-back").onclick = () => { table.page -= 1; drawTrades(); };

@@ -215,6 +215,10 @@ def test_market_settings_name_only_instruments_of_the_run(folder: Path) -> None:
     assert "market names USDJPY, which data.instruments does not list" in line
 
 
+def test_a_run_needs_a_strategy(folder: Path) -> None:
+    assert "strategies: has 0 entries; give 1 to 100 strategies" in refused(folder, strategies=[])
+
+
 def test_strategy_names_are_unique(folder: Path) -> None:
     twice = [{"strategy": "hold:Hold", "name": "A"}, {"strategy": "hold:Hold", "name": "A"}]
     assert "the name A is used twice" in refused(folder, strategies=twice)
