@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
@@ -123,6 +123,7 @@ class Sandbox:
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._thread: threading.Thread | None = None
+        self.failure: BaseException | None = None  # what ended the tape or the timers, if anything did
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -161,9 +162,9 @@ class Sandbox:
             raise _port_taken("oauth", wanted.oauth, error) from error
         self._servers.append(oauth)
         self.ports = Ports(demo, live, int(oauth.sockets[0].getsockname()[1]))
-        self._tasks.append(self.loop.create_task(self._seconds()))
+        self._watch(self._seconds())
         if self._prices.ticks is not None:
-            self._tasks.append(self.loop.create_task(play(self._prices.ticks, self.venue, self.clock)))
+            self._watch(play(self._prices.ticks, self.venue, self.clock))
 
     async def _serve(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int, context: ssl.SSLContext
@@ -174,6 +175,15 @@ class Sandbox:
             raise _port_taken("demo or live", port, error) from error
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    def _watch(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = self.loop.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.failure = task.exception()
 
     async def _seconds(self) -> None:
         while True:

@@ -1,13 +1,37 @@
-"""Which prices a sandbox plays: settings in, past bars, a tape and the clock that fits it out."""
+"""Which prices a sandbox plays: settings in; past bars, a tape and the clock that fits it out.
+
+Stored bars are walked through: open, the nearer extreme, the other one, close, with ticks in between at the tape's
+rate, so that an hour bar moves like an hour. Stored quotes are played as they are. Everything before the start is
+served as history (bars in the catalog's own resolution: hours do not become minutes).
+"""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from heapq import merge
+from typing import TYPE_CHECKING
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.sandbox.clock import BrokerClock, RunningClock, TestClock
-from pepperstone_adapter.sandbox.settings import SandboxSettings
-from pepperstone_adapter.sandbox.tape import RandomWalk, TapeBar, TapeTick
+from pepperstone_adapter.sandbox.settings import SandboxSettings, TapeSettings
+from pepperstone_adapter.sandbox.tape import (
+    DAY_S,
+    NS,
+    RandomWalk,
+    TapeBar,
+    TapeTick,
+    shifted,
+    spread_share,
+    whole_weeks,
+)
+
+if TYPE_CHECKING:
+    from pepperstone_adapter.catalog.store import CatalogStore, Series
+
+REPLAY_DAYS = 30  # without a start, the last so many days of the catalog are played
+_PERIOD_S = {"MINUTE": 60, "HOUR": 3_600, "DAY": DAY_S, "WEEK": 7 * DAY_S}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +43,120 @@ class Prices:
     clock: BrokerClock | None = None
 
 
-def prices_for(settings: SandboxSettings, specs: Sequence[SymbolSpec], clock: BrokerClock | None) -> Prices:
-    """The past and the future of prices as the settings want them."""
+def prices_for(
+    settings: SandboxSettings,
+    specs: Sequence[SymbolSpec],
+    clock: BrokerClock | None = None,
+    now_ns: Callable[[], int] = time.time_ns,
+) -> Prices:
+    """The past and the future of prices as the settings want them.
+
+    Raises
+    ------
+    ConfigurationError
+        A start that is no date, or a catalog without any of the symbols.
+    """
     tape = settings.tape
-    start_ns = clock.now_ns() if clock is not None else time.time_ns()
-    running: BrokerClock = TestClock(start_ns) if tape.speed == 0 else RunningClock(start_ns, tape.speed)
     if tape.source == "none":
         return Prices(None, clock=RunningClock())
+    if tape.source == "catalog":
+        return _catalog(settings, specs, now_ns())
+    start_ns = clock.now_ns() if clock is not None else now_ns()
     walk = RandomWalk(specs, settings.seed, start_ns, tape.ticks_per_s)
-    return Prices(walk, list(walk.history(tape.history_days, start_ns)), running)
+    return Prices(walk, list(walk.history(tape.history_days, start_ns)), _clock(tape, start_ns))
+
+
+def _clock(tape: TapeSettings, start_ns: int) -> BrokerClock:
+    return TestClock(start_ns) if tape.speed == 0 else RunningClock(start_ns, tape.speed)
+
+
+def _catalog(settings: SandboxSettings, specs: Sequence[SymbolSpec], now_ns: int) -> Prices:
+    # The store brings the framework with it; a walk does not need it.
+    from pepperstone_adapter.catalog.store import CatalogStore, build_samples
+
+    tape = settings.tape
+    store = build_samples(settings.state_dir / "samples") if tape.catalog is None else CatalogStore(tape.catalog)
+    found = [(spec, series) for spec in specs if (series := _series(store, spec.name)) is not None]
+    if not found:
+        names = ", ".join(sorted({series.symbol for series in store.series()})) or "nothing"
+        raise ConfigurationError(f"tape.catalog: it holds none of symbols.names; it holds {names}")
+    last_ns = max(series.end_ns for _, series in found)
+    first_ns = _moment(tape.start, "start") if tape.start else last_ns - REPLAY_DAYS * DAY_S * NS
+    end_ns = _moment(tape.end, "end") if tape.end else None
+    by_ns = whole_weeks(first_ns, now_ns) if tape.shift else 0
+    start_ns = now_ns if tape.shift else first_ns
+    streams = [
+        _play(store, spec, series, start_ns - by_ns, end_ns, tape.ticks_per_s / len(found)) for spec, series in found
+    ]
+    past = [bar for spec, series in found for bar in _past(store, spec, series, start_ns - by_ns, tape.history_days)]
+    bars = [bar._replace(minute=bar.minute + by_ns // NS // 60) for bar in past]
+    return Prices(shifted(merge(*streams), by_ns), bars, _clock(tape, start_ns))
+
+
+def _series(store: "CatalogStore", symbol: str) -> "Series | None":
+    """Quotes, else the finest bid bars."""
+    own = [s for s in store.series() if s.symbol == symbol and s.rows]
+    quotes = [s for s in own if s.kind == "quotes"]
+    bars = sorted((s for s in own if s.kind == "bars" and s.side == "BID"), key=lambda s: _seconds(s.period))
+    return next(iter(quotes + bars), None)
+
+
+def _seconds(period: str) -> int:
+    count, unit = period.split("-")
+    if unit not in _PERIOD_S:
+        raise DataError(f"cannot replay bars of period {period}")
+    return int(count) * _PERIOD_S[unit]
+
+
+def _moment(text: str, name: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"tape.{name}: {text!r} is no date or time such as 2021-03-01T08:00") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * NS
+
+
+def _play(
+    store: "CatalogStore", spec: SymbolSpec, series: "Series", start_ns: int, end_ns: int | None, ticks_per_s: float
+) -> Iterator[TapeTick]:
+    if series.kind == "quotes":
+        for quotes in store.quote_chunks(spec.name, start_ns, end_ns):
+            for ts_ns, bid, ask in zip(quotes.ts_ns.tolist(), quotes.bid.tolist(), quotes.ask.tolist(), strict=True):
+                yield TapeTick(ts_ns, spec.name, bid, ask)
+        return
+    period_s = _seconds(series.period)
+    for bars in store.bar_chunks(spec.name, series.period, "BID", start_ns, end_ns):
+        columns = (bars.ts_ns, bars.open, bars.high, bars.low, bars.close)
+        for close_ns, opened, high, low, close in zip(*(c.tolist() for c in columns), strict=True):
+            for ts_ns, bid in walk_bar(close_ns, period_s, opened, high, low, close, ticks_per_s):
+                if ts_ns >= start_ns:
+                    yield TapeTick(ts_ns, spec.name, bid, bid + max(1, round(bid * spread_share(spec))))
+
+
+def walk_bar(
+    close_ns: int, period_s: int, opened: int, high: int, low: int, close: int, ticks_per_s: float
+) -> Iterator[tuple[int, int]]:
+    """``(ts_ns, bid)`` through one bar that closes at `close_ns`: open, nearer extreme, other extreme, close."""
+    corners = [opened, low, high, close] if opened - low < high - opened else [opened, high, low, close]
+    count = max(4, round(period_s * ticks_per_s))
+    gap_ns = period_s * NS // count
+    first_ns = close_ns - period_s * NS
+    for n in range(count):
+        leg, part = divmod(n * 3, count - 1) if n < count - 1 else (2, count - 1)
+        bid = corners[leg] + round((corners[leg + 1] - corners[leg]) * part / (count - 1))
+        yield first_ns + n * gap_ns, bid
+
+
+def _past(store: "CatalogStore", spec: SymbolSpec, series: "Series", until_ns: int, days: int) -> Iterator[TapeBar]:
+    bars = (
+        series
+        if series.kind == "bars"
+        else next((s for s in store.series() if s.symbol == spec.name and s.kind == "bars" and s.side == "BID"), None)
+    )
+    if bars is None:
+        return
+    period_ns = _seconds(bars.period) * NS
+    table = store.bars(spec.name, bars.period, "BID", until_ns - days * DAY_S * NS, until_ns)
+    columns = (table.ts_ns, table.open, table.high, table.low, table.close, table.ticks)
+    for close_ns, opened, high, low, close, ticks in zip(*(c.tolist() for c in columns), strict=True):
+        yield TapeBar((close_ns - period_ns) // NS // 60, spec.name, opened, high, low, close, max(1, ticks))

@@ -10,7 +10,6 @@ currencies and 1 % on everything else.
 import math
 import random
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from typing import NamedTuple
 
 from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
@@ -68,7 +67,6 @@ class RandomWalk:
         self._value = {s.base_currency: _START_USD.get(s.base_currency, 100.0) for s in self._specs}
         self._value |= {s.quote_currency: _START_USD.get(s.quote_currency, 1.0) for s in self._specs}
         self._value["USD"] = 1.0
-        self._spread = {s.name: _SPREAD.get(s.asset_class, 2e-4) for s in self._specs}
 
     def history(self, days: int, end_ns: int) -> Iterator[TapeBar]:
         """Minute bars of the `days` before `end_ns`, in open hours, symbol by symbol; they end where the walk begins.
@@ -117,12 +115,17 @@ class RandomWalk:
     def _tick(self, spec: SymbolSpec, ts_ns: int) -> TapeTick:
         mid = self._value[spec.base_currency] / self._value[spec.quote_currency]
         bid = self._points(spec, mid)
-        spread = max(1, round(bid * self._spread[spec.name] * (0.7 + 0.6 * self._random.random())))
+        spread = max(1, round(bid * spread_share(spec) * (0.7 + 0.6 * self._random.random())))
         return TapeTick(ts_ns, spec.name, bid, bid + spread)
 
     @staticmethod
     def _points(spec: SymbolSpec, price: float) -> int:
         return max(1, round(price * float(10**spec.digits)))
+
+
+def spread_share(spec: SymbolSpec) -> float:
+    """A plain spread, as a share of the price."""
+    return _SPREAD.get(spec.asset_class, 2e-4)
 
 
 def shifted(ticks: Iterable[TapeTick], by_ns: int) -> Iterator[TapeTick]:
@@ -135,7 +138,3 @@ def whole_weeks(first_ns: int, now_ns: int) -> int:
     """The shift by whole weeks that brings `first_ns` nearest at or before `now_ns`: hours of the week stay."""
     week = 7 * DAY_S * NS
     return (now_ns - first_ns) // week * week
-
-
-def to_points(price: Decimal, digits: int) -> int:
-    return int(price.scaleb(digits).to_integral_value())

@@ -1,0 +1,32 @@
+"""`pepperstone sandbox SETTINGS`: the simulated broker, until Ctrl-C."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    settings: Annotated[Path, typer.Argument(help="Settings file, e.g. configs/sandbox/default.yaml.", metavar="FILE")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: key.sub=value. May be repeated.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after so many seconds instead of at Ctrl-C.", min=0)
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the ports as one JSON line and nothing else.")] = False,
+) -> None:
+    """Start a simulated broker on this machine that speaks cTrader's wire.
+
+    It needs no account. Clients connect to 127.0.0.1 with the printed test credentials and must trust the printed
+    certificate file. Prices come from a seeded random walk or from the catalog.
+
+        pepperstone sandbox configs/sandbox/default.yaml
+
+        pepperstone sandbox configs/sandbox/default.yaml --set tape.speed=10 --set seed=7
+    """
+    from pepperstone_adapter.cli.sandbox_console import serve
+    from pepperstone_adapter.common.settings import load_settings
+    from pepperstone_adapter.sandbox.settings import SandboxSettings
+
+    serve(load_settings(settings, SandboxSettings, set_ or ()), seconds, as_json=json_)

@@ -1,0 +1,89 @@
+"""What `pepperstone sandbox` prints: how to connect, then one status line that keeps itself up to date."""
+
+import json
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pepperstone_adapter.sandbox.server import Sandbox, start
+from pepperstone_adapter.sandbox.settings import SandboxSettings
+
+REFRESH_S = 0.5
+
+
+def serve(settings: SandboxSettings, seconds: float | None, *, as_json: bool) -> None:
+    """Run until `seconds` have passed or the person presses Ctrl-C."""
+    console = Console()
+    deadline_s = None if seconds is None else time.monotonic() + seconds
+    with start(settings) as sandbox:
+        if as_json:
+            console.out(json.dumps(_facts(sandbox)), highlight=False)
+        else:
+            console.print(_table(sandbox))
+        try:
+            with Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live:
+                while deadline_s is None or time.monotonic() < deadline_s:
+                    time.sleep(
+                        REFRESH_S if deadline_s is None else max(0.0, min(REFRESH_S, deadline_s - time.monotonic()))
+                    )
+                    if sandbox.failure is not None:
+                        raise sandbox.failure
+                    if not as_json:
+                        live.update(sandbox.call(_status, sandbox))
+        except KeyboardInterrupt:
+            pass
+    if not as_json:
+        console.print("sandbox stopped")
+
+
+def _facts(sandbox: Sandbox) -> dict[str, object]:
+    given = sandbox.credentials
+    return {
+        "host": sandbox.settings.host,
+        "demo_port": sandbox.ports.demo,
+        "live_port": sandbox.ports.live,
+        "oauth_port": sandbox.ports.oauth,
+        "ca_file": str(sandbox.ca_file),
+        "client_id": given.client_id,
+        "client_secret": given.client_secret,
+        "access_token": given.access_token,
+        "refresh_token": given.refresh_token,
+        "accounts": [account.login for account in sandbox.settings.accounts],
+    }
+
+
+def _table(sandbox: Sandbox) -> Table:
+    table = Table(title="Sandbox broker (simulated, this machine only)", title_justify="left", show_header=False)
+    host, ports, given = sandbox.settings.host, sandbox.ports, sandbox.credentials
+    table.add_row("demo", f"{host}:{ports.demo} (TLS)")
+    table.add_row("live", f"{host}:{ports.live} (TLS)")
+    table.add_row("log in", f"http://{host}:{ports.oauth}/apps/auth")
+    table.add_row("certificate to trust", str(sandbox.ca_file))
+    table.add_row("test credentials", f"{given.client_id} / {given.client_secret}")
+    table.add_row("test tokens", f"{given.access_token} / {given.refresh_token}")
+    for account in sandbox.settings.accounts:
+        words = f"{account.environment}, {account.mode}, {account.currency}, 1:{account.leverage}"
+        table.add_row(f"account {account.login}", f"id {account.id}, {words}, balance {account.balance}")
+    table.add_row("prices", f"{sandbox.settings.tape.source}, speed {sandbox.settings.tape.speed:g}")
+    return table
+
+
+def _status(sandbox: Sandbox) -> Text:
+    """One line, made on the broker's thread so that it is of one moment."""
+    venue = sandbox.venue
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(sandbox.clock.now_ns() // 1_000_000_000))
+    accounts = venue.ledger.accounts.values()
+    ticks = sum(len(history.tick_ms) for history in venue.history.values())
+    parts = [
+        f"{moment} UTC",
+        f"{len(venue.connections)} connected",
+        f"{ticks} ticks",
+        f"{sum(len(a.positions) for a in accounts)} positions",
+        f"{sum(len(a.working) for a in accounts)} orders",
+        f"{sum(len(a.deals) for a in accounts)} deals",
+        "Ctrl-C stops",
+    ]
+    return Text(" | ".join(parts))
