@@ -69,7 +69,7 @@ class BadRows:
 
     def refusal(self, file: str, tolerated: frozenset[str]) -> DataError | None:
         """The error for kinds that are not `tolerated`, on one line; None when there is none."""
-        wrong = {k: b for k, b in self.kinds.items() if k not in tolerated}
+        wrong = {k: self.kinds[k] for k in KINDS if k in self.kinds and k not in tolerated}
         if not wrong:
             return None
         parts, ways = [], []

@@ -55,16 +55,20 @@ def sort_chunks(chunks: Iterable[Chunk], scratch: Path, window_rows: int) -> Ite
     if not runs:
         return
     names, paths = runs[0][0], [path for _, path in runs]
-    arrays = [np.load(path, mmap_mode="r") for path in paths]
-    total = sum(a.shape[1] for a in arrays)
     # Every run gives samples of its own times; their quantiles cut time into windows of about equal weight.
     step = max(1, window_rows // 64)
-    samples = np.sort(np.concatenate([a[0, ::step] for a in arrays]))
+    total, sampled = 0, []
+    for path in paths:
+        run = np.load(path, mmap_mode="r")
+        total += run.shape[1]
+        sampled.append(run[0, ::step].copy())
+    samples = np.sort(np.concatenate(sampled))
     cuts = samples[np.linspace(0, len(samples) - 1, max(1, total // window_rows) + 1).astype(int)[1:-1]]
-    starts = [0] * len(arrays)
+    starts = [0] * len(paths)
     for cut in [*np.unique(cuts).tolist(), None]:
         parts = []
-        for i, run in enumerate(arrays):
+        for i, path in enumerate(paths):
+            run = np.load(path, mmap_mode="r")  # mapped anew for each window: pages of the last one are given back
             end = run.shape[1] if cut is None else int(np.searchsorted(run[0], cut, side="left"))
             if end > starts[i]:
                 parts.append(np.array(run[:, starts[i] : end]))

@@ -77,6 +77,7 @@ class BlockParser:
         self._allow = allow
         self._round = round_digits
         self._header_due = form.header
+        self.epoch_number = 0.0  # typical size of the block's time numbers, to tell a wrong unit
         self._last_side = {"bid": np.nan, "ask": np.nan}
         self._block = Block(b"", 1)
         self._lines: list[tuple[int, str]] | None = None
@@ -238,9 +239,10 @@ class BlockParser:
                 column = column.cast(pa.int64())
             nulls = np.asarray(pc.is_null(column))
             raw = np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64)
+            self.epoch_number = float(np.median(np.abs(raw))) if len(raw) else 0.0
             unit = _EPOCH_NS[self.form.epoch]
-            ns = np.where(nulls | (np.abs(raw) > 2**62 // unit), NO_TIME, raw * unit)
-            return Times(ns, np.ones(len(ns), np.bool_))
+            ns = np.clip(raw, -(2**62) // unit, 2**62 // unit) * unit
+            return Times(np.where(nulls, NO_TIME, ns), np.ones(len(ns), np.bool_))
         if "time" in roles:
             return parse_times(_chunk(table[roles["time"]]), self.form.template)
         dates = parse_times(_chunk(table[roles["date"]]), self.form.template if "clock" not in roles else None)

@@ -107,7 +107,7 @@ class Pipeline:
             bad["off_period"] = periods.off_period(local, period)
             utc = closed
         rows.ts_ns = utc
-        self._parser.drop(rows, bad, {"epoch": self._unit_hint(utc)})
+        self._parser.drop(rows, bad, {"epoch": self._unit_hint()})
         if not self.reading.policy.sort:
             self._parser.drop(rows, self._order_masks(rows.ts_ns), keep_equal=self._keeps_equal())
         return Chunk(rows.ts_ns, self._values(rows))
@@ -129,13 +129,11 @@ class Pipeline:
             self.period = periods.tell_period(local_ns, self._file)
         return self.period
 
-    def _unit_hint(self, utc: Int64s) -> str:
+    def _unit_hint(self) -> str:
         given = self.reading.form.epoch
-        if given is None or not len(utc):
-            return ""
-        numbers = np.abs(float(np.median(utc))) / 1e9 * _UNITS_PER_S[given]
-        for unit, per_s in _UNITS_PER_S.items():
-            if unit != given and EARLIEST_NS / 1e9 <= numbers / per_s <= self._latest_ns / 1e9:
+        for unit, per_s in _UNITS_PER_S.items() if given else ():
+            likely = EARLIEST_NS / 1e9 <= self._parser.epoch_number / per_s <= self._latest_ns / 1e9
+            if unit != given and likely:
                 return f"the numbers look like {unit}, the column map says {given}"
         return ""
 

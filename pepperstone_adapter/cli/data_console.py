@@ -29,7 +29,8 @@ def import_with_progress(requests: Sequence[ImportRequest], *, as_json: bool) ->
     """Import files one after the other; the first that fails ends the command, those before it are stored."""
     outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
         for request in requests:
             task = progress.add_task(request.file.name, total=None)
 

@@ -23,8 +23,12 @@ class Ran:
         return lines[0]
 
 
+type Run = Callable[..., Ran]
+type Write = Callable[..., Path]
+
+
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """`pepperstone data ...` in this process."""
 
     def call(*arguments: object) -> Ran:
@@ -36,7 +40,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
+def write(tmp_path: Path) -> Write:
     """Write a file; text is UTF-8."""
 
     def to_disk(name: str, content: str | bytes) -> Path:
