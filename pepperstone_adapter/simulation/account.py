@@ -13,7 +13,7 @@ from nautilus_trader.model import OrderSide
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
-from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Ticket
+from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Posting, Ticket
 from pepperstone_adapter.simulation.curve import Curve
 from pepperstone_adapter.simulation.desk import entry_price, refusal
 from pepperstone_adapter.simulation.failures import Failures
@@ -77,6 +77,7 @@ class Account:
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
         recorder.on_booked = self._booked
+        recorder.post = lambda rows: self.broker.post(rows)
 
     # --- guard.Hooks
 
@@ -255,7 +256,7 @@ class Account:
         """The broker's fee on profit and loss that was converted to account currency."""
         fee = rounded(abs(booking.realized) * self._terms.conversion_fee_percent / 100, self.books.currency)
         if fee:
-            self.broker.post([(LedgerKind.CONVERSION, -fee, self.books.currency, ONE, booking.ticket)])
+            self.broker.post([Posting(LedgerKind.CONVERSION, -fee, self.books.currency, ONE, booking.ticket)])
 
     def _roll_over(self, ts_ns: int, day: Any) -> None:
         """Book one night's swap of every open position."""
@@ -274,15 +275,9 @@ class Account:
             amount = rounded(night * rate, self.books.currency)
             if amount:
                 ticket.swap += amount
-                rows.append((LedgerKind.SWAP, amount, currency, rate, ticket))
+                rows.append(Posting(LedgerKind.SWAP, amount, currency, rate, ticket))
         if rows:
             self.broker.post(rows)
-
-    def posted(
-        self, ts_ns: int, kind: LedgerKind, amount: Decimal, currency: str, rate: Decimal, ticket: Ticket | None
-    ) -> None:
-        """A cash posting has reached the framework's account."""
-        self.recorder.posted(ts_ns, kind, amount, currency, rate, ticket)
 
     # --- margin call and stop-out
 
@@ -336,7 +331,7 @@ class Account:
         self._closing = ""
         self.recorder.record.stop_outs += 1
         if not self.books.tickets and self.books.balance < 0 and self._terms.negative_balance_protection:
-            self.broker.post([(LedgerKind.ADJUSTMENT, -self.books.balance, self.books.currency, ONE, None)])
+            self.broker.post([Posting(LedgerKind.ADJUSTMENT, -self.books.balance, self.books.currency, ONE)])
         self._margin_called = bool(self.books.tickets)
         self._check_margin(ts_ns)
         self.due_ns = min(self._next_rollover[0], self._danger_ns)

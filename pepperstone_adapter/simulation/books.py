@@ -61,6 +61,18 @@ class Booking:
     realized: Decimal = ZERO  # profit as the framework's account booked it, in account currency
 
 
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A change of the balance that comes from the broker and not with a fill of the framework's."""
+
+    kind: LedgerKind
+    amount: Decimal
+    currency: str
+    rate: Decimal
+    ticket: Ticket | None = None
+    trade_id: str = ""
+
+
 @dataclass(slots=True)
 class Books:
     """Tickets and ledger of one account."""

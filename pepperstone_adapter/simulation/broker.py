@@ -12,9 +12,9 @@ from nautilus_trader.model import InstrumentId, OrderSide, PositionId, Quantity
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.simulation.account import Account
+from pepperstone_adapter.simulation.books import Posting, Ticket
 from pepperstone_adapter.simulation.cash import CASH_SYMBOL
 from pepperstone_adapter.simulation.desk import OrderDesk
-from pepperstone_adapter.simulation.books import Ticket
 from pepperstone_adapter.simulation.fees import AccountFees
 from pepperstone_adapter.simulation.fills import AccountFills
 
@@ -36,7 +36,7 @@ class Broker(Strategy):  # type: ignore[misc]
         self._fills = fills
         self._closing = ""
         self._cash_id = cash_id
-        self._postings: dict[str, list[Any]] = {}
+        self._postings: dict[str, list[Posting]] = {}
         self._alarms = 0
         account.broker = self
 
@@ -60,12 +60,12 @@ class Broker(Strategy):  # type: ignore[misc]
         self._alarms += 1
         self.clock.set_time_alert_ns(f"later-{self._alarms}", self.now_ns() + delay_ns, lambda _event: self._run(call))
 
-    def post(self, rows: list[Any]) -> None:
-        """Change the balance by the sum of `rows`: ``(kind, amount, currency, rate, ticket or None)``."""
+    def post(self, rows: list[Posting]) -> None:
+        """Change the balance by the sum of `rows`."""
         order = self.order_factory.market(self._cash_id, OrderSide.BUY, _ONE)
         key = str(order.client_order_id)
         self._postings[key] = rows
-        self._fees.postings[key] = sum((row[1] for row in rows), Decimal(0))
+        self._fees.postings[key] = sum((row.amount for row in rows), Decimal(0))
         self.submit_order(order)
 
     def close(self, ticket: Ticket, price: Decimal) -> str:
@@ -101,8 +101,8 @@ class Broker(Strategy):  # type: ignore[misc]
         rows = self._postings.pop(str(event.client_order_id), None) if name == "OrderFilled" else None
         if rows is None:
             return
-        for kind, amount, currency, rate, ticket in rows:
-            self.account.posted(event.ts_event, kind, amount, currency, rate, ticket)
+        for row in rows:
+            self.account.recorder.posted(event.ts_event, row)
         self.submit_order(self.order_factory.market(self._cash_id, OrderSide.SELL, _ONE), event.position_id)
 
     def _closing_event(self, event: Any) -> None:

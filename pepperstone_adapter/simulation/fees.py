@@ -4,6 +4,10 @@ The sum is exact (Decimal) and rounded once, half up, to the account currency's 
 
 The framework asks the fee model for every fill, in the moment it updates the account: so this is also where the rate is
 noted with which it converts profit (`Charge.xrate`). What it raises the framework only logs; `failures` takes it.
+
+A commission in the base currency of a pair makes the framework shrink the position by it (USDJPY on a USD account: 24,000
+bought for 0.72 leave 23,999.28), as on an exchange that takes its fee from what was bought. A broker does not. So for
+such pairs the framework is told of no commission, and the charge is posted like a swap.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,12 +66,16 @@ def commission(
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One fill's commission in account currency, the rule's currency and its rate, and the framework's rate for profit."""
+    """One fill's commission in account currency, the rule's currency and its rate, and the framework's rate for profit.
+
+    `posted`: the framework was told of no commission; it is charged as a cash posting right after the fill.
+    """
 
     amount: Decimal
     currency: str
     rate: Decimal
     xrate: Decimal
+    posted: bool
 
 
 class AccountFees(FeeModel):  # type: ignore[misc]
@@ -127,5 +135,6 @@ class AccountFees(FeeModel):  # type: ignore[misc]
             if not quoted:
                 raise LookupError(f"no rate from {spec.quote_currency} to {self._currency.code} at a fill of {symbol}")
             xrate = Decimal(repr(quoted))
-        self.charges[key] = Charge(amount, rule.currency, rate, xrate)
-        return Money.from_decimal(amount, self._currency) if amount else self._zero
+        posted = spec.base_currency == self._currency.code
+        self.charges[key] = Charge(amount, rule.currency, rate, xrate, posted)
+        return Money.from_decimal(amount, self._currency) if amount and not posted else self._zero

@@ -14,8 +14,7 @@ from typing import Any
 from nautilus_trader.model import Currency, OrderSide, OrderType, Venue
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.simulation.books import Booking, Books, Ticket
-from pepperstone_adapter.simulation.cash import CASH_SYMBOL
+from pepperstone_adapter.simulation.books import Booking, Books, Posting, Ticket
 from pepperstone_adapter.simulation.failures import Failures, RunFailed
 from pepperstone_adapter.simulation.fees import AccountFees, Charge, minor_unit, rounded
 from pepperstone_adapter.simulation.fills import AccountFills
@@ -45,6 +44,7 @@ class Recorder:
         self.cache: Any = None
         self.reasons: dict[str, str] = {}  # client order id -> stop_out and the like, where we know better
         self.on_booked: Any = None  # called with (ts_ns, booking, price) after each fill
+        self.post: Any = None  # charges a list of `Posting`
         self._specs = specs
         self._fees = fees
         self._fills = fills
@@ -135,7 +135,7 @@ class Recorder:
         books, first, ts_ns = self.books, bookings[0], event.ts_event
         self._last_ns = ts_ns
         balance = self.cache.account_for_venue(self._venue).balance_total(self._currency).as_decimal()
-        realized = balance - books.balance + charge.amount
+        realized = balance - books.balance + (ZERO if charge.posted else charge.amount)
         wanted, slack = ZERO, ZERO
         if first.closed:
             wanted = rounded(first.profit * charge.xrate, books.currency)
@@ -144,7 +144,7 @@ class Recorder:
         if abs(realized - wanted) > slack:
             raise RunFailed(
                 f"the books disagree at {iso(ts_ns)}: fill {trade_id} of {instrument_id} changed the balance by "
-                f"{realized - charge.amount}, the books say {wanted - charge.amount}; please report this"
+                f"{realized} without commission, the books say {wanted}; please report this"
             )
         where = (instrument_id, position_id, trade_id)
         if first.closed:
@@ -152,8 +152,14 @@ class Recorder:
             first.ticket.gross += realized
             first.realized = realized
         if charge.amount:
-            books.post(ts_ns, LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate, *where)
             last = bookings[-1]
+            if charge.posted:
+                bill = Posting(
+                    LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate, last.ticket, trade_id
+                )
+                self.post([bill])
+            else:
+                books.post(ts_ns, LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate, *where)
             if last is not first:  # a reversal: each ticket bears its share
                 share = rounded(charge.amount * last.opened / (last.opened + first.closed), books.currency)
                 last.ticket.commission += share
@@ -166,14 +172,12 @@ class Recorder:
         if type(event).__name__ == "OrderFilled":
             self._fills.quotes.pop(str(event.client_order_id), None)
 
-    def posted(
-        self, ts_ns: int, kind: LedgerKind, amount: Decimal, currency: str, rate: Decimal, ticket: Ticket | None
-    ) -> None:
-        """Write a cash posting to the ledger."""
-        position_id = ticket.position_id if ticket else ""
-        instrument_id = f"{ticket.symbol}.{self._venue}" if ticket else ""
-        self._sha.update(f"P|{kind}|{amount}|{position_id}|{ts_ns}\n".encode())
-        self.books.post(ts_ns, kind, amount, currency, rate, instrument_id, position_id)
+    def posted(self, ts_ns: int, row: Posting) -> None:
+        """Write a cash posting to the ledger: it has reached the framework's account."""
+        position_id = row.ticket.position_id if row.ticket else ""
+        instrument_id = f"{row.ticket.symbol}.{self._venue}" if row.ticket else ""
+        self._sha.update(f"P|{row.kind}|{row.amount}|{position_id}|{ts_ns}\n".encode())
+        self.books.post(ts_ns, row.kind, row.amount, row.currency, row.rate, instrument_id, position_id, row.trade_id)
 
     def check_balance(self, ts_ns: int) -> None:
         """Raise when the framework's balance is not the ledger's."""

@@ -47,6 +47,25 @@ def test_account_currency_is_the_base_currency() -> None:
     assert record.fills[1].rate.quantize(D("1e-12")) == (1 / D("151.010")).quantize(D("1e-12"))
 
 
+def test_a_commission_in_the_base_currency_leaves_the_position_whole() -> None:
+    # 24,000 USDJPY is 0.24 lots; 3.50 USD a lot and side: 0.84 USD. The position must close to nothing, by the ticket.
+    usdjpy = spec("USDJPY")
+    record = run_steps(
+        [150, 150, 151, 151],
+        {1: buy(24_000, usdjpy), 2: close_all(usdjpy)},
+        symbol=usdjpy,
+        commission=PER_LOT,
+        spread=10,
+    )
+    assert [fill.units for fill in record.fills] == [D(24_000), D(24_000)]
+    assert amounts(record, "commission") == [D("-0.84"), D("-0.84")]
+    # Profit: (151.000 - 150.010) x 24,000 = 23,760 JPY, / 151.010 = 157.34 USD.
+    assert record.end_balance == D("100000") + D("157.34") - D("1.68")
+    assert [position.closed_ns > 0 for position in record.positions] == [True]
+    assert record.positions[0].commission == D("1.68")
+    assert {row.trade_id for row in record.ledger if row.kind == "commission"} == {f.trade_id for f in record.fills}
+
+
 def test_account_currency_is_neither() -> None:
     # Short 100,000 EURGBP at BID 0.85000, bought back at ASK 0.84910: 90 points × 100,000 = 90.00 GBP.
     # A purchase converts at the ASK of GBPUSD, 1.29020: 90 × 1.29020 = 116.118 = 116.12 USD.
