@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +26,13 @@ TOP_DRAWDOWNS = 5
 def iso(ts_ns: int) -> str:
     """UTC ISO-8601 with nanoseconds, e.g. ``2020-01-02T03:04:05.000000006Z``."""
     seconds, nanos = divmod(ts_ns, NS)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+    return f"{_second(seconds)}.{nanos:09d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    # Rows of one moment stand together, and there are millions of rows.
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def account(record: RunRecord) -> dict[str, Any]:

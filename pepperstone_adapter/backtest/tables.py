@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -67,20 +66,17 @@ def equity_table(points: Sequence[EquityPoint]) -> bytes:
 
 def cell(value: Any) -> str:
     """One CSV cell; text that would run as a formula is made harmless."""
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
+    if type(value) is Decimal:
         return format(value, "f")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    text = str(value)
-    return "'" + text if text.startswith(_FORMULA) else text
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else str(value)
+    return "" if value is None else str(value)
 
 
 def _ledger_cells(row: LedgerRow) -> list[Any]:
     return [
         _time(row.ts_ns),
-        row.kind.value,
+        str(row.kind),
         row.instrument_id,
         row.position_id,
         row.trade_id,
@@ -112,5 +108,5 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow([cell(v.value if isinstance(v, StrEnum) else v) for v in row])
+        writer.writerow([cell(v) for v in row])
     return out.getvalue()
