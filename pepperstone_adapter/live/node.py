@@ -92,6 +92,13 @@ class LiveRun:
         self._portfolio: Any = None
         self._claims_withdrawn = False
 
+    def describe(self) -> None:
+        """Say what would run."""
+        for line in banner(self._settings, self._strategies):
+            self._say(line)
+        for warning in self._warnings:
+            self._say(f"warning: {warning}")
+
     def run(self) -> int:
         """Run until the strategies, a person or the broker ends it.
 
@@ -107,10 +114,7 @@ class LiveRun:
         with ExitStack() as locks:
             for clients in self._clients:
                 locks.enter_context(self._lock(clients.account))
-            for line in banner(self._settings, self._strategies):
-                self._say(line)
-            for warning in self._warnings:
-                self._say(f"warning: {warning}")
+            self.describe()
             node = LiveNode.build(
                 "pepperstone",
                 self._config(),

@@ -1,0 +1,131 @@
+"""Factories of the framework for cTrader clients, and the clients of a settings account."""
+
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
+from nautilus_trader.model import TraderId
+
+from pepperstone_adapter.broker.account import Environment, PositionMode
+from pepperstone_adapter.common.errors import CredentialsError
+from pepperstone_adapter.ctrader.client.desk import Wanted
+from pepperstone_adapter.ctrader.client.session import ENDPOINTS, CTraderSession
+from pepperstone_adapter.ctrader.client.stores import (
+    EnvironmentStore,
+    data_dir,
+    find_store,
+    passphrase_from_environment,
+)
+from pepperstone_adapter.ctrader.client.tokens import LOGIN_HINT, Credentials, CredentialStore
+from pepperstone_adapter.ctrader.config import (
+    CTraderAccountSettings,
+    CTraderDataConfig,
+    CTraderExecConfig,
+    values_of,
+)
+from pepperstone_adapter.ctrader.constants import SANDBOX_LOGIN
+from pepperstone_adapter.ctrader.data import CTraderDataClient
+from pepperstone_adapter.ctrader.execution import CTraderExecutionClient
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.factories import data_client, execution_client, shared_connection
+from pepperstone_adapter.live.keys import check_before_connecting
+from pepperstone_adapter.live.node import AccountClients
+from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
+from pepperstone_adapter.network.tls import Endpoint
+
+
+def load_credentials(environment: Environment, profile: str) -> tuple[CredentialStore, Credentials]:
+    """The stored credentials of a profile; the sandbox's own fixed ones for the sandbox. May block.
+
+    Raises
+    ------
+    CredentialsError
+        Nothing is stored under this profile.
+    """
+    if environment is Environment.SANDBOX:
+        store: CredentialStore = EnvironmentStore("sandbox", data_dir(), SANDBOX_LOGIN)
+        found = store.load()
+        if found is not None:
+            return store, found
+    stored = find_store(profile, passphrase_from_environment)
+    if stored is None:
+        raise CredentialsError(f"no cTrader credentials are stored for profile '{profile}'; {LOGIN_HINT}")
+    return stored
+
+
+def session_of(config: CTraderDataConfig | CTraderExecConfig) -> CTraderSession:
+    environment = Environment(config.environment)
+    host, port, ca_file = config.endpoint
+    default = ENDPOINTS.get(config.environment)
+    endpoint = Endpoint(
+        host=host or (default.host if default else ""), port=port or (default.port if default else 0), ca_file=ca_file
+    )
+    return CTraderSession(
+        Wanted(account_number=config.account, environment=environment),
+        endpoint,
+        lambda: load_credentials(environment, config.profile),
+        connect_timeout_s=config.connect_timeout_s,
+    )
+
+
+def _connection(config: CTraderDataConfig | CTraderExecConfig) -> Connection:
+    environment = Environment(config.environment)
+    check_before_connecting(environment, config.account, config.confirm_live)
+    return shared_connection(
+        config.key,
+        lambda: session_of(config),
+        venue=config.venue,
+        symbols=tuple(config.symbols),
+        environment=environment,
+        account_number=config.account,
+        confirm_live=config.confirm_live,
+    )
+
+
+class CTraderDataClientFactory(DataClientFactory):
+    """Makes the data client of a `CTraderDataConfig`."""
+
+    @staticmethod
+    def create(*, name: str, config: Any, cache: Any, clock: Any) -> CTraderDataClient:
+        return data_client(name, config, cache, clock, _connection(config))
+
+
+class CTraderExecutionClientFactory(ExecutionClientFactory):
+    """Makes the execution client of a `CTraderExecConfig`."""
+
+    @staticmethod
+    def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: TraderId) -> CTraderExecutionClient:
+        return execution_client(
+            name,
+            config,
+            cache,
+            clock,
+            trader_id,
+            _connection(config),
+            account_number=config.account,
+            mode=PositionMode(config.mode),
+            currency=config.currency,
+        )
+
+
+def account_clients(account: AccountSettings, settings: LiveSettings, confirm_live: str | None) -> AccountClients:
+    """The clients of one account of the settings."""
+    if not isinstance(account, CTraderAccountSettings):
+        raise TypeError(f"not a cTrader account: {account.platform}")
+    # Half of the node's patience: the session's own error is told, not the framework's timeout.
+    values = values_of(account, confirm_live, connect_timeout_s=settings.connect_timeout_s / 2)
+    data = CTraderDataConfig(stale_after_s=account.stale_after_s, **values)
+    execution = CTraderExecConfig(
+        state_dir=str(Path(settings.state_dir) / "ctrader"),
+        audit_interval_s=account.audit_interval_s,
+        give_up_after_s=account.give_up_after_s,
+        **values,
+    )
+    return AccountClients(
+        account=account,
+        key=data.key,
+        data_config=data,
+        data_factory=CTraderDataClientFactory,
+        exec_config=execution,
+        exec_factory=CTraderExecutionClientFactory,
+    )
