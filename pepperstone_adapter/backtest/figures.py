@@ -118,7 +118,7 @@ def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
             ],
         ),
         (
-            "Holding time",
+            "Holding time and orders",
             [
                 ("Shortest", duration(held.get("min"))),
                 ("Average", duration(held.get("avg"))),
@@ -126,6 +126,9 @@ def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Longest", duration(held.get("max"))),
                 ("Average of winners", duration(won.get("avg"))),
                 ("Average of losers", duration(lost.get("avg"))),
+                ("Orders", f"{document['orders']['count']:,}"),
+                ("Orders refused", f"{sum(document['orders']['refusals'].values()):,}"),
+                ("Orders filled in part", f"{document['orders']['partially_filled']:,}"),
             ],
         ),
         (
@@ -138,9 +141,6 @@ def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Balance line correlation", ratio(t["balance_line_correlation"])),
                 ("Balance line standard error", ratio(t["balance_line_standard_error"])),
                 ("AHPR, GHPR", f"{pct(t['ahpr_pct'], 3)}, {pct(t['ghpr_pct'], 3)}"),
-                ("Orders", str(document["orders"]["count"])),
-                ("Partially filled", str(document["orders"]["partially_filled"])),
-                ("Refused", str(sum(document["orders"]["refusals"].values()))),
             ],
         ),
     ]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pepperstone_adapter import __version__
-from pepperstone_adapter.backtest.hashes import code_hash, data_hash, settings_hash
+from pepperstone_adapter.backtest.hashes import code_hash, data_hash, series_of, settings_hash
 from pepperstone_adapter.backtest.plan import framework_period, run_plan
 from pepperstone_adapter.backtest.quality import quality_pct
 from pepperstone_adapter.backtest.report_data import Candles
@@ -67,12 +67,22 @@ def run_backtest(
     folder = settings.output.dir
     check_output(folder)
     store = CatalogStore(settings.data.catalog)
-    plan = run_plan(settings, on_progress)
+    plan = run_plan(settings, on_progress, rows=rows_of(settings, store))
     facts = run_facts(settings, name, store, plan.terms)
     with running():
         record = run(plan)
     prices = price_charts(settings, store) if settings.output.report else None
     return Finished(record, write_result(folder, record, facts, prices), folder)
+
+
+def rows_of(settings: BacktestSettings, store: CatalogStore) -> int:
+    """Rows of the period, about: the share of each series' time that the run covers, of its rows."""
+    start_ns, end_ns = settings.data.start_ns, settings.data.end_ns
+    total = 0.0
+    for series in series_of(settings, store):
+        covered = min(end_ns, series.end_ns) - max(start_ns, series.start_ns)
+        total += series.rows * max(covered, 0) / max(series.end_ns - series.start_ns, 1)
+    return round(total)
 
 
 def run_facts(settings: BacktestSettings, name: str, store: CatalogStore, terms: AccountTerms) -> RunFacts:

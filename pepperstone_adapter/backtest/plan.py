@@ -26,11 +26,21 @@ from pepperstone_adapter.simulation.plan import (
 from pepperstone_adapter.simulation.profile import Profile
 from pepperstone_adapter.simulation.spread_table import HOURS_A_WEEK
 
+MIN_CHUNK_ROWS = 2_000
 _UNITS = {"M": "MINUTE", "H": "HOUR", "D": "DAY", "W": "WEEK"}
 
 
-def run_plan(settings: BacktestSettings, on_progress: Callable[[int, float], None] | None = None) -> RunPlan:
+def run_plan(
+    settings: BacktestSettings, on_progress: Callable[[int, float], None] | None = None, rows: int | None = None
+) -> RunPlan:
     """The plan of a run.
+
+    Parameters
+    ----------
+    on_progress
+        Called after each chunk of data with the simulated time and the share done.
+    rows
+        Rows the run will read, where known: chunks are then small enough to show progress.
 
     Raises
     ------
@@ -57,7 +67,7 @@ def run_plan(settings: BacktestSettings, on_progress: Callable[[int, float], Non
         latency=Latency(base_ms=market.latency.base_ms, jitter_ms=market.latency.jitter_ms),
         start_ns=data.start_ns,
         end_ns=data.end_ns,
-        chunk_size=data.chunk_rows,
+        chunk_size=data.chunk_rows if rows is None else chunk_rows(data.chunk_rows, rows),
         equity_step_s=equity_step_s(data.end_ns - data.start_ns),
         on_progress=on_progress,
     )
@@ -111,6 +121,11 @@ def strategy_of(settings: StrategySettings) -> Strategy:
         return cls(config_class(**values))
     except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
         raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
+
+
+def chunk_rows(most: int, total: int) -> int:
+    """Rows in memory at a time: a fortieth of `total`, but worth a call of the engine, and never above `most`."""
+    return min(most, max(total // 40, MIN_CHUNK_ROWS))
 
 
 def equity_step_s(span_ns: int) -> int:

@@ -76,8 +76,8 @@ class AccountSettings(StrictModel):
 class DataSettings(StrictModel):
     """What is replayed. `resolution` is a bar period (`M1` … `D1`) or `tick` for stored quotes.
 
-    `end` is exclusive. `chunk_rows` bounds memory: so many rows are in memory at a time; the result does not depend on
-    it.
+    `end` is exclusive. `chunk_rows` bounds memory: at most so many rows are in memory at a time; the result does not
+    depend on it.
     """
 
     catalog: Annotated[RelativePath, Field(examples=["../../catalog/data"])]
@@ -213,7 +213,9 @@ class BacktestSettings(StrictModel):
     data: Annotated[DataSettings, Field(examples=[{"catalog": "../../catalog/data"}])]
     symbols: dict[str, dict[str, Any]] = Field(default_factory=dict)
     market: MarketSettings = Field(default_factory=MarketSettings)
-    strategies: Annotated[tuple[StrategySettings, ...], Field(examples=[[{"strategy": "strategies.ema_cross:EmaCross"}]])]
+    strategies: Annotated[
+        tuple[StrategySettings, ...], Field(examples=[[{"strategy": "strategies.ema_cross:EmaCross"}]])
+    ]
     output: OutputSettings = Field(default_factory=OutputSettings)
 
     @field_validator("strategies", mode="before")

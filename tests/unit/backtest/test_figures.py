@@ -31,5 +31,6 @@ def test_durations(seconds: float, text: str) -> None:
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_every_figure_has_a_text(count: int) -> None:
     groups = figures(build_result(record_of(random_trades(count)), FACTS))
-    assert [title for title, _ in groups] == ["Money", "Return", "Risk", "Trades", "Holding time", "Order of trades"]
+    titles = [title for title, _ in groups]
+    assert titles == ["Money", "Return", "Risk", "Trades", "Holding time and orders", "Order of trades"]
     assert all(isinstance(text, str) and text for _, rows in groups for _, text in rows)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pepperstone_adapter.backtest.hashes import code_hash, settings_hash
-from pepperstone_adapter.backtest.plan import equity_step_s, framework_period, run_plan, strategy_of
+from pepperstone_adapter.backtest.plan import chunk_rows, equity_step_s, framework_period, run_plan, strategy_of
 from pepperstone_adapter.backtest.settings import BacktestSettings, load_backtest
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.market import BarPeriod
@@ -70,6 +70,12 @@ def test_a_plan_says_what_the_settings_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("days", "seconds"), [(1, 60), (30, 120), (1000, 3600)])
 def test_equity_is_sampled_often_enough_and_not_without_end(days: int, seconds: int) -> None:
     assert equity_step_s(days * 86_400 * 10**9) == seconds
+
+
+def test_chunks_show_progress_and_stay_within_the_settings() -> None:
+    assert chunk_rows(500_000, 1_000_000) == 25_000
+    assert chunk_rows(500_000, 10_000) == 2_000
+    assert chunk_rows(1_000, 10_000_000) == 1_000
 
 
 def test_ticks_come_from_stored_quotes(tmp_path: Path) -> None:
