@@ -314,8 +314,11 @@ class Account(Desk):
         execution = parsing.execution(event, self.symbols.by_id, self.book.client_id_of, self.money.digits)
         self.emit(self.book.apply(execution, self.now_ns))
         deal = execution.deal
-        if deal is not None and deal.balance is not None:
-            self.money.balance(deal.balance, deal.balance_version)
+        if deal is not None:
+            if deal.balance is not None:
+                self.money.balance(deal.balance, deal.balance_version)
+            if self.up:
+                self.later(self.reconciler.poll_equity())  # the profit of what is open now
         self.refresh_account()
 
     def _order_error(self, event: oa.OrderErrorEvent, request: Request | None) -> None:

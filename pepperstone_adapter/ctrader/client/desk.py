@@ -5,13 +5,15 @@
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf.message import Message
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.events import BrokerEvent, Notice
+from pepperstone_adapter.broker.orders import OrderState, OrderType
 from pepperstone_adapter.common.errors import DataError, LinkError, LinkLost, PepperstoneError, RateLimited, VenueError
 from pepperstone_adapter.ctrader.client.book import Book
 from pepperstone_adapter.ctrader.client.errors import is_session_lost
@@ -47,6 +49,21 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """A close that was asked for and not answered. The venue keeps no id of ours with it: this is how it is known.
+
+    Attributes
+    ----------
+    known_orders
+        Orders of the position that were there before.
+    """
+
+    position_id: str
+    units: Decimal
+    known_orders: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Tie:
     """Ties the closing order that answers a request to an id of ours."""
 
@@ -70,6 +87,7 @@ class Desk:
         self.symbols = SymbolBook()
         self.money = Money(wanted)
         self.caps = MinuteCaps({} if wanted.live else DEMO_CAPS)
+        self.closings: dict[str, Closing] = {}  # by our id
         self.up = False
         self._notify = notify
         self._out: list[BrokerEvent] = []
@@ -82,6 +100,18 @@ class Desk:
     def require_up(self) -> None:
         if not self.up:
             raise LinkLost("the account is not connected and reconciled; nothing was sent")
+
+    def claim(self, order: OrderState) -> OrderState:
+        """Tie a closing order to the unanswered close of ours that it must be; give any other back as it is."""
+        if not order.closing or order.type is OrderType.PROTECTION or order.client_order_id is not None:
+            return order
+        for client_order_id, closing in self.closings.items():
+            fits = order.position_id == closing.position_id and order.units == closing.units
+            if fits and order.order_id not in closing.known_orders and order.order_id not in self.book.tied:
+                self.book.tied[order.order_id] = client_order_id
+                del self.closings[client_order_id]
+                return replace(order, client_order_id=client_order_id)
+        return order
 
     async def read(self, message: Message, answer: type[Message], **options: Any) -> Any:
         """Ask for something that changes nothing; wait out rate limits, repeat after a lost answer."""

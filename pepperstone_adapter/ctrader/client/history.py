@@ -170,7 +170,7 @@ class History:
     def order_with_deals(self, details: oa.OrderDetailsRes) -> tuple[OrderState, list[Deal]]:
         desk = self._desk
         tied = desk.book.client_id_of(str(details.order.orderId))
-        order = parsing.order_state(details.order, desk.symbols.by_id, tied)
+        order = desk.claim(parsing.order_state(details.order, desk.symbols.by_id, tied))
         parsed = [parsing.deal(entry, desk.symbols.by_id, order, desk.money.digits) for entry in details.deal]
         deals = [entry for entry in parsed if entry is not None]
         return order, sorted(deals, key=lambda deal: (deal.ts_ns, int(deal.deal_id)))

@@ -4,7 +4,6 @@ Nothing here is ever sent twice. An answer is the venue's first word, not the ou
 not answered ends as `OutcomeUnknown`, and `find` is how its outcome is learnt.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.common.errors import DataError, LinkLost, NotFound, OutcomeUnknown, VenueError
 from pepperstone_adapter.ctrader.client import parsing, requests
 from pepperstone_adapter.ctrader.client import units as u
-from pepperstone_adapter.ctrader.client.desk import Desk, Tie
+from pepperstone_adapter.ctrader.client.desk import Closing, Desk, Tie
 from pepperstone_adapter.ctrader.client.errors import is_session_lost
 from pepperstone_adapter.ctrader.client.history import History
 from pepperstone_adapter.openapi import PayloadType
@@ -25,16 +24,6 @@ from pepperstone_adapter.openapi import messages as oa
 WEEK_NS = 7 * 86_400 * 1_000_000_000
 #: Our clock and the venue's may differ: look for an order from a little before it was sent.
 LOOK_BACK_NS = 600 * 1_000_000_000
-CLOSES_KEPT = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """A close we asked for: the venue keeps no id of ours with it, so this is what it can be known by."""
-
-    position_id: str
-    units: Decimal
-    asked_ns: int
 
 
 class Orders:
@@ -43,7 +32,6 @@ class Orders:
     def __init__(self, desk: Desk, history: History) -> None:
         self._desk = desk
         self._history = history
-        self._closings: dict[str, Closing] = {}
 
     async def submit(self, request: OrderRequest) -> OrderState:
         if request.position_id is not None and request.type is OrderType.MARKET:
@@ -76,10 +64,17 @@ class Orders:
         desk = self._desk
         desk.require_up()
         message = requests.close_position(position_id, units, desk.account_id)
-        self._closings[client_order_id] = Closing(position_id, units, desk.now_ns)
-        while len(self._closings) > CLOSES_KEPT:
-            del self._closings[next(iter(self._closings))]
-        return self._order_of(await self._send(message, reduces_risk=True, note=Tie(client_order_id)))
+        known = frozenset(
+            order.order_id
+            for order in (*desk.book.orders.values(), *desk.book.ended.values())
+            if order.position_id == position_id
+        )
+        try:
+            answer = await self._send(message, reduces_risk=True, note=Tie(client_order_id))
+        except OutcomeUnknown:
+            desk.closings.setdefault(client_order_id, Closing(position_id, units, known))
+            raise
+        return self._order_of(answer)
 
     async def protect(self, position_id: str, protection: Protection) -> None:
         desk = self._desk
@@ -120,7 +115,7 @@ class Orders:
         for tied_id, ours in desk.book.tied.items():
             if ours == client_order_id:
                 return tied_id
-        closing = self._closings.get(client_order_id)
+        closing = desk.closings.get(client_order_id)
         if closing is not None:
             return await self._closing_order(client_order_id, closing)
         message = oa.ReconcileReq(ctidTraderAccountId=desk.account_id, returnProtectionOrders=False)
@@ -134,17 +129,11 @@ class Orders:
         return found
 
     async def _closing_order(self, client_order_id: str, closing: Closing) -> str | None:
-        """The closing order of a request without an answer: of that position and size, since then, nobody else's."""
-        book = self._desk.book
-        for entry in sorted(
-            await self._history.orders_of_position(closing.position_id), key=lambda o: o.tradeData.openTimestamp
-        ):
-            order = parsing.order_state(entry, self._desk.symbols.by_id)
-            ours = order.closing and order.type is not OrderType.PROTECTION and order.units == closing.units
-            if ours and order.created_ns >= closing.asked_ns - LOOK_BACK_NS and order.order_id not in book.tied:
-                if book.order(order.order_id) is not None and order.created_ns < closing.asked_ns:
-                    continue  # known from before: not the one we asked for
-                book.tied[order.order_id] = client_order_id
+        """The order of an unanswered close: of that position and size, not there before, nobody else's."""
+        entries = await self._history.orders_of_position(closing.position_id)
+        for entry in sorted(entries, key=lambda order: order.tradeData.openTimestamp):
+            order = self._desk.claim(parsing.order_state(entry, self._desk.symbols.by_id))
+            if order.client_order_id == client_order_id:
                 return order.order_id
         return None
 

@@ -240,6 +240,8 @@ class EncryptedFileStore(_Locked):
             from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
             secret = self._passphrase().reveal().encode()
+            if not secret:
+                raise CredentialsError("an empty passphrase protects nothing; nothing was written")
             self._key = (salt, Scrypt(salt=salt, length=32, **SCRYPT).derive(secret))
         return self._key[1]
 
