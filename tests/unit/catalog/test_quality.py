@@ -1,0 +1,114 @@
+"""Quality of stored series, with slots counted by hand."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.hours import Holiday, TradingHours
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.catalog.importer import import_file
+from pepperstone_adapter.catalog.manifest import iso
+from pepperstone_adapter.catalog.quality import SeriesQuality, check_series
+from pepperstone_adapter.catalog.request import ImportRequest, Policy
+from pepperstone_adapter.catalog.store import CatalogStore
+from tests.unit.catalog.conftest import Run, Write
+
+DAY_S = 86_400
+HEADER = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
+
+
+def spec() -> SymbolSpec:
+    """EURUSD that trades Monday to Friday 08:00 to 12:00 UTC, four H1 bars a day, shut on Wednesday 3 January 2024."""
+    hours = TradingHours(
+        zone="UTC",
+        intervals=tuple((d * DAY_S + 8 * 3600, d * DAY_S + 12 * 3600) for d in range(1, 6)),
+        holidays=(Holiday(day=date(2024, 1, 3)),),
+    )
+    return replace(symbol_table.get("EURUSD"), hours=hours)
+
+
+@pytest.fixture
+def judged(write: Write, tmp_path: Path) -> Callable[..., SeriesQuality]:
+    """Import rows ``DD HH [prices]`` of January 2024 as H1 bars and judge them."""
+
+    def call(*rows: str) -> SeriesQuality:
+        lines = []
+        for row in rows:
+            day, hour, *prices = row.split()
+            o, h, low, c = prices or ("1.10000", "1.10010", "1.09990", "1.10000")
+            lines.append(f"2024.01.{day}\t{hour}:00:00\t{o}\t{h}\t{low}\t{c}\t5\t0\t0\n")
+        file = write("EURUSD.csv", HEADER + "".join(lines))
+        request = ImportRequest(
+            catalog=tmp_path / "c", file=file, zone="utc", period="H1", specs={"EURUSD": spec()},
+            policy=Policy(allow=frozenset({"instrument"})),
+        )  # fmt: skip
+        import_file(request)
+        store = CatalogStore(tmp_path / "c")
+        return check_series(store, store.series()[0], {"EURUSD": spec()})
+
+    return call
+
+
+def test_hours_weekend_and_holiday_are_not_missing(judged: Callable[..., SeriesQuality]) -> None:
+    days = ("02", "04", "05", "08")  # Tuesday, Thursday, Friday, Monday: Wednesday is the holiday
+    quality = judged(*(f"{d} {h:02d}" for d in days for h in range(8, 12)))
+    assert (quality.due, quality.sound, quality.missing, quality.gap_count) == (16, 16, 0, 0)
+    assert quality.percent == 100
+    assert not any(quality.counts.values())
+
+
+def test_a_gap_over_a_night_is_one_gap(judged: Callable[..., SeriesQuality]) -> None:
+    quality = judged("02 08", "02 09", "04 09", "04 10", "04 11")
+    # missing: Tuesday 10:00 and 11:00, (Wednesday shut), Thursday 08:00: 8 due, 5 there
+    assert (quality.due, quality.sound, quality.missing, quality.gap_count) == (8, 5, 3, 1)
+    assert quality.percent == 62.5
+    (gap,) = quality.gaps
+    assert (iso(gap.start_ns), iso(gap.end_ns), gap.slots) == ("2024-01-02T10:00:00Z", "2024-01-04T09:00:00Z", 3)
+
+
+def test_bars_outside_trading_hours_are_told_and_cost_nothing(judged: Callable[..., SeriesQuality]) -> None:
+    quality = judged("02 08", "02 09", "02 10", "02 11", "02 12", "03 08")
+    assert quality.counts["outside"] == 2
+    assert iso(quality.first_ns["outside"]) == "2024-01-02T12:00:00Z"
+    assert (quality.due, quality.sound) == (4, 4)
+
+
+def test_a_spike_is_not_a_sound_bar_and_a_new_level_is(judged: Callable[..., SeriesQuality]) -> None:
+    spike = "1.10000 1.16000 1.09990 1.10000"  # 5.45 % above both neighbours
+    level = "1.16500 1.16510 1.16490 1.16500"  # prices jump and stay: no spike
+    quality = judged("02 08", f"02 09 {spike}", "02 10", f"02 11 {level}", f"04 08 {level}")
+    assert quality.counts["spikes"] == 1
+    assert iso(quality.first_ns["spikes"]) == "2024-01-02T10:00:00Z"
+    assert (quality.due, quality.sound) == (5, 4)
+
+
+def test_months_have_their_own_percentage(judged: Callable[..., SeriesQuality], tmp_path: Path) -> None:
+    rows = [f"{d} {h:02d}" for d in ("30", "31") for h in range(8, 12)]
+    quality = judged(*rows[:-1])
+    assert [(m.name, m.due, m.sound) for m in quality.months] == [("2024-01", 7, 7)]
+    store = CatalogStore(tmp_path / "c")
+    del store
+
+
+def test_samples_are_nearly_whole(run: Run, tmp_path: Path) -> None:
+    assert run("import", "--samples", "--catalog", tmp_path / "c").code == 0
+    ran = run("check", "--catalog", tmp_path / "c", "--json", "--threshold", "98")
+    assert ran.code == 0, ran.err
+    found = {q["identifier"]: q for q in json.loads(ran.out)}
+    assert len(found) == 8
+    assert found["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"]["quality"] == pytest.approx(99.5626, abs=1e-4)
+    assert found["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"]["findings"] == {}  # no bar outside trading hours
+    ask = found["GBPUSD.PEPPERSTONE-1-MINUTE-ASK-EXTERNAL"]
+    assert ask["findings"]["crossed"]["rows"] == 68
+    assert ask["months"] == [{"month": "2012-02", "due": 4191, "sound": 4111, "quality": 98.0911}]
+    ran = run("check", "GBPUSD", "--catalog", tmp_path / "c", "--threshold", "99")
+    assert ran.code == 3
+    assert "quality below 99 %: GBPUSD.PEPPERSTONE-1-MINUTE-ASK-EXTERNAL 98.09 %" in ran.err
+    ran = run("check", "EURJPY", "--catalog", tmp_path / "c")
+    assert ran.code == 2
+    assert "no data of EURJPY" in ran.line
