@@ -34,14 +34,15 @@ def spec() -> SymbolSpec:
 
 @pytest.fixture
 def judged(write: Write, tmp_path: Path) -> Callable[..., SeriesQuality]:
-    """Import rows ``DD HH [prices]`` of January 2024 as H1 bars and judge them."""
+    """Import rows ``[MM-]DD HH [prices]`` of 2024, January by default, as H1 bars and judge them."""
 
     def call(*rows: str) -> SeriesQuality:
         lines = []
         for row in rows:
             day, hour, *prices = row.split()
             o, h, low, c = prices or ("1.10000", "1.10010", "1.09990", "1.10000")
-            lines.append(f"2024.01.{day}\t{hour}:00:00\t{o}\t{h}\t{low}\t{c}\t5\t0\t0\n")
+            date_text = f"2024.{day.replace('-', '.')}" if "-" in day else f"2024.01.{day}"
+            lines.append(f"{date_text}\t{hour}:00:00\t{o}\t{h}\t{low}\t{c}\t5\t0\t0\n")
         file = write("EURUSD.csv", HEADER + "".join(lines))
         request = ImportRequest(
             catalog=tmp_path / "c", file=file, zone="utc", period="H1", specs={"EURUSD": spec()},
@@ -87,12 +88,13 @@ def test_a_spike_is_not_a_sound_bar_and_a_new_level_is(judged: Callable[..., Ser
     assert (quality.due, quality.sound) == (5, 4)
 
 
-def test_months_have_their_own_percentage(judged: Callable[..., SeriesQuality], tmp_path: Path) -> None:
-    rows = [f"{d} {h:02d}" for d in ("30", "31") for h in range(8, 12)]
-    quality = judged(*rows[:-1])
-    assert [(m.name, m.due, m.sound) for m in quality.months] == [("2024-01", 7, 7)]
-    store = CatalogStore(tmp_path / "c")
-    del store
+def test_months_have_their_own_percentage(judged: Callable[..., SeriesQuality]) -> None:
+    quality = judged("01-30 08", "01-31 08", "01-31 09", "01-31 10", "01-31 11", "02-01 08", "02-01 11")
+    # Tuesday 30 January misses 09:00, 10:00, 11:00: 5 of 8; Thursday 1 February misses 09:00 and 10:00: 2 of 4
+    assert [(m.name, m.due, m.sound, m.percent) for m in quality.months] == [
+        ("2024-01", 8, 5, 62.5),
+        ("2024-02", 4, 2, 50.0),
+    ]
 
 
 def test_samples_are_nearly_whole(run: Run, tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """All of an import or none of it: after a kill at any point, and beside another writer."""
 
+import contextlib
 import json
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -75,9 +75,14 @@ def test_what_was_staged_and_not_committed_never_happened(tmp_path: Path) -> Non
 
 def test_an_exception_in_staging_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    with pytest.raises(RuntimeError), Staging(tmp_path / "c") as staging:
-        (staging.folder / "x").write_text("x")
-        raise RuntimeError
+
+    def fail() -> None:
+        with Staging(tmp_path / "c") as staging:
+            (staging.folder / "x").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not list((tmp_path / "c").glob(".staging/*"))
 
 
@@ -106,7 +111,6 @@ def test_killed_at_any_time_the_catalog_holds_the_old_rows_or_the_new(tmp_path: 
     old, new = write_ticks(tmp_path / "EURUSD-old.csv", 40_000), write_ticks(tmp_path / "EURUSD-new.csv", 60_000, 1)
     base, both = tmp_path / "base", []
     import_file(ImportRequest(catalog=base, file=old))
-    seen = []
     for delay_ms in (0, 10, 20, 30, 40, 50, 60, 75, 90, 120):
         catalog = tmp_path / f"c{delay_ms}"
         shutil.copytree(base, catalog)
@@ -115,14 +119,14 @@ def test_killed_at_any_time_the_catalog_holds_the_old_rows_or_the_new(tmp_path: 
         )
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(delay_ms / 1000)  # not waiting for anything: this is when the power goes
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(delay_ms / 1000)  # now the power goes
         process.send_signal(signal.SIGKILL)
         process.wait()
         store = CatalogStore(catalog)
         bid = store.quotes("EURUSD").bid
         both.append((len(bid), int(bid[0])))
         assert len(ParquetDataCatalog(str(catalog)).query_quote_ticks(["EURUSD.PEPPERSTONE"])) == len(bid)
-        seen.append(len(bid))
         import_file(ImportRequest(catalog=catalog, file=new, replace=True))
         assert len(CatalogStore(catalog).quotes("EURUSD")) == 60_000
     assert set(both) <= {(40_000, 110_000), (60_000, 110_001)}
