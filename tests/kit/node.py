@@ -10,14 +10,14 @@ from typing import Any
 from nautilus_trader.common import Environment, LoggerConfig, LogLevel
 from nautilus_trader.live import LiveNode, LiveNodeConfig
 from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
-from nautilus_trader.model import AccountId, InstrumentId, TraderId, Venue
+from nautilus_trader.model import InstrumentId, TraderId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.data import BrokerDataClient
 from pepperstone_adapter.live.execution import BrokerExecutionClient
+from pepperstone_adapter.live.factories import data_client, execution_client
 from pepperstone_adapter.live.presets import engine_config
 from tests.kit.broker import KitBroker, KitSession
 
@@ -88,9 +88,10 @@ class Probe(Strategy):
 class Bench:
     """What a test works with while the node runs."""
 
-    def __init__(self, broker: KitBroker, session: KitSession, probe: Probe) -> None:
-        self.broker = broker
-        self.session = session
+    def __init__(self, probe: Probe, broker: Any = None, session: Any = None) -> None:
+        self.broker: KitBroker = broker
+        self.session: KitSession = session
+        self.sandbox: Any = None
         self.probe = probe
         self.data: BrokerDataClient | None = None
         self.client: BrokerExecutionClient = None  # type: ignore[assignment]
@@ -127,37 +128,35 @@ def run_bench(
     claim: bool = False,
     capabilities: dict[str, object] | None = None,
     node_options: dict[str, Any] | None = None,
+    setup: Callable[[LiveNode], None] | None = None,
     **exec_options: Any,
 ) -> Bench:
     """Run a node over a kit broker and a script beside it; the node is stopped when the script ends."""
     broker = broker or KitBroker()
     session = KitSession(broker, **(capabilities or {}))
     probe = Probe()
-    bench = Bench(broker, session, probe)
-    connection = Connection(lambda: session, VENUE, symbols, prime_timeout_s=2.0)  # type: ignore[arg-type, return-value]
+    bench = Bench(probe, broker, session)
+    connection = Connection(lambda: session, VENUE, symbols, prime_timeout_s=2.0)
     bench.connection = connection
 
     class DataFactory(DataClientFactory):
         @staticmethod
         def create(*, name: str, config: Any, cache: Any, clock: Any) -> BrokerDataClient:
-            bench.data = BrokerDataClient(
-                name=name, config=config, cache=cache, clock=clock, connection=connection, venue=Venue(VENUE)
-            )
+            bench.data = data_client(name, config, cache, clock, connection)
             return bench.data
 
     class ExecFactory(ExecutionClientFactory):
         @staticmethod
         def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: Any) -> BrokerExecutionClient:
-            bench.client = BrokerExecutionClient(
-                name=name,
-                config=config,
-                cache=cache,
-                clock=clock,
-                trader_id=trader_id,
-                connection=connection,
-                venue=Venue(VENUE),
-                account_id=AccountId(f"{VENUE}-x4321"),
-                mode=broker.mode if broker.mode is not PositionMode.SPREAD_BETTING else PositionMode.HEDGING,
+            bench.client = execution_client(
+                name,
+                config,
+                cache,
+                clock,
+                trader_id,
+                connection,
+                account_number="7654321",
+                mode=broker.mode,
                 currency="USD",
             )
             return bench.client
@@ -168,40 +167,69 @@ def run_bench(
         "audit_interval_s": 0.1,
         **exec_options,
     }
-    config = LiveNodeConfig(
-        trader_id=TraderId("TEST-001"),
-        environment=Environment.LIVE,
-        logging=LoggerConfig(stdout_level=LogLevel.ERROR),
-        exec_engine=engine_config({}),
-        data_clients={VENUE: LiveDataConfig()} if with_data else {},
-        exec_clients={VENUE: LiveExecConfig(state_dir=str(tmp_path), **options)},
-        delay_post_stop_secs=0.0,
-        timeout_connection_secs=10.0,
-        timeout_disconnection_secs=5.0,
-        **(node_options or {}),
+    return run_node(
+        bench,
+        script,
+        data=(LiveDataConfig(), DataFactory) if with_data else None,
+        execution=(LiveExecConfig(state_dir=str(tmp_path), **options), ExecFactory),
+        claim=claim,
+        node_options=node_options,
+        setup=setup,
     )
+
+
+def run_node(
+    bench: Bench,
+    script: Callable[[Bench], Awaitable[None]],
+    data: tuple[Any, type] | None,
+    execution: tuple[Any, type],
+    claim: bool = False,
+    node_options: dict[str, Any] | None = None,
+    setup: Callable[[LiveNode], None] | None = None,
+) -> Bench:
+    """Build a node of these clients, run it and the script, stop it.
+
+    Parameters
+    ----------
+    setup
+        Adds strategies and actors of its own to the built node.
+    """
+    options: dict[str, Any] = {
+        "trader_id": TraderId("TEST-001"),
+        "environment": Environment.LIVE,
+        "logging": LoggerConfig(stdout_level=LogLevel.ERROR),
+        "exec_engine": engine_config({}),
+        "delay_post_stop_secs": 0.2,
+        "timeout_connection_secs": 15.0,
+        "timeout_disconnection_secs": 5.0,
+        **(node_options or {}),
+    }
     node = LiveNode.build(
         "kit",
-        config,
-        data_factories={VENUE: DataFactory} if with_data else {},
-        exec_factories={VENUE: ExecFactory},
+        LiveNodeConfig(
+            data_clients={VENUE: data[0]} if data is not None else {}, exec_clients={VENUE: execution[0]}, **options
+        ),
+        data_factories={VENUE: data[1]} if data is not None else {},
+        exec_factories={VENUE: execution[1]},
     )
-    node.add_strategy(probe)
+    node.add_strategy(bench.probe)
     if claim:
-        probe.set_external_order_instrument_ids([EURUSD])
+        bench.probe.set_external_order_instrument_ids([EURUSD])
+    if setup is not None:
+        setup(node)
     bench.cache, bench.portfolio = node.cache, node.portfolio
 
     async def main() -> None:
         handle = node.handle()
         running = asyncio.ensure_future(node.run_async())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while not handle.is_running and not running.done():
                     await asyncio.sleep(0.005)
             if running.done():
                 await running
             if claim:
-                probe.set_external_order_instrument_ids([])
+                bench.probe.set_external_order_instrument_ids([])
             await script(bench)
         finally:
             handle.stop()
@@ -213,7 +241,7 @@ def run_bench(
     except BaseException as error:  # noqa: BLE001 - raised again below
         failure = error
     # The framework allows one node a thread: a failed test must not keep this one alive through its traceback.
-    node = None
+    node = None  # type: ignore[assignment]
     if failure is not None:
         traceback.clear_frames(failure.__traceback__)
         bench.__dict__.clear()

@@ -1,0 +1,243 @@
+"""The live clients on the sandbox broker over real TLS: every order path once, judged by the broker's own books."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.model import (
+    ClientOrderId,
+    Currency,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    PositionId,
+    Price,
+    Quantity,
+    TimeInForce,
+    TrailingOffsetType,
+    TriggerType,
+    Venue,
+)
+
+from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
+from tests.kit.node import EURUSD, VENUE, Bench
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+USD = Currency.from_str("USD")
+
+
+def units(n: int) -> Quantity:
+    return Quantity.from_int(n)
+
+
+def px(text: str) -> Price:
+    return Price.from_str(text)
+
+
+def books(b: Bench) -> dict[str, Any]:
+    from pepperstone_adapter.sandbox.report import books as report
+
+    found: dict[str, Any] = b.sandbox.call(report, b.sandbox.ledger, ACCOUNT_ID)
+    return found
+
+
+async def filled(b: Bench, order: Any) -> str:
+    await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.FILLED, "fill")
+    return str(b.cache.order(order.client_order_id).position_id)
+
+
+def test_a_market_order_opens_a_ticket_and_closes_it(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.probe.quotes, "a quote")
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        ticket = await filled(b, order)
+        assert b.probe.names(order.client_order_id) == ["Initialized", "Submitted", "Accepted", "Filled"]
+        fill = b.probe.events[-1]
+        assert str(fill.last_px) == "1.08507"
+        assert fill.commission.as_decimal() == Decimal("0.35")  # 0.1 lot at 3.50 a lot and side
+        assert [str(p["position_id"]) for p in books(b)["positions"]] == [ticket]
+        b.probe.close_position(b.cache.position(PositionId(ticket)))
+        await b.until(lambda: not b.cache.positions_open() and not books(b)["positions"], "flat")
+        # 10,000 × (1.08500 - 1.08507) = -0.70 and twice 0.35 commission
+        await b.until(
+            lambda: b.portfolio.account(Venue(VENUE)).balance_total(USD).as_decimal() == Decimal("9998.60"), "balance"
+        )
+        assert Decimal(str(books(b)["balance"])) == Decimal("9998.60")
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+def test_a_bracket_gets_its_exact_levels_and_its_stop_fills(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        ticket = await filled(b, entry)
+        await b.until(
+            lambda: (
+                (p := b.client.table.positions.get(ticket)) is not None
+                and p.protection is not None
+                and (p.protection.stop_loss, p.protection.take_profit) == (Decimal("1.08000"), Decimal("1.09000"))
+            ),
+            "exact levels",
+        )
+        b.probe.modify_order(stop.client_order_id, trigger_price=px("1.08200"))
+        await b.until(lambda: str(b.cache.order(stop.client_order_id).trigger_price) == "1.08200", "moved stop")
+        part = b.probe.order_factory.market(EURUSD, SELL, units(4_000), reduce_only=True)
+        b.probe.submit_order(part, position_id=PositionId(ticket))
+        await b.until(lambda: int(b.cache.order(stop.client_order_id).quantity) == 6_000, "smaller leg")
+        b.sandbox.push("EURUSD", "1.08190", "1.08197")
+        await filled(b, stop)
+        await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.CANCELED, "sibling gone")
+        assert not books(b)["positions"]
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+def test_pending_orders_are_placed_amended_cancelled_and_expire(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        f = b.probe.order_factory
+        orders = [
+            f.limit(EURUSD, BUY, units(1_000), px("1.08000")),
+            f.stop_market(EURUSD, BUY, units(2_000), px("1.09000"), TriggerType.BID_ASK),
+            f.stop_limit(EURUSD, BUY, units(3_000), px("1.09110"), px("1.09100")),
+            f.limit(
+                EURUSD,
+                BUY,
+                units(4_000),
+                px("1.07000"),
+                time_in_force=TimeInForce.GTD,
+                expire_time=b.probe.clock.timestamp_ns() + 3_600_000_000_000,
+            ),
+        ]
+        for order in orders:
+            b.probe.submit_order(order)
+            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.ACCEPTED, "accept")  # type: ignore[misc]
+        b.probe.modify_order(orders[0].client_order_id, quantity=units(5_000), price=px("1.08100"))
+        await b.until(lambda: str(b.cache.order(orders[0].client_order_id).price) == "1.08100", "amend")
+        assert int(b.cache.order(orders[0].client_order_id).quantity) == 5_000
+        b.probe.cancel_all_orders(EURUSD)
+        for order in orders:
+            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED, "cancel")  # type: ignore[misc]
+        assert not books(b)["orders"] or all(o["status"] != "accepted" for o in books(b)["orders"])
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+def test_a_pending_bracket_fills_into_a_protected_position(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD,
+            BUY,
+            units(10_000),
+            entry_order_type=OrderType.LIMIT,
+            entry_price=px("1.08400"),
+            sl_trigger_price=px("1.08000"),
+            tp_price=px("1.09000"),
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        for order in (entry, stop, profit):
+            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.ACCEPTED, "accept")  # type: ignore[misc]
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")
+        ticket = await filled(b, entry)
+        await b.until(
+            lambda: (
+                (p := b.client.table.positions.get(ticket)) is not None
+                and p.protection is not None
+                and p.protection.stop_loss == Decimal("1.08000")
+            ),
+            "levels",
+        )
+        b.sandbox.push("EURUSD", "1.09010", "1.09017")
+        await filled(b, profit)
+        await b.until(lambda: b.cache.order(stop.client_order_id).status is OrderStatus.CANCELED, "sibling gone")
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+
+
+def test_a_trailing_stop_follows_at_the_venue(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        ticket = await filled(b, order)
+        trail = b.probe.order_factory.trailing_stop_market(
+            EURUSD,
+            SELL,
+            units(10_000),
+            trailing_offset=Decimal("0.00100"),
+            trailing_offset_type=TrailingOffsetType.PRICE,
+            trigger_type=TriggerType.BID_ASK,
+            reduce_only=True,
+        )
+        b.probe.submit_order(trail, position_id=PositionId(ticket))
+        await b.until(lambda: b.cache.order(trail.client_order_id).status is OrderStatus.ACCEPTED, "accept")
+        b.sandbox.push("EURUSD", "1.08700", "1.08707")
+        await b.until(lambda: str(b.cache.order(trail.client_order_id).trigger_price) == "1.08600", "trailed level")
+        b.sandbox.push("EURUSD", "1.08590", "1.08597")
+        await filled(b, trail)
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+
+
+def test_a_manual_close_and_a_cut_link_leave_the_books_equal(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        ticket = await filled(b, order)
+        b.sandbox.call(b.sandbox.venue.disconnect_clients, "test")
+        await b.until(lambda: not b.connection.up, "link down")
+        ledger, clock = b.sandbox.ledger, b.sandbox.clock
+        b.sandbox.call(ledger.close, ACCOUNT_ID, int(ticket), Decimal(4_000), clock.now_ns())
+        await b.until(lambda: b.connection.up, "link up", timeout_s=20)
+        await b.until(lambda: int(b.cache.position(PositionId(ticket)).quantity) == 6_000, "manual partial close")
+        again = b.probe.order_factory.market(EURUSD, SELL, units(6_000), reduce_only=True)
+        b.probe.submit_order(again, position_id=PositionId(ticket))
+        await b.until(lambda: not b.cache.positions_open(), "flat")
+        assert not books(b)["positions"]
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+def test_a_restart_adopts_positions_and_legs_with_their_true_deals(tmp_path: Path) -> None:
+    ids: dict[str, str] = {}
+
+    async def first(b: Bench) -> None:
+        bracket = b.probe.order_factory.bracket(
+            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
+        )
+        b.probe.submit_order_list(bracket)
+        ids["ticket"] = await filled(b, bracket[0])
+        ids["stop"] = str(bracket[1].client_order_id)
+        waiting = b.probe.order_factory.limit(EURUSD, BUY, units(2_000), px("1.07000"))
+        b.probe.submit_order(waiting)
+        await b.until(lambda: b.cache.order(waiting.client_order_id).status is OrderStatus.ACCEPTED, "accept")
+        ids["waiting"] = str(waiting.client_order_id)
+        await b.until(lambda: not b.client._events.settling, "exact levels")
+
+    async def second(b: Bench) -> None:
+        position = b.cache.position(PositionId(ids["ticket"]))
+        assert str(position.strategy_id).startswith("Probe")
+        assert str(position.avg_px_open) == "1.08507"
+        assert [c.as_decimal() for c in position.commissions()] == [Decimal("0.35")]
+        for key in ("stop", "waiting"):
+            assert b.cache.order(ClientOrderId(ids[key])).status is OrderStatus.ACCEPTED, key
+        b.sandbox.push("EURUSD", "1.07990", "1.07997")
+        await b.until(lambda: b.cache.order(ClientOrderId(ids["stop"])).status is OrderStatus.FILLED, "stop hit")
+        assert b.cache.position(PositionId(ids["ticket"])).is_closed
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, first)
+        run_ctrader(tmp_path, broker, second, claim=True)
+        assert broker.violations() == []
