@@ -86,10 +86,8 @@ def parse_times(column: pa.Array, template: str | None = None) -> Times:
         layout = template_of(first) if template is None else template if len(template) == width else None
         if layout is None:
             continue
-        if same is None:
-            block = data[offsets[0] : offsets[-1]].reshape(rows, width)
-        else:
-            block = data[starts[:, None] + np.arange(width)]
+        whole = data[offsets[0] : offsets[-1]]
+        block = whole.reshape(rows, width) if same is None else data[starts[:, None] + np.arange(width)]
         parts = [_parse_block(block[i : i + CACHED_ROWS], layout) for i in range(0, len(block), CACHED_ROWS)]
         where = slice(None) if same is None else same
         ns[where] = np.concatenate(parts)
