@@ -13,6 +13,7 @@ the "stale side", which earns money that does not exist.)
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Feed:
         pieces = max(1, -(-self._rows // (self._plan.chunk_size or DEFAULT_CHUNK_ROWS)))
         span = self.end_ns - self.start_ns
         edges = [self.start_ns + span * i // pieces for i in range(pieces)] + [self.end_ns]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             yield self._window(start, end)
 
     def _window(self, start: int, end: int) -> Window:

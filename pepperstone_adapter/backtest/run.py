@@ -54,7 +54,7 @@ def run(plan: RunPlan) -> RunRecord:
                 plan.on_progress(window.end_ns, (window.end_ns - feed.start_ns) / span)
         _finish(venue, feed.end_ns)
     finally:
-        venue.engine.dispose()
+        venue.close()
     venue.record.elapsed_s = time.perf_counter() - began
     return venue.record
 

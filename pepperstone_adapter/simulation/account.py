@@ -77,7 +77,7 @@ class Account:
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
         recorder.on_booked = self._booked
-        recorder.post = lambda rows: self.broker.post(rows)
+        recorder.post = self._post
 
     # --- guard.Hooks
 
@@ -110,7 +110,7 @@ class Account:
         if self._latency_ns:
             self.broker.wake_at(self.broker.now_ns() + self._latency_ns)
 
-    def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None:
+    def submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         if self._jitter_ns is not None:
             delay = self._jitter_ns(str(order.client_order_id))
             if delay:
@@ -118,7 +118,7 @@ class Account:
                 return
         self._submit(order, position_id, send)
 
-    def submit_list(self, strategy: Any, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
+    def submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
         """A list is sent or refused as a whole: an entry whose stop is refused must not stay unprotected."""
         now = self.broker.now_ns()
         entry = None
@@ -131,10 +131,6 @@ class Account:
                 return
             if not child:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
-        send()
-        self.sent()
-
-    def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None:
         send()
         self.sent()
 
@@ -258,6 +254,9 @@ class Account:
         if fee:
             self.broker.post([Posting(LedgerKind.CONVERSION, -fee, self.books.currency, ONE, booking.ticket)])
 
+    def _post(self, rows: list[Posting]) -> None:
+        self.broker.post(rows)
+
     def _roll_over(self, ts_ns: int, day: Any) -> None:
         """Book one night's swap of every open position."""
         rows = []
@@ -314,10 +313,10 @@ class Account:
             if path is not None:
                 paths.append(path)
         balance = self.books.balance
-        if not self._margin_called:
-            if breach(paths, balance, self.used_margin * self._level_watched() / 100) is not None:
-                self._margin_called = True
-                self.recorder.record.margin_calls += 1
+        called = breach(paths, balance, self.used_margin * self._level_watched() / 100) is not None
+        if called and not self._margin_called:
+            self._margin_called = True
+            self.recorder.record.margin_calls += 1
         share = breach(paths, balance, self.used_margin * self._terms.stop_out_level / 100)
         open_now = [p for p in paths if accepts_orders(self._specs[p.ticket.symbol].hours, ts_ns)]
         if share is None or not open_now:

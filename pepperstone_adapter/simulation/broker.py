@@ -22,11 +22,11 @@ BROKER_TAG = "BROKER"
 _ONE = Quantity.from_int(1)
 
 
-class Broker(Strategy):  # type: ignore[misc]
+class Broker(Strategy):
     """Posts, closes, wakes up."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "Broker":
-        return super().__new__(cls, StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
+        return super().__new__(cls, StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))  # type: ignore[call-arg]
 
     def __init__(self, account: Account, fees: AccountFees, fills: AccountFills, cash_id: InstrumentId) -> None:
         super().__init__(StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
@@ -87,7 +87,7 @@ class Broker(Strategy):  # type: ignore[misc]
     def on_order_event(self, event: Any) -> None:
         try:
             self._on_order_event(event)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             self.account.failures.add(error, "the simulated broker")
 
     def _on_order_event(self, event: Any) -> None:
@@ -124,5 +124,5 @@ class Broker(Strategy):  # type: ignore[misc]
             return
         try:
             call()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             self.account.failures.add(error, "the simulated broker")

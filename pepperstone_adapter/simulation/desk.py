@@ -29,11 +29,11 @@ _PENDING = (
 )  # fmt: skip
 
 
-class OrderDesk(ExecutionAlgorithm):  # type: ignore[misc]
+class OrderDesk(ExecutionAlgorithm):
     """Ends refused orders; receives none itself."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "OrderDesk":
-        return super().__new__(cls, ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
+        return super().__new__(cls, ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))  # type: ignore[call-arg]
 
     def __init__(self) -> None:
         super().__init__(ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
@@ -54,7 +54,7 @@ def refusal(
     return (
         _terms(order, spec, ts_ns)
         or _mode(order, spec, reduces)
-        or _session(spec, tape, ts_ns, order)
+        or _session(spec, tape, ts_ns)
         or _volume(order.quantity.as_decimal(), spec, reduces)
         or _levels(order, spec, tape, ts_ns, entry)
     )
@@ -95,7 +95,7 @@ def _mode(order: Any, spec: SymbolSpec, reduces: bool) -> str | None:
     return None
 
 
-def _session(spec: SymbolSpec, tape: Tape, ts_ns: int, order: Any) -> str | None:
+def _session(spec: SymbolSpec, tape: Tape, ts_ns: int) -> str | None:
     if accepts_orders(spec.hours, ts_ns):
         if tape.index(ts_ns) < 0:
             return f"NO_PRICE: no price of {spec.name} yet"

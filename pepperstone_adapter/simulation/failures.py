@@ -28,7 +28,7 @@ class Failures:
         if self.first is None:
             try:
                 now = self.now_ns()
-            except Exception:  # the clock may not be ready; the cause matters more than its time
+            except Exception:  # noqa: BLE001 - the clock may not be ready; the cause matters more than its time
                 now = 0
             self.first = (error, where, now)
 

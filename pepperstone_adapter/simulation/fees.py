@@ -78,7 +78,7 @@ class Charge:
     posted: bool
 
 
-class AccountFees(FeeModel):  # type: ignore[misc]
+class AccountFees(FeeModel):
     """Fee model of the simulated account.
 
     Attributes
@@ -115,7 +115,7 @@ class AccountFees(FeeModel):  # type: ignore[misc]
     def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
         try:
             return self._commission(order, quantity, price, instrument)
-        except Exception as error:  # the framework would only log it and drop the fill
+        except Exception as error:  # noqa: BLE001 - the framework would only log it and drop the fill
             self._failures.add(error, "the fee model")
             return self._zero
 

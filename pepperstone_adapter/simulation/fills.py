@@ -32,7 +32,7 @@ def drawn_points(slippage: Slippage, seed: int, key: str) -> int:
     return slippage.min_points + int.from_bytes(digest[8:16]) % (slippage.max_points - slippage.min_points + 1)
 
 
-class AccountFills(FillModel):  # type: ignore[misc]
+class AccountFills(FillModel):
     """Fill model of the simulated account.
 
     Attributes
@@ -77,7 +77,7 @@ class AccountFills(FillModel):  # type: ignore[misc]
     ) -> OrderBook | None:
         try:
             return self._book(instrument, order, best_bid, best_ask)
-        except Exception as error:  # the framework would only log it
+        except Exception as error:  # noqa: BLE001 - the framework would only log it
             self._failures.add(error, "the fill model")
             return None
 

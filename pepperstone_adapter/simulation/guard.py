@@ -29,9 +29,8 @@ class Hooks(Protocol):
 
     def catch_up(self, ts_ns: int) -> None: ...
     def order_event(self, event: Any) -> None: ...
-    def submit(self, strategy: Any, order: Any, position_id: Any, send: Callable[[], None]) -> None: ...
-    def submit_list(self, strategy: Any, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None: ...
-    def modify(self, strategy: Any, order_id: Any, values: dict[str, Any], send: Callable[[], None]) -> None: ...
+    def submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None: ...
+    def submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None: ...
     def sent(self) -> None: ...
     def subscribed(self, kind: str, key: Any) -> None: ...
 
@@ -68,7 +67,7 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
             if data.ts_init >= hooks.due_ns:
                 hooks.catch_up(data.ts_init)
             inner(self, data)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
 
     def on_other(self: Any, *args: Any) -> Any:
@@ -76,7 +75,7 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
             return None
         try:
             return inner(self, *args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
             return None
 
@@ -105,13 +104,13 @@ def _order_events(cls: type, hooks: Hooks) -> Callable[..., None]:
             return
         try:
             hooks.order_event(event)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, "booking an order event")
             return
         if inner is not None:
             try:
                 inner(self, event)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
                 failures.add(error, where)
 
     return on_order_event
@@ -121,19 +120,19 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
     """Commands that open risk go through the desk; `close_position` becomes an order like any other."""
 
     def submit_order(self: Any, order: Any, position_id: Any = None, client_id: Any = None, params: Any = None) -> None:
-        hooks.submit(self, order, position_id, lambda: cls.submit_order(self, order, position_id, client_id, params))
+        hooks.submit(order, position_id, lambda: cls.submit_order(self, order, position_id, client_id, params))
 
     def submit_order_list(
         self: Any, order_list: Any, position_id: Any = None, client_id: Any = None, params: Any = None
     ) -> None:
         orders = order_list if isinstance(order_list, list) else list(getattr(order_list, "orders", order_list))
         hooks.submit_list(
-            self, orders, position_id, lambda: cls.submit_order_list(self, order_list, position_id, client_id, params)
+            orders, position_id, lambda: cls.submit_order_list(self, order_list, position_id, client_id, params)
         )
 
-    def modify_order(self: Any, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
-        values = dict(zip(("quantity", "price", "trigger_price"), args, strict=False)) | kwargs
-        hooks.modify(self, client_order_id, values, lambda: cls.modify_order(self, client_order_id, *args, **kwargs))
+    def modify_order(self: Any, *args: Any, **kwargs: Any) -> None:
+        cls.modify_order(self, *args, **kwargs)
+        hooks.sent()
 
     def close_position(
         self: Any, position: Any, client_id: Any = None, tags: Any = None, time_in_force: Any = None,
@@ -223,7 +222,7 @@ def _watched(call: Callable[..., Any], failures: Failures, where: str) -> Callab
             return None
         try:
             return call(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
             return None
 

@@ -76,6 +76,15 @@ class SimulatedVenue:
         self.engine.add_strategy(guard(strategy, self.account))
         self.account.strategies.append(strategy)
 
+    def close(self) -> None:
+        """Dispose of the engine and let go of it: it holds our models, they hold us, and no collector sees that circle.
+
+        A process can hold 255 engines; each that is kept also keeps its data.
+        """
+        self.engine.dispose()
+        del self.engine
+        self.recorder.cache = self.fees.cache = None
+
     @property
     def latest_arrival_ns(self) -> int:
         """The longest a command can be on its way."""

@@ -227,3 +227,9 @@ def test_excursions_of_a_position() -> None:
     (row,) = run_steps(rows, {1: buy(100_000), 4: close}).positions
     assert (row.mae, row.mfe) == (Decimal("-300.00"), Decimal("250.00"))
     assert row.gross == Decimal("100.00")
+
+
+def test_a_process_can_run_any_number_of_backtests() -> None:
+    # The framework hands out 255 log guards a process; an engine that is not let go of keeps its own.
+    for _ in range(260):
+        run_steps([1.1, 1.1], {})

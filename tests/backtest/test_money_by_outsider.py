@@ -1,0 +1,164 @@
+"""An independent ledger recomputes the balances of random strategies from their fills and the swap table."""
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nautilus_trader.model import OrderSide
+
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SwapMode, SwapTerms
+from pepperstone_adapter.simulation.plan import BarArrays, Slippage
+from pepperstone_adapter.simulation.record import RunRecord
+from tests.kit.ledger import Fill, Ledger, recompute, rollovers
+from tests.kit.runs import EURUSD, NS, Steps, run_steps, spec, utc
+
+D = Decimal
+HOUR_NS = 3600 * NS
+START = utc(2024, 3, 6, 0, 0)
+HOURS = 24 * 10  # over the US clock change of 10 March 2024
+SWAPS = {"EURUSD": (D("-7.3"), D("2.1")), "USDJPY": (D("9.9"), D("-21.7")), "EURGBP": (D("-4.4"), D("-0.3"))}
+SYMBOLS = {
+    name: spec(name, swap=SwapTerms(mode=SwapMode.POINTS, long=long, short=short))
+    for name, (long, short) in SWAPS.items()
+}
+GBPUSD = spec("GBPUSD")
+LEVELS = {"EURUSD": 110_000, "USDJPY": 150_000, "EURGBP": 85_000, "GBPUSD": 129_000}
+
+
+def walk(name: str, seed: int) -> BarArrays:
+    rng = np.random.default_rng([seed, LEVELS[name]])
+    closes = LEVELS[name] + np.cumsum(rng.integers(-60, 61, HOURS))
+    opens = np.concatenate((closes[:1], closes[:-1]))
+    times = START + np.arange(1, HOURS + 1) * HOUR_NS
+    hour = (times // HOUR_NS + 72) % 168
+    open_ = ~((hour > 4 * 24 + 21) & (hour < 6 * 24 + 22))
+    return BarArrays(
+        symbol=name, period="1-HOUR", ts_ns=times[open_], open=opens[open_], close=closes[open_],
+        high=np.maximum(opens, closes)[open_] + 10, low=np.minimum(opens, closes)[open_] - 10,
+    )  # fmt: skip
+
+
+class Choices(Steps):
+    """Does at each bar what it was told: open, close, cut, protect, reverse."""
+
+    def __init__(self, choices: list[tuple[int, str, str, int]]) -> None:
+        super().__init__({}, "EURUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL")
+        self.choices: dict[int, list[tuple[str, str, int]]] = {}
+        for hour, what, name, thousands in choices:
+            self.choices.setdefault(hour, []).append((what, name, thousands))
+
+    def on_bar(self, bar: Any) -> None:
+        self.count += 1
+        for what, name, thousands in self.choices.get(self.count, ()):
+            symbol = SYMBOLS[name]
+            held = sorted(self.cache.positions_open(instrument_id=self.id_of(symbol)), key=lambda p: str(p.id))
+            if what in ("buy", "sell"):
+                self.market(symbol, OrderSide.BUY if what == "buy" else OrderSide.SELL, thousands * 1000)
+            elif held and what == "close":
+                self.close_position(held[0])
+            elif held and what == "cut":
+                units = min(thousands * 1000, int(held[-1].quantity.as_decimal()))
+                side = OrderSide.SELL if held[-1].is_long else OrderSide.BUY
+                self.market(symbol, side, units, held[-1].id, reduce_only=True)
+            elif held and what == "stop":
+                self.stop(symbol, held[0])
+
+    def stop(self, symbol: Any, position: Any) -> None:
+        away = 0.002 * float(position.avg_px_open)
+        quote = float(position.avg_px_open) - away if position.is_long else float(position.avg_px_open) + away
+        side = OrderSide.SELL if position.is_long else OrderSide.BUY
+        self.submit_order(
+            self.order_factory.stop_market(
+                self.id_of(symbol), side, position.quantity, self.px(symbol, quote), reduce_only=True
+            ),
+            position.id,
+        )
+
+
+CHOICES = st.lists(
+    st.tuples(
+        st.integers(0, 185),
+        st.sampled_from(["buy", "sell", "buy", "sell", "close", "cut", "stop"]),
+        st.sampled_from(sorted(SYMBOLS)),
+        st.integers(1, 300),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def check(record: RunRecord, markets: dict[str, BarArrays], spreads: dict[str, int]) -> None:
+    def middle(name: str, ts_ns: int) -> Decimal:
+        data = markets[name]
+        i = int(np.searchsorted(data.ts_ns, ts_ns, side="right")) - 1
+        digits = SYMBOLS.get(name, GBPUSD).digits
+        return (D(int(data.close[i])) + D(spreads[name]) / 2).scaleb(-digits)
+
+    nights = rollovers(START, int(markets["EURUSD"].ts_ns[-1]))
+    rates = {
+        ts: {"EURUSD": D(1), "USDJPY": 1 / middle("USDJPY", ts), "EURGBP": middle("GBPUSD", ts)} for ts, _ in nights
+    }
+    ledger = Ledger(
+        start=record.start_balance,
+        minor={"EURUSD": D("0.01"), "USDJPY": D(1), "EURGBP": D("0.01")},
+        swap={n: (*SWAPS[n], D(1).scaleb(-SYMBOLS[n].digits), 2) for n in SYMBOLS},
+    )
+    fills = [
+        Fill(
+            f.ts_ns,
+            f.position_id,
+            f.instrument_id.partition(".")[0],
+            f.side,
+            f.units,
+            f.price,
+            f.rate,
+            f.commission,
+            f.order_type != "MARKET",
+        )
+        for f in record.fills
+    ]
+    recompute(ledger, fills, nights, rates)
+    ours = [r for r in record.ledger[1:] if r.kind != "realized_pnl"]
+    theirs = [row for row in ledger.history[1:] if row[1] != "profit"]
+    assert sorted((r.ts_ns, str(r.kind), r.amount) for r in ours) == sorted(theirs)
+    profits = [r.amount for r in record.ledger if r.kind == "realized_pnl"]
+    assert len(profits) == len(ledger.exact)
+    for booked, exact, slack in zip(profits, ledger.exact, ledger.slack, strict=True):
+        assert abs(booked - exact) <= slack
+    drift = sum(profits) - sum(row[2] for row in ledger.history if row[1] == "profit")
+    assert record.end_balance == ledger.balance + drift
+    assert abs(drift) <= D("0.01") * len(profits)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(choices=CHOICES, seed=st.integers(0, 9), netting=st.booleans(), slips=st.booleans())
+def test_an_outsider_agrees_to_the_cent(
+    choices: list[tuple[int, str, str, int]], seed: int, netting: bool, slips: bool
+) -> None:
+    spreads = {"EURUSD": 7, "USDJPY": 9, "EURGBP": 11, "GBPUSD": 12}
+    markets = {name: walk(name, seed) for name in (*SYMBOLS, "GBPUSD")}
+    others = [(SYMBOLS[n], markets[n]) for n in ("USDJPY", "EURGBP")] + [(GBPUSD, markets["GBPUSD"])]
+    record = run_steps(
+        markets["EURUSD"], {}, symbol=SYMBOLS["EURUSD"], others=others, spread=spreads, strategy=Choices(choices),
+        commission=CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.50"), currency="USD"),
+        mode=PositionMode.NETTING if netting else PositionMode.HEDGING,
+        slippage={n: Slippage(probability=0.5, min_points=1, max_points=9) for n in SYMBOLS} if slips else {},
+        start_balance=D(1_000_000),
+    )  # fmt: skip
+    check(record, markets, spreads)
+
+
+def test_the_ledger_of_the_kit_by_hand() -> None:
+    # 100,000 at 1.10000, 40,000 closed at 1.10100 with 1.40 of commission: +40.00 - 3.50 - 1.40; a Wednesday night of
+    # -7 points on the other 60,000: 60,000 × -7 × 0.00001 × 3 = -12.60.
+    ledger = Ledger(start=D(1000), minor={"EURUSD": D("0.01")}, swap={"EURUSD": (D(-7), D(0), EURUSD.point, 2)})
+    fills = [
+        Fill(START, "P", "EURUSD", "BUY", D(100_000), D("1.1"), D(1), D("3.50")),
+        Fill(START + HOUR_NS, "P", "EURUSD", "SELL", D(40_000), D("1.101"), D(1), D("1.40")),
+    ]
+    (first, *_) = rollovers(START, START + 24 * HOUR_NS)
+    recompute(ledger, fills, [first], {first[0]: {"EURUSD": D(1)}})
+    assert ledger.balance == D("1022.50")

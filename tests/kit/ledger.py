@@ -1,0 +1,159 @@
+"""An independent ledger: a double-entry book in Decimal that knows no framework and none of the simulation's code.
+
+It is given what an outsider has: the fills, the swap table, the commission and the prices at the rollovers. It keeps its
+own tickets, works out profit, commission and swap, and posts each to two accounts, so that the book always balances to
+zero. `Ledger.balance` is what the run's account should say.
+
+The rules it follows are written down here again on purpose:
+
+* profit of a close = (closing price - average opening price) × units × sign, rounded to the quote currency's minor unit,
+  times the fill's conversion rate, rounded to cents;
+* a night is booked at 17:00 New York of Monday to Friday, three times on the triple day, for every ticket then open,
+  units × points × point, converted and rounded per ticket.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
+
+CENT = Decimal("0.01")
+
+
+def rollovers(first_ns: int, last_ns: int) -> list[tuple[int, date]]:
+    """17:00 New York of each weekday within two times, as UTC nanoseconds and the day."""
+    zone = ZoneInfo("America/New_York")
+    day = datetime.fromtimestamp(first_ns // 10**9, zone).date() - timedelta(days=1)
+    out = []
+    while True:
+        day += timedelta(days=1)
+        ts = int(datetime(day.year, day.month, day.day, 17, tzinfo=zone).timestamp()) * 10**9
+        if ts > last_ns:
+            return out
+        if ts > first_ns and day.weekday() < 5:
+            out.append((ts, day))
+
+
+@dataclass(slots=True)
+class Lot:
+    symbol: str
+    sign: int
+    units: Decimal
+    cost: Decimal
+
+
+@dataclass(slots=True)
+class Fill:
+    """One line of fills.csv, as far as money needs it."""
+
+    ts_ns: int
+    position_id: str
+    symbol: str
+    side: str
+    units: Decimal
+    price: Decimal
+    rate: Decimal
+    commission: Decimal
+    inside_bar: bool = False  # a resting order, met before its bar's end
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The book of one account.
+
+    Attributes
+    ----------
+    minor
+        Minor unit of each symbol's quote currency.
+    swap
+        Symbol -> (points long, points short, point, triple weekday).
+    """
+
+    start: Decimal
+    minor: Mapping[str, Decimal]
+    swap: Mapping[str, tuple[Decimal, Decimal, Decimal, int]] = field(default_factory=dict)
+    lots: dict[str, Lot] = field(default_factory=dict)
+    accounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    history: list[tuple[int, str, Decimal]] = field(default_factory=list)
+    exact: list[Decimal] = field(default_factory=list)  # of each profit, in order, unrounded
+    slack: list[Decimal] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._post(0, "capital", self.start)
+
+    @property
+    def balance(self) -> Decimal:
+        return self.accounts["cash"]
+
+    def check(self) -> None:
+        assert sum(self.accounts.values()) == 0, "the book does not balance"
+
+    def _post(self, ts_ns: int, other: str, amount: Decimal) -> None:
+        self.accounts["cash"] += amount
+        self.accounts[other] -= amount
+        self.history.append((ts_ns, other, amount))
+
+    def fill(self, fill: Fill) -> None:
+        sign = 1 if fill.side == "BUY" else -1
+        lot = self.lots.get(fill.position_id)
+        units = fill.units
+        if lot is not None and lot.sign != sign:
+            closed = min(units, lot.units)
+            average = lot.cost / lot.units
+            exact = (fill.price - average) * closed * lot.sign
+            quote = exact.quantize(self.minor[fill.symbol], ROUND_HALF_UP)
+            self._post(fill.ts_ns, "profit", (quote * fill.rate).quantize(CENT, ROUND_HALF_UP))
+            # Two roundings lie between the exact profit and cents; a tie (an average price ends in half a point) may
+            # fall either way.
+            self.slack.append(CENT / 2 + self.minor[fill.symbol] / 2 * fill.rate + Decimal("1e-9"))
+            self.exact.append(exact * fill.rate)
+            lot.cost -= average * closed
+            lot.units -= closed
+            units -= closed
+            if not lot.units:
+                del self.lots[fill.position_id]
+                lot = None
+        if units:
+            if lot is None:
+                lot = self.lots[fill.position_id] = Lot(fill.symbol, sign, Decimal(0), Decimal(0))
+            lot.units += units
+            lot.cost += units * fill.price
+        if fill.commission:
+            self._post(fill.ts_ns, "commission", -fill.commission)
+
+    def night(self, ts_ns: int, day: date, rates: Mapping[str, Decimal]) -> None:
+        """Book one rollover; `rates` convert each symbol's quote currency."""
+        for lot in self.lots.values():
+            if lot.symbol not in self.swap:
+                continue
+            long, short, point, triple = self.swap[lot.symbol]
+            nights = 3 if day.weekday() == triple else 1
+            amount = lot.units * (long if lot.sign > 0 else short) * point * nights * rates[lot.symbol]
+            if cents := amount.quantize(CENT, ROUND_HALF_UP):
+                self._post(ts_ns, "swap", cents)
+
+
+def recompute(
+    ledger: Ledger,
+    fills: Iterable[Fill],
+    nights: Iterable[tuple[int, date]],
+    rates: Mapping[int, Mapping[str, Decimal]],
+) -> Ledger:
+    """Run fills and rollovers through a ledger in time order.
+
+    At the very rollover resting orders come first (they were met inside the bar that ends then), orders sent then last.
+    """
+    events: list[tuple[int, int, int, object]] = [
+        (f.ts_ns, 0 if f.inside_bar else 2, i, f) for i, f in enumerate(fills)
+    ]
+    events += [(ts, 1, 0, (ts, day)) for ts, day in nights]
+    for _, _, _, event in sorted(events, key=lambda e: e[:3]):
+        if isinstance(event, Fill):
+            ledger.fill(event)
+        else:
+            ts, day = event  # type: ignore[misc]
+            ledger.night(ts, day, rates[ts])
+        ledger.check()
+    return ledger
