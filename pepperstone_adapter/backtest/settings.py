@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.market import BarPeriod
-from pepperstone_adapter.common.class_path import find_class
+from pepperstone_adapter.common.class_path import find_class, strategy_roots
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_settings
 
@@ -263,18 +263,6 @@ def load_backtest(path: str | Path, overrides: Iterable[str] = ()) -> BacktestSe
         One line for each problem, each with file and line.
     """
     return load_settings(path, BacktestSettings, overrides)
-
-
-def strategy_roots(folder: Path) -> tuple[Path, ...]:
-    """Folders strategies may come from: the settings' own and its `strategies/`, the project and its `strategies/`.
-
-    The project is the nearest folder above the settings that holds a `strategies` folder.
-    """
-    roots = [folder, folder / "strategies"]
-    project = next((parent for parent in folder.parents if (parent / "strategies").is_dir()), None)
-    if project is not None:
-        roots += [project / "strategies"]
-    return tuple(roots)
 
 
 def _ns(moment: datetime) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.resources import resource_root
 
 FORM = "write module:Class or ./file.py:Class"
 
@@ -58,6 +59,19 @@ def find_class(text: str, roots: Sequence[Path]) -> ClassPath:
             f"{', '.join(classes) or 'none'}"
         )
     return ClassPath(file, class_name)
+
+
+def strategy_roots(folder: Path) -> tuple[Path, ...]:
+    """Folders strategies may come from: the settings' own and its `strategies/`, the project's, and those we bring.
+
+    The project is the nearest folder above the settings that holds a `strategies` folder.
+    """
+    roots = [folder, folder / "strategies"]
+    project = next((parent for parent in folder.parents if (parent / "strategies").is_dir()), None)
+    if project is not None:
+        roots.append(project / "strategies")
+    bundled = resource_root() / "strategies"
+    return (*roots, bundled) if bundled not in roots else tuple(roots)
 
 
 def load_class[T](path: ClassPath, base: type[T]) -> type[T]:
@@ -139,15 +153,3 @@ def _line_in(error: BaseException, file: Path) -> str:
             line = f":{trace.tb_lineno}"
         trace = trace.tb_next
     return line
-
-
-def strategy_roots(folder: Path) -> tuple[Path, ...]:
-    """Folders strategies may come from: the settings' own and its `strategies/`, and the project's `strategies/`.
-
-    The project is the nearest folder above the settings that holds a `strategies` folder.
-    """
-    roots = [folder, folder / "strategies"]
-    project = next((parent for parent in folder.parents if (parent / "strategies").is_dir()), None)
-    if project is not None:
-        roots.append(project / "strategies")
-    return tuple(roots)

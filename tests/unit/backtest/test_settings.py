@@ -229,6 +229,11 @@ def test_a_symbol_override_must_fit_the_table(folder: Path) -> None:
     assert load(folder, symbols={"EURUSD": {"volume_min": 2000}}).symbols["EURUSD"] == {"volume_min": 2000}
 
 
+def test_the_strategies_we_bring_are_found_from_anywhere(folder: Path) -> None:
+    s = load(folder, strategies=[{"strategy": "strategies.ema_cross:EmaCross"}])
+    assert s.strategies[0].strategy.endswith("ema_cross.py:EmaCross")
+
+
 def test_overrides_win_over_the_file(folder: Path) -> None:
     load(folder)
     s = load_backtest(folder / "run.yaml", ["account.currency=EUR", "data.end=2020-01-05", "market.seed=9"])
