@@ -71,6 +71,8 @@ def prove_repeatable(file: Path, overrides: Sequence[str], first: Finished, coun
 
 
 def _run_again(file: str, overrides: list[str]) -> dict[str, str]:
+    # In a process of its own; the parent reports the interrupt.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = [*overrides, f"output.dir={Path(folder) / 'result'}", "output.report=false"]
         return _fingerprint(run_backtest(load_backtest(file, elsewhere), "repeat").result)
