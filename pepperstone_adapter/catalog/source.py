@@ -188,9 +188,10 @@ def read_blocks(
                 _check_ratio(source, total)
             if first and source.bom:
                 raw = raw[3 if source.encoding == "utf-8" else 2 :]
-            data = rest + (_transcode(decoder, raw, source, line) if decoder else raw)
-            cut = data.rfind(b"\n") + 1
-            data, rest = data[:cut], data[cut:]
+            text = _transcode(decoder, raw, source, line) if decoder else raw
+            cut = text.rfind(b"\n") + 1
+            # One copy of a block, not three; without a line end all of it waits.
+            data, rest = (b"".join((rest, memoryview(text)[:cut])), text[cut:]) if cut else (b"", rest + text)
             if len(rest) > MAX_LINE_BYTES:
                 raise DataError(
                     f"{source.path}:{line + data.count(b'\n')}: a line of over 1 MiB; this is no file of rows"
