@@ -43,7 +43,10 @@ class Core(Protocol):
     def lost(self, error: PepperstoneError, now_s: float) -> None: ...
     def failed(self, error: ConnectFailed, now_s: float) -> None: ...
     def output(self, now_s: float) -> bytes: ...
-    def next_tick_s(self, now_s: float) -> float | None: ...
+    def next_tick_s(self, now_s: float, writable: bool) -> float | None:
+        """Say when to be woken, or None. Not `writable`: the send buffer is full, so a wish to write is no reason."""
+        ...
+
 
     def drop(self) -> PepperstoneError | None:
         """Say why the link must end now, or None; asked after every call."""
@@ -122,7 +125,8 @@ class Link:
             if error is not None:
                 self._end(error)
                 return
-        when_s = self._core.next_tick_s(now_s)
+        writable = self._wire is not None and not self._wire.paused
+        when_s = self._core.next_tick_s(now_s, writable)
         self._alarm("tick", None if when_s is None else max(0.0, when_s - now_s), self._tick)
 
     def cut(self, error: PepperstoneError) -> None:

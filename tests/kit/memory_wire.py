@@ -119,7 +119,7 @@ class WrittenCore:
         data, self.to_send = self.to_send, b""
         return data
 
-    def next_tick_s(self, now_s: float) -> float | None:
+    def next_tick_s(self, now_s: float, writable: bool) -> float | None:
         return self.alarm_s
 
     def drop(self) -> PepperstoneError | None:

@@ -49,7 +49,7 @@ AUDIT_S = 30.0
 EQUITY_S = 2.5
 RENEW_S = 60.0
 BARS_S = 0.5
-RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+RETRY_S = (1.0, 2.0, 5.0, 10.0)
 
 
 class Account(Desk):

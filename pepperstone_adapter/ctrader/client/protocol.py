@@ -269,14 +269,15 @@ class LinkProtocol:
             parts.append(self._codec.send(oa.HeartbeatEvent()))
         return b"".join(parts)
 
-    def next_tick_s(self, now_s: float) -> float | None:
+    def next_tick_s(self, now_s: float, writable: bool) -> float | None:
         times = [self._alarms[0][0]] if self._alarms else []
         if self._is_open:
-            times.append(self._spoke_s + self.timings.heartbeat_s)
             times.append(self._heard_s + (self.timings.silent_s if self._probe else self.timings.probe_s))
-            ready_s = self._queue.ready_s(now_s)
-            if ready_s is not None:
-                times.append(ready_s)
+            if writable:
+                times.append(self._spoke_s + self.timings.heartbeat_s)
+                ready_s = self._queue.ready_s(now_s)
+                if ready_s is not None:
+                    times.append(ready_s)
         return min(times, default=None)
 
     def drop(self) -> PepperstoneError | None:
