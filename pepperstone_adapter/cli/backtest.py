@@ -33,7 +33,7 @@ def command(
 
         pepperstone backtest configs/backtest/demo.yaml
 
-        pepperstone backtest my.yaml --set account.currency=EUR --set data.start=2020-01-01 --out out/eur
+        pepperstone backtest my.yaml --set account.currency=GBP --set data.start=2020-01-01 --out out/gbp
 
         pepperstone backtest my.yaml --repeat 3
     """

@@ -33,7 +33,7 @@ def compare(
 
     Example:
 
-        pepperstone report compare out/demo out/demo-eur --html out/compare.html
+        pepperstone report compare out/demo out/demo-gbp --html out/compare.html
     """
     from pepperstone_adapter.backtest.compare import compare as compare_results
     from pepperstone_adapter.backtest.compare import render_comparison
