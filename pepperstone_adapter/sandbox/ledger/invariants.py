@@ -10,13 +10,13 @@ def violations(ledger: Ledger) -> list[str]:
     """Every broken invariant in words; empty when the books are sound.
 
     * balance = opening balance + what deals and cash did to it, step by step, versions rising by one;
-    * equity = balance + open profit, swap and unbooked charges (recomputed from positions);
-    * signed units of deals = signed units of open positions, per position and per symbol;
+    * signed units of deals = signed units of open positions, ticket by ticket, and the same for the opening price;
+    * what deals charged and did not book = what positions still carry, so equity misses nothing;
     * nobody fills more than was ordered; a working order is not ended; ids rise.
     """
     found: list[str] = []
     for account in ledger.accounts.values():
-        found += _balance(account) + _volumes(account) + _orders(account)
+        found += _balance(account) + _volumes(account) + _prices(account) + _charges(account) + _orders(account)
     found += _sequence(ledger)
     return found
 
@@ -55,6 +55,33 @@ def _volumes(account: Account) -> list[str]:
         if p not in signed
     ]
     return found
+
+
+def _prices(account: Account) -> list[str]:
+    """Opening prices as the volume-weighted deals since a ticket was last flat or turned over."""
+    found: list[str] = []
+    for position in account.positions.values():
+        units = value = Decimal(0)
+        for deal in (d for d in account.deals if d.position_id == position.position_id):
+            opened = deal.units - deal.closed_units
+            if deal.closed_units:
+                value -= deal.closed_units * (value / units)
+                units -= deal.closed_units
+            if opened:
+                value += opened * deal.price
+                units += opened
+        if abs(value - units * position.open_price) > Decimal("1e-9") * max(units, Decimal(1)):
+            found.append(f"position {position.position_id}: opened at {position.open_price}, deals say {value / units}")
+    return found
+
+
+def _charges(account: Account) -> list[str]:
+    charged = sum((deal.commission for deal in account.deals), Decimal(0))
+    booked = sum((deal.booked_commission for deal in account.deals), Decimal(0))
+    kept = sum((position.commission for position in account.positions.values()), Decimal(0))
+    if charged != booked + kept:
+        return [f"account {account.account_id}: charged {charged}, booked {booked}, kept {kept}"]
+    return []
 
 
 def _orders(account: Account) -> list[str]:

@@ -390,7 +390,10 @@ class Ledger(LedgerView):
         return position
 
     def close_by(self, account_id: int, position_id: int, other_id: int, now_ns: int, *, ref: str = "") -> None:
-        """Close two opposite tickets of one symbol against each other, each at the other's opening price."""
+        """Close two opposite tickets of one symbol against each other, without the market.
+
+        Both close at the opening price of the second, so the whole result stands in the first one's deal.
+        """
         self.advance(now_ns)
         state, now_ns = self._state, self._state.now_ns
         account = state.account(account_id)
@@ -400,7 +403,8 @@ class Ledger(LedgerView):
         checks.session(state.symbols[one.symbol], now_ns)
         quote = state.quotes.need(one.symbol)
         units = min(one.units, other.units)
-        for position, price in ((one, other.open_price), (other, one.open_price)):
+        price = other.open_price
+        for position in (one, other):
             order = self._make(
                 account,
                 NewOrder(

@@ -124,6 +124,11 @@ def test_conversion_fee_only_on_a_foreign_quote_currency() -> None:
     # 10,000 * 0.02 = 200 USD / 1.12 = 178.5714 -> 178.57 ; 0.7 % = 1.24999 -> 1.25
     assert (d.account.deals[-1].gross_profit, d.account.deals[-1].conversion_fee) == (D("178.57"), D("-1.25"))
     assert d.account.balance == D("10177.32")
+    d.buy(10_000)
+    d.quote("EURUSD", "1.10000", "1.10000")
+    d.close(5_000_002, 10_000)
+    # a loss pays it too: -200 USD / 1.10 = -181.8182 -> -181.82 ; 0.7 % = 1.27274 -> 1.27
+    assert (d.account.deals[-1].gross_profit, d.account.deals[-1].conversion_fee) == (D("-181.82"), D("-1.27"))
 
 
 # -- swap -------------------------------------------------------------------------------------------------------------

@@ -287,8 +287,8 @@ def test_close_by_closes_two_tickets_against_each_other() -> None:
     d.ledger.close_by(ACCOUNT, 5_000_001, 5_000_002, at(2))
     out = d.account.deals[-2:]
     assert [deal.entry for deal in out] == [DealEntry.OUT_BY, DealEntry.OUT_BY]
-    # the long closes at the short's 1.10000: 10,000 * -0.00002 = -0.20; the short at the long's 1.10002: -0.20
-    assert [deal.gross_profit for deal in out] == [D("-0.20"), D("-0.20")]
+    # the long closes at the short's 1.10000: 10,000 * -0.00002 = -0.20; the short at its own price: nothing more
+    assert [deal.gross_profit for deal in out] == [D("-0.20"), D("0.00")]
     assert {p.units for p in d.account.positions.values()} == {20_000}
     assert violations(d.ledger) == []
 
