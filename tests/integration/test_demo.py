@@ -41,4 +41,5 @@ def test_the_demo_from_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert len(result["trades"]["by_strategy"]) >= 2
     # The market data is there to be used again: a second demo imports nothing and gives the same events.
     assert main(["demo", "--out", str(out), "--catalog", str(tmp_path / "catalog"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["hashes"] == result["hashes"]
+    again = json.loads(capsys.readouterr().out)["hashes"]
+    assert (again["data"], again["events"]) == (result["hashes"]["data"], result["hashes"]["events"])
