@@ -18,12 +18,12 @@ from nautilus_trader.live import (
     InstrumentsResponse,
     QuotesResponse,
 )
-from nautilus_trader.live.clients import MarketDataClient
 from nautilus_trader.model import BarType, BookType, InstrumentId, OrderBook, PriceType, Venue
 
 from pepperstone_adapter.broker.events import SymbolChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
 from pepperstone_adapter.common.errors import ConfigurationError, PepperstoneError
+from pepperstone_adapter.live.absent import ClientWithoutTrades
 from pepperstone_adapter.live.bars import BUILT_PERIODS, TickBars
 from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.live.connection import Connection, MarketEvent
@@ -34,7 +34,7 @@ from pepperstone_adapter.mapping.data import QuoteScale, bar, bar_type_of, perio
 from pepperstone_adapter.mapping.depth import DepthBook
 
 
-class BrokerDataClient(MarketDataClient):
+class BrokerDataClient(ClientWithoutTrades):
     """Market data of one connection."""
 
     def __init__(

@@ -103,7 +103,7 @@ class Bench:
         """Wait for a condition; fails with what was awaited and the events so far."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not condition():
+                while not condition():  # noqa: ASYNC110 - anything may be waited for
                     await asyncio.sleep(0.005)
         except TimeoutError:
             reasons = [str(e.reason) for e in self.probe.events if getattr(e, "reason", None)]
@@ -224,7 +224,7 @@ def run_node(
         running = asyncio.ensure_future(node.run_async())
         try:
             async with asyncio.timeout(30):
-                while not handle.is_running and not running.done():
+                while not (handle.is_running or running.done()):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
             if running.done():
                 await running
