@@ -1,120 +1,194 @@
-"""A trade server's wall clock and UTC, by rule; never guessed from data.
+"""A server's clock as a rule: local wall-clock nanoseconds to UTC for whole columns.
 
-MetaTrader stamps everything with the server's wall clock written as if it were UTC. Pepperstone's servers run seven
-hours ahead of New York all year, so that the trading day starts at 00:00 when New York is at 17:00; their DST changes
-are the US ones. Three forms of a rule exist:
+Theory. A clock is UTC plus an offset that changes at known instants. Where the offset grows (spring) an hour of wall
+clock does not exist; where it shrinks (autumn) an hour happens twice. A time in the first kind of hour cannot be right
+and is reported as bad. A time in the second kind is resolved by the order of rows: times are in the first pass until
+they step back, then in the second; when they never step back they stay in the first. Both kinds are counted.
 
-* ``NY+7``: New York wall clock plus so many hours,
-* ``fixed:+3``: UTC plus so many hours (halves allowed, ``fixed:+5.5``),
-* any IANA zone, ``Europe/Athens``.
-
-When clocks go back an hour happens twice: the first pass is taken and the row is counted as ambiguous. When they go
-forward an hour never happens: such a stamp is counted as impossible and read with the offset before the change.
+MetaTrader servers of most FX brokers, Pepperstone's among them, run New York + 7 h: their day begins at the New York
+close (17:00) and they change to summer time with the United States, not with Europe. `new-york+7` is that rule.
 """
 
+import difflib
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pepperstone_adapter.common.errors import ConfigurationError
 
-NS: Final = 1_000_000_000
-FIRST_YEAR: Final = 1990
-LAST_YEAR: Final = 2060
+END_OF_TIME_S = 9_000_000_000  # the year 2255, near the end of what nanoseconds in 64 bits can count
+NS = 1_000_000_000
+HOUR_NS = 3600 * NS
+NEW_YORK_CLOSE = "new-york+7"
 
+_FIXED = re.compile(r"(?:utc|gmt)?([+-])(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
+_SHIFTED = re.compile(r"(?:new-york|ny)([+-]\d{1,2})", re.IGNORECASE)
+_YEARS = range(1970, 2101)
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """Stamps in UTC nanoseconds with masks of those that happened twice or never."""
-
-    utc_ns: NDArray[np.int64]
-    ambiguous: NDArray[np.bool_]
-    impossible: NDArray[np.bool_]
+type Int64s = NDArray[np.int64]
+type Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerClock:
-    """A zone and a shift: server wall clock = wall clock of `zone` + `shift_s`."""
+    """A rule from wall clock to UTC.
 
-    zone: str
-    shift_s: int
+    Attributes
+    ----------
+    name
+        How the rule is written in settings and manifests.
+    zone
+        IANA name of the rule's zone, empty for a fixed offset.
+    shift_ns
+        Added to the zone's wall clock (New York + 7 h), or the whole fixed offset.
+    """
 
-    @classmethod
-    def parse(cls, rule: str) -> "ServerClock":
-        """Read ``NY+7``, ``fixed:+3`` or an IANA zone.
-
-        Raises
-        ------
-        ConfigurationError
-            The rule is none of them.
-        """
-        if match := re.fullmatch(r"NY([+-]\d+(?:\.\d+)?)", rule):
-            return cls("America/New_York", round(float(match[1]) * 3600))
-        if match := re.fullmatch(r"fixed:([+-]\d+(?:\.\d+)?)", rule):
-            return cls("UTC", round(float(match[1]) * 3600))
-        try:
-            ZoneInfo(rule)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ConfigurationError(
-                f"unknown server time rule {rule!r}; use NY+7 (Pepperstone), fixed:+3, or a zone such as Europe/Athens"
-            ) from None
-        return cls(rule, 0)
+    name: str
+    zone: str = ""
+    shift_ns: int = 0
 
     def to_utc_ns(self, server_ns: int) -> int:
-        """UTC of one server stamp (nanoseconds of the wall clock read as UTC); the first pass of a doubled hour."""
-        wall = server_ns - self.shift_s * NS
-        seconds, rest = divmod(wall, NS)
+        """UTC of one server stamp (its wall clock written as nanoseconds since 1970); the first pass of a repeated hour."""
+        seconds, rest = divmod(server_ns - self.shift_ns, NS)
+        if not self.zone:
+            return seconds * NS + rest
         local = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=ZoneInfo(self.zone))
         return int(local.timestamp()) * NS + rest
 
     def from_utc_ns(self, utc_ns: int) -> int:
-        """The server's stamp (nanoseconds of its wall clock read as UTC) at a UTC instant."""
+        """The server's stamp at a UTC instant."""
         seconds, rest = divmod(utc_ns, NS)
-        offset = datetime.fromtimestamp(seconds, ZoneInfo(self.zone)).utcoffset() or timedelta()
-        return (seconds + int(offset.total_seconds()) + self.shift_s) * NS + rest
-
-    def convert(self, server_ns: NDArray[Any]) -> Converted:
-        """`to_utc_ns` for an array of int64 stamps."""
-        wall = np.asarray(server_ns, dtype=np.int64) - self.shift_s * NS
-        starts, offsets = _transitions(self.zone)
-        # A stamp belongs to the offset in force when its instant, read with that offset, has passed the change.
-        index = np.searchsorted(starts[1:] + offsets[:-1], wall, side="right")
-        utc = wall - offsets[index]
-        before = offsets[np.maximum(index - 1, 0)]
-        change = starts[index]
-        impossible = (index > 0) & (utc < change)
-        # Read with the offset before a forward change, as documented.
-        utc = np.where(impossible, wall - before, utc)
-        following = np.minimum(index + 1, len(offsets) - 1)
-        ambiguous = (index < len(offsets) - 1) & (wall - offsets[following] >= starts[following]) & ~impossible
-        return Converted(utc, ambiguous, impossible)
+        offset_s = _offset_s(ZoneInfo(self.zone), datetime.fromtimestamp(seconds, UTC)) if self.zone else 0
+        return (seconds + offset_s) * NS + rest + self.shift_ns
 
 
-@lru_cache(maxsize=64)
-def _transitions(zone_name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Instants (UTC ns) from which an offset (ns) is in force; the first instant is the distant past."""
-    zone = ZoneInfo(zone_name)
+UTC_CLOCK = ServerClock("utc")
 
-    def offset_s(second: int) -> int:
-        return int((datetime.fromtimestamp(second, zone).utcoffset() or timedelta()).total_seconds())
 
-    begin = int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp())
-    end = int(datetime(LAST_YEAR, 1, 1, tzinfo=UTC).timestamp())
-    starts, offsets = [-(2**62)], [offset_s(begin)]
-    step = 7 * 86_400
-    for low in range(begin, end, step):
-        a, b = low, low + step
-        if offset_s(a) == offset_s(b):
-            continue
-        while b - a > 1:
-            middle = (a + b) // 2
-            a, b = (middle, b) if offset_s(middle) == offset_s(low) else (a, middle)
-        starts.append(b * NS)
-        offsets.append(offset_s(b))
-    return np.array(starts, dtype=np.int64), np.array(offsets, dtype=np.int64) * NS
+@dataclass(slots=True)
+class FoldState:
+    """Where the order of rows stands inside a repeated hour; carried from block to block."""
+
+    transition: int = -1
+    last_ns: int = 0
+    second_pass: bool = False
+
+
+@dataclass(slots=True)
+class UtcTimes:
+    """`ns` in UTC; `gap` marks wall-clock times that never were (their `ns` means nothing); `folded` counts rows in a
+    repeated hour."""
+
+    ns: Int64s
+    gap: Bools | None = None
+    folded: int = 0
+    state: FoldState = field(default_factory=FoldState)
+
+
+def parse_clock(text: str) -> ServerClock:
+    """Read a rule: ``utc``, ``+02:00``, ``utc+2``, ``new-york+7``, ``Europe/London``.
+
+    Raises
+    ------
+    ConfigurationError
+        Not a rule; the nearest zone names are suggested.
+    """
+    name = text.strip()
+    if name.lower() in ("utc", "gmt", "z"):
+        return UTC_CLOCK
+    if match := _FIXED.fullmatch(name):
+        sign, hours, minutes = match.groups()
+        total = int(hours) * HOUR_NS + int(minutes or 0) * (HOUR_NS // 60)
+        if total <= 14 * HOUR_NS:
+            minutes = minutes or "00"
+            return ServerClock(f"{sign}{int(hours):02d}:{minutes}", shift_ns=total if sign == "+" else -total)
+    if match := _SHIFTED.fullmatch(name):
+        hours = int(match[1])
+        return ServerClock(f"new-york{hours:+d}", "America/New_York", hours * HOUR_NS)
+    if name in available_timezones():
+        return ServerClock(name, name)
+    by_folded = {z.casefold(): z for z in available_timezones()}
+    near = [by_folded[n] for n in difflib.get_close_matches(name.casefold(), by_folded, n=3)]
+    hint = f"; did you mean {', '.join(near)}?" if near else ";"
+    raise ConfigurationError(
+        f"'{text}' is no zone rule{hint} Use utc, a fixed offset (+02:00), {NEW_YORK_CLOSE} (most MetaTrader "
+        "servers, Pepperstone's too) or an IANA name (Europe/London)"
+    )
+
+
+def to_utc(local_ns: Int64s, clock: ServerClock, state: FoldState | None = None) -> UtcTimes:
+    """Convert wall-clock times of consecutive rows; give the returned `state` to the next block of the same source."""
+    state = state or FoldState()
+    if not clock.zone:
+        return UtcTimes(local_ns - clock.shift_ns, state=state)
+    wall = local_ns - clock.shift_ns
+    ends, before, after = _transitions(clock.zone)
+    segment = np.searchsorted(ends, wall, side="right")  # ends[i] is where the doubt about transition i is over
+    ns = wall - before[segment]
+    gap: Bools | None = None
+    folded = 0
+    # `change` of the transition that ends this row's segment: what the wall clock skips (> 0) or repeats (< 0).
+    change = (after - before)[segment]
+    inside = ends[segment] - wall <= np.abs(change)
+    if inside.any():
+        gap = inside & (change > 0)
+        fold = np.flatnonzero(inside & (change < 0))
+        folded = len(fold)
+        for i in fold:
+            if state.transition != segment[i]:
+                state = FoldState(transition=int(segment[i]))
+            elif wall[i] < state.last_ns:
+                state.second_pass = True
+            state.last_ns = int(wall[i])
+            if state.second_pass:
+                ns[i] = wall[i] - after[segment[i]]
+    return UtcTimes(ns, gap, folded, state)
+
+
+def to_local(utc_ns: Int64s, clock: ServerClock) -> Int64s:
+    """Wall-clock times of UTC times (always exact)."""
+    if not clock.zone:
+        return utc_ns + clock.shift_ns
+    ends, before, after = _transitions(clock.zone)
+    instants = ends - np.maximum(before, after)
+    return utc_ns + before[np.searchsorted(instants, utc_ns, side="right")] + clock.shift_ns
+
+
+@lru_cache(maxsize=16)
+def _transitions(zone: str) -> tuple[Int64s, Int64s, Int64s]:
+    """Wall-clock ends of each doubtful hour, and the offsets before and after each transition.
+
+    The last entry stands for the end of time: the offset never changes again.
+    """
+    info = ZoneInfo(zone)
+    step = timedelta(days=7)
+    moment, stop = datetime(_YEARS[0], 1, 1, tzinfo=UTC), datetime(_YEARS[-1], 1, 1, tzinfo=UTC)
+    offset = _offset_s(info, moment)
+    ends: list[int] = []
+    offsets = [offset]
+    while moment < stop:
+        later = moment + step
+        if _offset_s(info, later) != offset:
+            low, high = moment, later
+            while high - low > timedelta(seconds=1):
+                middle = low + (high - low) // 2
+                middle = middle.replace(microsecond=0)
+                low, high = (middle, high) if _offset_s(info, middle) == offset else (low, middle)
+            changed = _offset_s(info, high)
+            ends.append(int(high.timestamp()) + max(offset, changed))
+            offset = changed
+            offsets.append(offset)
+        moment = later
+    second = 1_000_000_000
+    before = np.array(offsets, np.int64) * second
+    return np.array([*ends, END_OF_TIME_S], np.int64) * second, before, np.append(before[1:], before[-1])
+
+
+def _offset_s(info: tzinfo, moment: datetime) -> int:
+    offset = moment.astimezone(info).utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0

@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.catalog.formats import (
     BARS,
     BOTH_SIDES,
@@ -27,7 +28,6 @@ from pepperstone_adapter.catalog.formats import (
     split_header,
 )
 from pepperstone_adapter.catalog.source import Source
-from pepperstone_adapter.catalog.zones import parse_clock
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.common.settings import StrictModel, load_settings
 

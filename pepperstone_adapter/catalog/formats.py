@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from pepperstone_adapter.broker.server_time import UTC_CLOCK, ServerClock, parse_clock
 from pepperstone_adapter.catalog.source import Source
 from pepperstone_adapter.catalog.times import template_of
-from pepperstone_adapter.catalog.zones import UTC_CLOCK, Clock, parse_clock
 from pepperstone_adapter.common.errors import DataError
 
 BARS, QUOTES = "bars", "quotes"
@@ -65,7 +65,7 @@ class TableFormat:
     columns: tuple[str, ...]
     header: bool
     roles: Mapping[str, str]
-    clock: Clock | None = None
+    clock: ServerClock | None = None
     points: bool = False
     carry: bool = False
     template: str | None = None

@@ -8,7 +8,7 @@ from nautilus_trader.model import InstrumentId, PriceType
 from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.market import BarPeriod
-from pepperstone_adapter.catalog.zones import Clock, to_utc
+from pepperstone_adapter.broker.server_time import ServerClock, to_utc
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.mapping.data import DAILY, bar_type_of, period_ns
 
@@ -80,7 +80,7 @@ def off_period(local_ns: Int64s, period: BarPeriod) -> NDArray[np.bool_]:
     return np.asarray(local_ns % length != 0)
 
 
-def close_times(open_local: Int64s, open_utc: Int64s, period: BarPeriod, clock: Clock) -> Int64s:
+def close_times(open_local: Int64s, open_utc: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
     """UTC closing times. A day ends at the server's midnight, which a clock change moves against UTC."""
     if period not in DAILY:
         return open_utc + (period_ns(period) or 0)

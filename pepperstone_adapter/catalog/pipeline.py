@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.server_time import UTC_CLOCK, FoldState, to_utc
 from pepperstone_adapter.catalog import formats, periods, plausible
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import Bools, Chunk, Int64s
@@ -18,7 +19,6 @@ from pepperstone_adapter.catalog.ordering import LastOfEqual, Order, sort_chunks
 from pepperstone_adapter.catalog.parse import BlockParser, Rows
 from pepperstone_adapter.catalog.request import Reading
 from pepperstone_adapter.catalog.source import OnProgress, read_blocks
-from pepperstone_adapter.catalog.zones import UTC_CLOCK, FoldState, to_utc
 from pepperstone_adapter.common.errors import DataError
 
 EARLIEST_NS = 631_152_000_000_000_000  # 1990-01-01

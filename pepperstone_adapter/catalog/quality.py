@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.server_time import UTC_CLOCK, ServerClock, parse_clock, to_local
 from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.catalog import manifest, slots
 from pepperstone_adapter.catalog.periods import parse_period
 from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series
-from pepperstone_adapter.catalog.zones import UTC_CLOCK, Clock, parse_clock, to_local
 
 SPIKE = {AssetClass.FX: 0.05, AssetClass.METAL: 0.10, AssetClass.INDEX: 0.10}
 SPIKE_OTHER = 0.20
@@ -110,7 +110,9 @@ def check_series(store: CatalogStore, series: Series, specs: Mapping[str, Symbol
     return quality
 
 
-def _compare_slots(quality: SeriesQuality, spec: SymbolSpec, sound: Int64s, period: BarPeriod, clock: Clock) -> None:
+def _compare_slots(
+    quality: SeriesQuality, spec: SymbolSpec, sound: Int64s, period: BarPeriod, clock: ServerClock
+) -> None:
     start_ns, end_ns = quality.series.start_ns, quality.series.end_ns
     if quality.series.kind == "bars":
         first = slots.slot_of(slots.bar_open_local(np.array([start_ns]), period, clock), period)
@@ -132,7 +134,7 @@ def _compare_slots(quality: SeriesQuality, spec: SymbolSpec, sound: Int64s, peri
     )
 
 
-def _gaps(due: Int64s, is_filled: Bools, period: BarPeriod, clock: Clock) -> tuple[int, tuple[Gap, ...]]:
+def _gaps(due: Int64s, is_filled: Bools, period: BarPeriod, clock: ServerClock) -> tuple[int, tuple[Gap, ...]]:
     """Runs of unfilled slots among the due ones: a night or a weekend between two of them does not end a run."""
     edges = np.diff(np.concatenate(([0], (~is_filled).astype(np.int8), [0])))
     first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
@@ -232,7 +234,7 @@ def _crossed_bars(store: CatalogStore, other: Series, chunk: BarColumns, quality
     return crossed
 
 
-def _clock_of(store: CatalogStore, series: Series) -> Clock:
+def _clock_of(store: CatalogStore, series: Series) -> ServerClock:
     """The clock the bars were made on, from the newest import that knows it."""
     for _, record in reversed(list(manifest.records(store.path))):
         rule = str(record.rules.get("zone", ""))

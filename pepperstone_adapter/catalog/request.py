@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOSE, ServerClock, parse_clock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog import formats
 from pepperstone_adapter.catalog.bad_rows import ALLOWABLE, KINDS
@@ -15,7 +16,6 @@ from pepperstone_adapter.catalog.formats import TableFormat
 from pepperstone_adapter.catalog.periods import parse_period
 from pepperstone_adapter.catalog.plausible import symbols_in_name
 from pepperstone_adapter.catalog.source import Source, open_source
-from pepperstone_adapter.catalog.zones import NEW_YORK_CLOSE, Clock, parse_clock
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 
 SIDES = ("BID", "ASK")
@@ -72,7 +72,7 @@ class ImportRequest:
     Attributes
     ----------
     zone
-        The rule of the file's clock (`zones.parse_clock`).
+        The rule of the file's clock (`server_time.parse_clock`).
     side
         ``BID`` or ``ASK`` of one-sided bars.
     specs
@@ -98,7 +98,7 @@ class Reading:
     source: Source
     form: TableFormat
     spec: SymbolSpec
-    clock: Clock | None
+    clock: ServerClock | None
     period: BarPeriod | None
     side: str
     policy: Policy
@@ -154,7 +154,7 @@ def _symbol(request: ImportRequest, form: TableFormat, specs: Mapping[str, Symbo
     return request.symbol
 
 
-def _clock(request: ImportRequest, form: TableFormat) -> Clock | None:
+def _clock(request: ImportRequest, form: TableFormat) -> ServerClock | None:
     if form.epoch:
         return None
     if request.zone is not None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.server_time import ServerClock, to_local, to_utc
 from pepperstone_adapter.catalog import periods
-from pepperstone_adapter.catalog.zones import Clock, to_local, to_utc
 from pepperstone_adapter.mapping.data import period_ns
 
 type Int64s = NDArray[np.int64]
@@ -31,7 +31,7 @@ def slot_of(local_ns: Int64s, period: BarPeriod) -> Int64s:
     return np.asarray(local_ns // (period_ns(period) or DAY_NS))
 
 
-def slot_start(slots: Int64s, period: BarPeriod, clock: Clock) -> Int64s:
+def slot_start(slots: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
     """UTC times at which slots begin."""
     if period is BarPeriod.MN1:
         local = slots.astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64)
@@ -42,7 +42,7 @@ def slot_start(slots: Int64s, period: BarPeriod, clock: Clock) -> Int64s:
     return to_utc(local, clock).ns
 
 
-def due_slots(hours: TradingHours, start_ns: int, end_ns: int, period: BarPeriod, clock: Clock) -> Int64s:
+def due_slots(hours: TradingHours, start_ns: int, end_ns: int, period: BarPeriod, clock: ServerClock) -> Int64s:
     """Slots in which the symbol trades between two UTC times, ascending."""
     spans = np.array(hours.open_intervals(start_ns, end_ns), np.int64).reshape(-1, 2)
     if not len(spans):
@@ -54,7 +54,7 @@ def due_slots(hours: TradingHours, start_ns: int, end_ns: int, period: BarPeriod
     return np.unique(np.repeat(first, counts) + offsets)
 
 
-def bar_open_local(close_ns: Int64s, period: BarPeriod, clock: Clock) -> Int64s:
+def bar_open_local(close_ns: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
     """Wall-clock opening times of stored bars, whose times are their UTC close."""
     length = period_ns(period)
     if length is not None:

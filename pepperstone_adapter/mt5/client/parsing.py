@@ -26,7 +26,7 @@ from pepperstone_adapter.broker.orders import (
     Side,
     TimeInForce,
 )
-from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.server_time import ServerClock, to_utc
 from pepperstone_adapter.broker.symbols import AssetClass, SwapMode, SwapTerms, SymbolSpec, TradingMode, Weekday
 from pepperstone_adapter.mt5.client.constants import (
     AccountKind,
@@ -301,7 +301,7 @@ def ticks(rows: NDArray[Any], spec: SymbolSpec, clock: ServerClock) -> list[Tick
     scale = 10**spec.digits
     bids = np.rint(rows["bid"] * scale).astype(np.int64).tolist()
     asks = np.rint(rows["ask"] * scale).astype(np.int64).tolist()
-    stamps = clock.convert(rows["time_msc"] * MS_NS).utc_ns.tolist()
+    stamps = to_utc(rows["time_msc"] * MS_NS, clock).ns.tolist()
     name = spec.name
     return [Tick(name, bid or None, ask or None, ts) for bid, ask, ts in zip(bids, asks, stamps, strict=True)]
 
@@ -309,7 +309,7 @@ def ticks(rows: NDArray[Any], spec: SymbolSpec, clock: ServerClock) -> list[Tick
 def bars(rows: NDArray[Any], spec: SymbolSpec, period: BarPeriod, clock: ServerClock) -> list[Bar]:
     """BID bars in order; the terminal stamps a bar with its opening."""
     scale = 10**spec.digits
-    opens = clock.convert(rows["time"] * S_NS).utc_ns.tolist()
+    opens = to_utc(rows["time"] * S_NS, clock).ns.tolist()
     columns = [np.rint(rows[c] * scale).astype(np.int64).tolist() for c in ("open", "high", "low", "close")]
     volumes = rows["tick_volume"].astype(np.int64).tolist()
     return [

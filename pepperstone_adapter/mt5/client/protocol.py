@@ -165,7 +165,7 @@ class GatewayProtocol:
         self._out.clear()
         return data
 
-    def next_tick_s(self, now_s: float) -> float | None:  # noqa: ARG002 - the contract's
+    def next_tick_s(self, now_s: float, writable: bool) -> float | None:  # noqa: ARG002 - the contract's
         if not self._opened_s:
             return None
         if not self._up:

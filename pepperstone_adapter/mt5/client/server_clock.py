@@ -31,6 +31,6 @@ class ClockCheck:
             return None
         hours = difference_ns / (3600 * NS)
         return (
-            f"fresh ticks are {hours:+.2f} h off: the server's clock does not follow the rule {self._clock.zone} "
-            f"{self._clock.shift_s / 3600:+g} h, or this machine's clock is wrong; set server_time in the settings"
+            f"fresh ticks are {hours:+.2f} h off: the server's clock does not follow the rule {self._clock.name}, "
+            "or this machine's clock is wrong; set server_time in the settings"
         )

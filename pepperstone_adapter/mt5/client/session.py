@@ -24,7 +24,7 @@ from pepperstone_adapter.broker.orders import (
     OrderState,
     Protection,
 )
-from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOSE, parse_clock
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import (
@@ -70,7 +70,7 @@ class Mt5Account:
 
     login: int
     server: str | None = None
-    server_time: str = "NY+7"
+    server_time: str = NEW_YORK_CLOSE
     hours: Callable[[str], TradingHours] = lambda _name: TradingHours.always()
     leverage_class: Callable[[str], str] = lambda _name: "other"
     connect_timeout_s: float = 150.0
@@ -92,7 +92,7 @@ class Mt5Session:
     def __init__(self, account: Mt5Account, open_link: OpenLink) -> None:
         self._expected = account
         self._open_link = open_link
-        self._clock = ServerClock.parse(account.server_time)
+        self._clock = parse_clock(account.server_time)
         self._clock_check = ClockCheck(self._clock)
         self._link: GatewayLink | None = None
         self._on_events: OnEvents = lambda _events: None

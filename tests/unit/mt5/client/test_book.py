@@ -2,7 +2,7 @@ from decimal import Decimal
 
 from pepperstone_adapter.broker.events import Notice, OrderChange, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.orders import DealEntry, DealReason, OrderStatus, OrderType
-from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.mt5.client.book import LAG_NS, Book
 from pepperstone_adapter.mt5.client.identity import magic_of
 from tests.kit import mt5_rows as rows
@@ -11,7 +11,7 @@ NOW = 1_700_000_000_000_000_000
 
 
 def book(**start: list[dict[str, object]]) -> Book:
-    out = Book({"EURUSD": rows.spec()}, ServerClock.parse("NY+7"))
+    out = Book({"EURUSD": rows.spec()}, parse_clock("NY+7"))
     out.start(start.get("orders", []), start.get("positions", []), start.get("deals", []))
     return out
 

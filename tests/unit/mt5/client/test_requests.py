@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side, TimeInForce
-from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.common.errors import OrderRefused
 from pepperstone_adapter.mt5.client import requests
 from pepperstone_adapter.mt5.client.constants import Filling
@@ -12,7 +12,7 @@ from pepperstone_adapter.mt5.client.parsing import order
 from pepperstone_adapter.mt5.gateway.calls import checked
 from tests.kit import mt5_rows as rows
 
-CLOCK = ServerClock.parse("NY+7")
+CLOCK = parse_clock("NY+7")
 
 
 def request(**fields: object) -> OrderRequest:

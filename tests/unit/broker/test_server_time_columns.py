@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pepperstone_adapter.catalog.zones import Clock, parse_clock, to_local, to_utc
+from pepperstone_adapter.broker.server_time import ServerClock, parse_clock, to_local, to_utc
 from pepperstone_adapter.common.errors import ConfigurationError
 
 NS = 1_000_000_000
@@ -86,14 +86,14 @@ def test_wall_clocks_agree_with_zoneinfo(zone: str, second: int) -> None:
 @pytest.mark.parametrize(
     ("text", "clock"),
     [
-        ("UTC", Clock("utc")),
-        ("+02:00", Clock("+02:00", shift_ns=7200 * NS)),
-        ("utc-3:30", Clock("-03:30", shift_ns=-12_600 * NS)),
-        ("NY+7", Clock("new-york+7", "America/New_York", 7 * 3600 * NS)),
-        ("Europe/London", Clock("Europe/London", "Europe/London")),
+        ("UTC", ServerClock("utc")),
+        ("+02:00", ServerClock("+02:00", shift_ns=7200 * NS)),
+        ("utc-3:30", ServerClock("-03:30", shift_ns=-12_600 * NS)),
+        ("NY+7", ServerClock("new-york+7", "America/New_York", 7 * 3600 * NS)),
+        ("Europe/London", ServerClock("Europe/London", "Europe/London")),
     ],
 )
-def test_rules_are_read(text: str, clock: Clock) -> None:
+def test_rules_are_read(text: str, clock: ServerClock) -> None:
     assert parse_clock(text) == clock
 
 
