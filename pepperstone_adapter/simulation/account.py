@@ -289,6 +289,9 @@ class Account:
         level = self._terms.stop_out_level if self._margin_called else self._level_watched()
         threshold = self.used_margin * level / 100
         tickets = self.books.tickets.values()
+        if self._watch.safe(tickets, self.books.balance, threshold):
+            self._danger_ns = NEVER
+            return
         found = self._watch.next_danger(tickets, float(self.books.balance), float(threshold), ts_ns)
         self._danger_ns = NEVER if found is None else found
         if found is not None:

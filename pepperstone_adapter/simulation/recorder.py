@@ -21,7 +21,7 @@ from pepperstone_adapter.simulation.fills import AccountFills
 from pepperstone_adapter.simulation.record import FillRow, LedgerKind, OrderRow, RunRecord
 from pepperstone_adapter.simulation.times import iso
 
-GRACE = 64
+GRACE = 16
 ZERO, ONE = Decimal(0), Decimal(1)
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 

@@ -72,10 +72,35 @@ class MarginWatch:
         self._currency = currency
         self._edges: Int64s = np.empty(0, np.int64)
         self._blocks: dict[str, _Extremes] = {}
+        self._whole: dict[str, tuple[Decimal, Decimal, Decimal, Decimal]] = {}
 
     def load(self, start_ns: int, end_ns: int) -> None:
         self._edges = np.linspace(start_ns, end_ns, BLOCKS + 1).astype(np.int64)
         self._blocks = {}
+        self._whole = {}
+
+    def safe(self, tickets: Iterable[Ticket], balance: Decimal, threshold: Decimal) -> bool:
+        """Whether equity stays above `threshold` at the extremes of the whole window: a few multiplications."""
+        equity = balance
+        for ticket in tickets:
+            low, high, least, most = self._whole.get(ticket.symbol) or self._extent(ticket.symbol)
+            worst = ticket.profit(low if ticket.sign > 0 else high)
+            equity += worst * (most if worst < 0 else least)
+        return equity > threshold
+
+    def _extent(self, name: str) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """Lowest BID and highest ASK of the window, and the range of the rate of the quote currency."""
+        tape = self._tapes[name]
+        extremes = self._extremes(name)
+        low, high = self._rate_range(tape.spec.quote_currency, 0)
+        found = (
+            Decimal(int(extremes.low.min())).scaleb(-tape.spec.digits),
+            Decimal(int(extremes.high.max())).scaleb(-tape.spec.digits),
+            Decimal(float(np.min(low))),
+            Decimal(float(np.max(high))),
+        )
+        self._whole[name] = found
+        return found
 
     def next_danger(self, tickets: Iterable[Ticket], balance: float, threshold: float, now_ns: int) -> int | None:
         """The first time after `now_ns` in this window at which equity is at or below `threshold`; None if never."""
