@@ -9,7 +9,8 @@ import asyncio
 import difflib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from nautilus_trader.common import Logger
@@ -115,8 +116,14 @@ class Connection:
         self._users += 1
         if self._starting is None:
             self._starting = asyncio.ensure_future(self._connect())
-        try:
+        with self.noting_errors():
             await asyncio.shield(self._starting)
+
+    @contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        """Keep what stops a client's connect in `error`: the framework itself would only say that it timed out."""
+        try:
+            yield
         except BaseException as error:
             self.error = self.error or error
             raise

@@ -142,6 +142,11 @@ class BrokerExecutionClient(ExecutionClient):
 
     async def _connect(self) -> None:
         await self.connection.start()
+        with self.connection.noting_errors():
+            self._open_books()
+
+    def _open_books(self) -> None:
+        """What needs the connected account: its terms checked, the id store, the first account state."""
         account = self.connection.account
         if account is None:
             raise ConfigurationError("the broker reported no account")

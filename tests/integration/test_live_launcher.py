@@ -1,0 +1,231 @@
+"""`pepperstone live` as a person runs it: a process, a settings file, signals, exit codes; the sandbox is the broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pepperstone_adapter.sandbox.report import books
+from pepperstone_adapter.sandbox.server import Sandbox
+from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+STRATEGY = '''
+from nautilus_trader.model import InstrumentId, OrderSide, Price, Quantity
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+
+class OneOfEachConfig(StrategyConfig):
+    def __init__(self, *, instrument_id: str, stop_after: bool = False, **_: object) -> None:
+        self.instrument_id = InstrumentId.from_str(instrument_id)
+        self.stop_after = stop_after
+
+
+class OneOfEach(Strategy):
+    """A position and a working order, then nothing."""
+
+    def __init__(self, config: OneOfEachConfig) -> None:
+        super().__init__(config)
+        self._config = config
+        self._done = False
+
+    def on_start(self) -> None:
+        self.subscribe_quotes(self._config.instrument_id)
+
+    def on_quote(self, quote: object) -> None:
+        if self._done:
+            return
+        self._done = True
+        one = self._config.instrument_id
+        if self._config.stop_after:
+            self.shutdown_system("done")
+            return
+        if not self.cache.positions_open(strategy_id=self.strategy_id):
+            self.submit_order(self.order_factory.market(one, OrderSide.BUY, Quantity.from_int(10_000)))
+            self.submit_order(
+                self.order_factory.limit(one, OrderSide.BUY, Quantity.from_int(1_000), Price.from_str("1.05000"))
+            )
+'''
+
+
+def settings(tmp_path: Path, broker: Sandbox | None, **changes: Any) -> Path:
+    """A settings file and its strategy in a folder of their own."""
+    (tmp_path / "one_of_each.py").write_text(STRATEGY)
+    account: dict[str, Any] = {
+        "platform": "ctrader",
+        "environment": "sandbox",
+        "account": LOGIN,
+        "symbols": ["EURUSD"],
+        "port": broker.ports.demo if broker is not None else 9,
+        "ca_file": str(broker.ca_file if broker is not None else tmp_path / "none.pem"),
+    }
+    content: dict[str, Any] = {
+        "accounts": [account | changes.pop("account", {})],
+        "strategies": [
+            {
+                "strategy": "./one_of_each.py:OneOfEach",
+                "config": {"instrument_id": "EURUSD.PEPPERSTONE"} | changes.pop("strategy", {}),
+            }
+        ],
+        "state_dir": "state",
+        "connect_timeout_s": 10,
+        "status_interval_s": 1,
+    } | changes
+    path = tmp_path / "live.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def spawn(path: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pepperstone_adapter", "live", str(path), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+@contextmanager
+def running(path: Path, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    process = spawn(path, *arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def until(condition: Callable[[], object], what: str, process: "subprocess.Popen[str]", timeout_s: float = 40) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            out = process.communicate()[0]
+            raise AssertionError(f"no {what}; exit {process.returncode}; output:\n{out[-4000:]}")
+        time.sleep(0.05)
+
+
+def read_until(process: "subprocess.Popen[str]", text: str) -> str:
+    """Read the output up to the first line with `text`; the end of the output is a failure."""
+    assert process.stdout is not None
+    out = ""
+    for line in process.stdout:
+        out += line
+        if text in line:
+            return out
+    raise AssertionError(f"the process ended without '{text}':\n{out[-4000:]}")
+
+
+def report(broker: Sandbox) -> dict[str, Any]:
+    found: dict[str, Any] = broker.call(books, broker.ledger, ACCOUNT_ID)
+    return found
+
+
+def working(broker: Sandbox) -> list[dict[str, Any]]:
+    return [o for o in report(broker)["orders"] if str(o["status"]) == "accepted"]
+
+
+def traded(broker: Sandbox) -> bool:
+    return len(report(broker)["positions"]) == 1 and len(working(broker)) == 1
+
+
+@pytest.mark.slow
+def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker, running(settings(tmp_path, broker)) as process:
+        until(lambda: traded(broker), "position and order", process)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=20)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert time.monotonic() - started < 8
+        assert len(report(broker)["positions"]) == 1
+        assert working(broker) == []
+        assert "SANDBOX-x001 (no real money)" in out
+        assert "SANDBOX-x001.OneOfEach-000" in out  # on every log line
+        assert LOGIN not in out  # the account is always masked
+        # the same settings again: the position is the strategy's own, so it opens no second one
+        with running(settings(tmp_path, broker)) as again:
+            out = read_until(again, "SANDBOX-x001 | link up")
+            assert "1 position |" in out.splitlines()[-1]
+            again.send_signal(signal.SIGTERM)
+            out += again.communicate(timeout=20)[0]
+            assert again.returncode == 130, out[-3000:]
+            assert len(report(broker)["positions"]) == 1
+        assert broker.violations() == []
+
+
+@pytest.mark.slow
+def test_f90_positions_are_closed_when_the_settings_say_so(tmp_path: Path) -> None:
+    with (
+        sandbox(tmp_path) as broker,
+        running(settings(tmp_path, broker, on_stop={"orders": "leave", "positions": "close"})) as process,
+    ):
+        until(lambda: traded(broker), "position and order", process)
+        process.send_signal(signal.SIGTERM)
+        out = process.communicate(timeout=20)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert report(broker)["positions"] == [], out[-3000:]
+
+
+@pytest.mark.slow
+def test_f91_a_second_instance_on_the_account_is_refused_by_name(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker, running(settings(tmp_path, broker)) as process:
+        until(lambda: traded(broker), "position and order", process)
+        second = subprocess.run(
+            [sys.executable, "-m", "pepperstone_adapter", "live", str(tmp_path / "live.yaml")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 2
+        assert f"PID {process.pid}" in second.stderr
+        assert len(report(broker)["positions"]) == 1
+
+
+@pytest.mark.slow
+def test_a_strategy_that_stops_the_node_ends_it_with_code_0(tmp_path: Path) -> None:
+    with (
+        sandbox(tmp_path) as broker,
+        running(settings(tmp_path, broker, strategy={"stop_after": True})) as process,
+    ):
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 0, out[-3000:]
+
+
+@pytest.mark.slow
+def test_a_connect_that_fails_ends_with_code_5_and_says_where(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker, account={"port": 9})
+        process = spawn(path)
+        out = process.communicate(timeout=60)[0]
+    assert process.returncode == 5, out[-3000:]
+    assert "error: " in out
+    assert "127.0.0.1:9" in out
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_the_account_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        for account, text in (
+            ({"symbols": ["EURUSDD"]}, "no symbol EURUSDD (did you mean EURUSD"),
+            ({"mode": "netting"}, "set mode: hedging"),
+            ({"currency": "EUR"}, "set currency: USD"),
+        ):
+            process = spawn(settings(tmp_path, broker, account=account))
+            out = process.communicate(timeout=60)[0]
+            assert process.returncode == 2, out[-3000:]
+            assert text in out
+        assert report(broker)["orders"] == []
