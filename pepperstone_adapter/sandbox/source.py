@@ -76,12 +76,18 @@ def _catalog(settings: SandboxSettings, specs: Sequence[SymbolSpec], now_ns: int
 
     tape = settings.tape
     store = build_samples(settings.state_dir / "samples") if tape.catalog is None else CatalogStore(tape.catalog)
-    found = [(spec, series) for spec in specs if (series := _series(store, spec.name)) is not None]
+    first_ns = _moment(tape.start, "start") if tape.start else None
+    if first_ns is None:
+        ends = [series.end_ns for spec in specs if (series := _series(store, spec.name, None)) is not None]
+        first_ns = max(ends, default=0) - REPLAY_DAYS * DAY_S * NS
+    found = [(spec, series) for spec in specs if (series := _series(store, spec.name, first_ns)) is not None]
     if not found:
-        names = ", ".join(sorted({series.symbol for series in store.series()})) or "nothing"
-        raise ConfigurationError(f"tape.catalog: it holds none of symbols.names; it holds {names}")
-    last_ns = max(series.end_ns for _, series in found)
-    first_ns = _moment(tape.start, "start") if tape.start else last_ns - REPLAY_DAYS * DAY_S * NS
+        have = sorted(
+            f"{s.symbol} {s.period or 'quotes'} {_day(s.start_ns)} to {_day(s.end_ns)}" for s in store.series()
+        )
+        raise ConfigurationError(
+            f"tape.catalog: none of symbols.names has prices from {_day(first_ns)} on; it holds {', '.join(have)}"
+        )
     end_ns = _moment(tape.end, "end") if tape.end else None
     by_ns = whole_weeks(first_ns, now_ns) if tape.shift else 0
     start_ns = now_ns if tape.shift else first_ns
@@ -93,12 +99,17 @@ def _catalog(settings: SandboxSettings, specs: Sequence[SymbolSpec], now_ns: int
     return Prices(shifted(merge(*streams), by_ns), bars, _clock(tape, start_ns))
 
 
-def _series(store: "CatalogStore", symbol: str) -> "Series | None":
-    """Quotes, else the finest bid bars."""
-    own = [s for s in store.series() if s.symbol == symbol and s.rows]
-    quotes = [s for s in own if s.kind == "quotes"]
-    bars = sorted((s for s in own if s.kind == "bars" and s.side == "BID"), key=lambda s: _seconds(s.period))
-    return next(iter(quotes + bars), None)
+def _series(store: "CatalogStore", symbol: str, first_ns: int | None) -> "Series | None":
+    """The finest series of a symbol that has prices within a week of `first_ns`; without it, the one that ends last."""
+    own = [s for s in store.series() if s.symbol == symbol and s.rows and (s.kind == "quotes" or s.side == "BID")]
+    if first_ns is None:
+        return max(own, key=lambda s: s.end_ns, default=None)
+    near = [s for s in own if s.end_ns > first_ns and s.start_ns < first_ns + 7 * DAY_S * NS]
+    return min(near, key=lambda s: 0 if s.kind == "quotes" else _seconds(s.period), default=None)
+
+
+def _day(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns // NS, tz=UTC).date().isoformat()
 
 
 def _seconds(period: str) -> int:
@@ -138,13 +149,13 @@ def walk_bar(
 ) -> Iterator[tuple[int, int]]:
     """``(ts_ns, bid)`` through one bar that closes at `close_ns`: open, nearer extreme, other extreme, close."""
     corners = [opened, low, high, close] if opened - low < high - opened else [opened, high, low, close]
-    count = max(4, round(period_s * ticks_per_s))
+    leg_ticks = max(1, round(period_s * ticks_per_s / 3))
+    count = 3 * leg_ticks + 1  # the corners themselves are always among the ticks
     gap_ns = period_s * NS // count
     first_ns = close_ns - period_s * NS
     for n in range(count):
-        leg, part = divmod(n * 3, count - 1) if n < count - 1 else (2, count - 1)
-        bid = corners[leg] + round((corners[leg + 1] - corners[leg]) * part / (count - 1))
-        yield first_ns + n * gap_ns, bid
+        leg, part = divmod(n, leg_ticks) if n < count - 1 else (2, leg_ticks)
+        yield first_ns + n * gap_ns, corners[leg] + round((corners[leg + 1] - corners[leg]) * part / leg_ticks)
 
 
 def _past(store: "CatalogStore", spec: SymbolSpec, series: "Series", until_ns: int, days: int) -> Iterator[TapeBar]:

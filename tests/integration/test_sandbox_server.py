@@ -1,0 +1,172 @@
+"""The sandbox over real sockets: TLS, ports, resets, the OAuth page, the process of its own, the command."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.openapi import messages as oa
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
+from pepperstone_adapter.sandbox.process import start_process
+from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
+from tests.kit.wire import WireClient
+
+ACCOUNT = 1_000_001
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    with start(settings_for_tests(tmp_path)) as running:
+        running.push("EURUSD", "1.10000", "1.10002")
+        yield running
+
+
+def buy() -> oa.NewOrderReq:
+    return oa.NewOrderReq(
+        ctidTraderAccountId=ACCOUNT,
+        symbolId=1,
+        orderType=oa.OrderType.MARKET,
+        tradeSide=oa.TradeSide.BUY,
+        volume=1_000_000,
+        clientOrderId="c-1",
+    )
+
+
+def test_only_its_own_authority_vouches_for_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    with WireClient(sandbox.ports.demo, sandbox.ca_file) as client:
+        client.login(ACCOUNT)
+    with start(settings_for_tests(tmp_path / "other")) as other, pytest.raises(ssl.SSLCertVerificationError):
+        WireClient(sandbox.ports.demo, other.ca_file)
+    assert b"PRIVATE" not in sandbox.ca_file.read_bytes()
+
+
+def test_a_reset_reaches_the_client_as_one_and_the_order_stands(sandbox: Sandbox) -> None:
+    sandbox.add_fault(FaultRule(kind=FaultKind.CUT_AFTER, on="request", message="NewOrderReq"))
+    with WireClient(sandbox.ports.demo, sandbox.ca_file) as client:
+        client.login(ACCOUNT)
+        client.send(buy())
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            client.next()
+    assert [d.client_id for d in sandbox.ledger.accounts[ACCOUNT].deals] == ["c-1"]
+    assert sandbox.violations() == []
+
+
+def test_a_taken_port_and_a_bad_folder_are_clear_errors(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot listen on"):
+        start(settings_for_tests(tmp_path / "b", ports={"demo": sandbox.ports.demo}))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot write"):
+        start(settings_for_tests(tmp_path / "file" / "c"))
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def fetch(sandbox: Sandbox, path: str, **query: str) -> tuple[int, str, str]:
+    """``(status, body, location)`` of one page."""
+    opener = urllib.request.build_opener(_NoRedirect)
+    url = f"http://127.0.0.1:{sandbox.ports.oauth}{path}?{urllib.parse.urlencode(query)}"
+    try:
+        with opener.open(url, timeout=10) as answer:
+            return answer.status, answer.read().decode(), ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), error.headers.get("Location", "")
+
+
+def test_the_oauth_pages(sandbox: Sandbox) -> None:
+    client = {"client_id": "sandbox-client", "redirect_uri": "http://127.0.0.1:9/cb", "scope": "trading"}
+    status, page, _ = fetch(sandbox, "/apps/auth", **client, state='"><script>')
+    assert (status, "<script>" in page) == (200, False)
+    status, _, location = fetch(sandbox, "/apps/allow", **client, state="s1")
+    given = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)
+    assert (status, given["state"]) == (302, ["s1"])
+    secret = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
+    code = {"grant_type": "authorization_code", "code": given["code"][0], "redirect_uri": client["redirect_uri"]}
+    tokens = json.loads(fetch(sandbox, "/apps/token", **secret, **code)[1])
+    assert (tokens["errorCode"], tokens["expiresIn"], tokens["tokenType"]) == (None, 2_628_000, "bearer")
+    used_twice = json.loads(fetch(sandbox, "/apps/token", **secret, **code)[1])
+    assert used_twice["errorCode"] == "ACCESS_DENIED"
+    with WireClient(sandbox.ports.demo, sandbox.ca_file) as wire:
+        wire.login(ACCOUNT, token=tokens["accessToken"])
+    refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refreshToken"]}
+    turned = json.loads(fetch(sandbox, "/apps/token", **secret, **refresh)[1])
+    assert turned["accessToken"] != tokens["accessToken"]
+    assert json.loads(fetch(sandbox, "/apps/token", **secret, **refresh)[1])["errorCode"] == "ACCESS_DENIED"
+    sandbox.add_fault(FaultRule(kind=FaultKind.ERROR, on="request", message="OAuthToken"))
+    assert fetch(sandbox, "/apps/token", **secret, **refresh)[0] == 500
+    assert fetch(sandbox, "/apps/auth", client_id="x")[0] == 400
+    assert fetch(sandbox, "/else")[0] == 404
+
+
+def test_a_sandbox_in_a_process_of_its_own(tmp_path: Path) -> None:
+    with start_process(settings_for_tests(tmp_path), start_ns=1_705_305_600 * 10**9) as sandbox:
+        sandbox.push("EURUSD", "1.10000", "1.10002")
+        sandbox.add_fault(FaultRule(kind=FaultKind.DROP, message="ExecutionEvent", execution="ORDER_ACCEPTED"))
+        with WireClient(sandbox.ports.demo, sandbox.ca_file) as client:
+            client.login(ACCOUNT)
+            client.send(buy())
+            event = client.next().message
+            assert isinstance(event, oa.ExecutionEvent)
+            assert event.executionType == oa.ExecutionType.ORDER_FILLED
+            sandbox.do("close", account_id=ACCOUNT, position_id=event.position.positionId, units="4000")
+            assert client.execution(oa.ExecutionType.ORDER_FILLED).position.tradeData.volume == 600_000
+            sandbox.do("cash", account_id=ACCOUNT, amount="100.00")
+            client.execution(oa.ExecutionType.DEPOSIT_WITHDRAW)
+            books = sandbox.books(ACCOUNT)
+            # 0.04 lot closed at 1.10000: 4,000 * -0.00002 = -0.08 ; charges 0.35 * 40 % + 0.14 = 0.28
+            assert books["balance"] == "10099.64"
+            assert [p["units"] for p in books["positions"]] == ["6000.00"]
+            assert sandbox.do("violations") == []
+            sandbox.kill()
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                client.next()
+
+
+def test_the_same_deeds_give_the_same_frames(tmp_path: Path) -> None:
+    """Determinism: a standing clock, a seed, the same requests: byte for byte the same answers."""
+
+    def answers(folder: Path) -> list[bytes]:
+        with start_process(settings_for_tests(folder, seed=7), start_ns=1_705_305_600 * 10**9) as sandbox:
+            sandbox.push("EURUSD", "1.10000", "1.10002")
+            with WireClient(sandbox.ports.demo, sandbox.ca_file) as client:
+                client.login(ACCOUNT)
+                client.ask(buy())
+                client.execution(oa.ExecutionType.ORDER_FILLED)
+                client.ask(oa.RefreshTokenReq(refreshToken="sandbox-refresh"))
+                return [decoded.payload for decoded in client.heard]
+
+    assert answers(tmp_path / "a") == answers(tmp_path / "b")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
+def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    settings = Path(__file__).parents[2] / "configs" / "sandbox" / "default.yaml"
+    changes = ["ports.demo=0", "ports.live=0", "ports.oauth=0", f"state_dir={tmp_path}", "tape.history_days=1"]
+    command = [sys.executable, "-m", "pepperstone_adapter", "sandbox", str(settings), "--json"]
+    for change in changes:
+        command += ["--set", change]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    facts = json.loads(process.stdout.readline())
+    with WireClient(facts["demo_port"], Path(facts["ca_file"])) as client:
+        client.login(ACCOUNT)
+        client.send(oa.SubscribeSpotsReq(ctidTraderAccountId=ACCOUNT, symbolId=[1]))
+        assert client.wait(lambda d: isinstance(d.message, oa.SpotEvent)).bid > 0
+        client.wait(lambda d: isinstance(d.message, oa.SpotEvent))  # the walk goes on
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=10)
+    assert (process.returncode, words) == (0, "")

@@ -1,0 +1,342 @@
+"""Orders over the wire: events, errors, lists, and what every connection of the account hears."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pepperstone_adapter.openapi import messages as oa
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
+from pepperstone_adapter.sandbox.ledger import violations
+from tests.kit.sandbox_wire import ACCOUNT, EURUSD, LOT, NETTED, Bench, MemoryLink, code, market
+
+TENTH = LOT // 10
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = Bench(tmp_path)
+    for symbol, bid, ask in (("EURUSD", "1.10000", "1.10002"), ("USDJPY", "150.000", "150.003")):
+        made.push(bid, ask, symbol)
+    return made
+
+
+@pytest.fixture
+def link(bench: Bench) -> MemoryLink:
+    return bench.link().login()
+
+
+def kinds(messages: list[Any]) -> list[str]:
+    return [oa.ExecutionType(m.executionType).name for m in messages if isinstance(m, oa.ExecutionEvent)]
+
+
+def pending(kind: Any, **fields: Any) -> oa.NewOrderReq:
+    given = {"ctidTraderAccountId": ACCOUNT, "symbolId": EURUSD, "tradeSide": oa.TradeSide.BUY, "volume": TENTH}
+    return oa.NewOrderReq(orderType=kind, **(given | fields))
+
+
+def test_every_connection_hears_events_with_the_originators_id(bench: Bench, link: MemoryLink) -> None:
+    other = bench.link().login()
+    other.read()
+    ref = link.send(market(relativeStopLoss=500))
+    for heard in (link.read(), other.read()):
+        assert kinds([d.message for d in heard]) == ["ORDER_ACCEPTED", "ORDER_FILLED", "ORDER_ACCEPTED"]
+        assert {d.client_msg_id for d in heard} == {ref}
+
+
+def test_follow_ups_may_lose_the_id(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, behaviour={"follow_ups_keep_id": False})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    link.read()
+    ref = link.send(market())
+    assert [d.client_msg_id for d in link.read()] == [ref, None]
+
+
+def test_pending_orders_are_numbered_amended_and_cancelled(link: MemoryLink) -> None:
+    accepted = link.ask(pending(oa.OrderType.LIMIT, limitPrice=1.09, stopLoss=1.08, takeProfit=1.11, label="s1"))
+    assert accepted.position.positionStatus == oa.PositionStatus.POSITION_STATUS_CREATED
+    assert (accepted.order.limitPrice, accepted.order.stopLoss, accepted.order.tradeData.label) == (1.09, 1.08, "s1")
+    number = accepted.order.orderId
+    replaced = link.ask(oa.AmendOrderReq(ctidTraderAccountId=ACCOUNT, orderId=number, limitPrice=1.095, stopLoss=1.09))
+    assert kinds([replaced]) == ["ORDER_REPLACED"]
+    assert (replaced.order.limitPrice, replaced.order.stopLoss) == (1.095, 1.09)
+    assert not replaced.order.HasField("takeProfit")  # left out, so removed
+    assert replaced.order.tradeData.volume == TENTH
+    cancelled = link.ask(oa.CancelOrderReq(ctidTraderAccountId=ACCOUNT, orderId=number))
+    assert kinds([cancelled]) == ["ORDER_CANCELLED"]
+    assert cancelled.position.positionStatus == oa.PositionStatus.POSITION_STATUS_CLOSED
+    gone = link.ask(oa.CancelOrderReq(ctidTraderAccountId=ACCOUNT, orderId=number))
+    assert (code(gone), gone.orderId) == ("ORDER_NOT_FOUND", number)
+
+
+def test_a_pending_fill_is_told_before_its_levels(bench: Bench, link: MemoryLink) -> None:
+    link.ask(pending(oa.OrderType.STOP, stopPrice=1.101, stopLoss=1.09))
+    link.read()
+    bench.push("1.10150", "1.10152")
+    filled, protective = link.messages()
+    assert (kinds([filled]), filled.order.executionPrice, filled.isServerEvent) == (["ORDER_FILLED"], 1.10152, True)
+    assert protective.order.orderType == oa.OrderType.STOP_LOSS_TAKE_PROFIT
+    assert protective.order.stopPrice == 1.09
+
+
+def test_a_stop_limit_gives_its_limit_as_points(bench: Bench, link: MemoryLink) -> None:
+    accepted = link.ask(pending(oa.OrderType.STOP_LIMIT, stopPrice=1.101, slippageInPoints=5))
+    assert accepted.order.slippageInPoints == 5
+    assert not accepted.order.HasField("limitPrice")
+    bench.push("1.10110", "1.10112")  # beyond 1.10105
+    assert kinds(link.messages()) == []
+    bench.push("1.10100", "1.10105")
+    assert kinds(link.messages()) == ["ORDER_FILLED"]
+
+
+def test_expiry(bench: Bench, link: MemoryLink) -> None:
+    soon = bench.clock.now_ns() // 1_000_000 + 5_000
+    link.ask(pending(oa.OrderType.LIMIT, limitPrice=1.09, expirationTimestamp=soon))
+    bench.wait(5)
+    (expired,) = link.messages()
+    assert (kinds([expired]), expired.order.timeInForce) == (["ORDER_EXPIRED"], oa.TimeInForce.GOOD_TILL_DATE)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (market(volume=100), "TRADING_BAD_VOLUME"),
+        (market(volume=150_000), "TRADING_BAD_VOLUME"),
+        (market(volume=LOT * 50), "NOT_ENOUGH_MONEY"),
+        (market(symbolId=9_999), "SYMBOL_NOT_FOUND"),
+        (market(stopLoss=1.09), "INVALID_REQUEST"),
+        (market(label="x" * 101), "INVALID_REQUEST"),
+        (market(positionId=7), "POSITION_NOT_FOUND"),
+        (pending(oa.OrderType.LIMIT), "TRADING_BAD_PRICES"),
+        (pending(oa.OrderType.LIMIT, limitPrice=1.0900001), "TRADING_BAD_PRICES"),
+        (pending(oa.OrderType.STOP, stopPrice=1.09), "TRADING_BAD_PRICES"),
+        (pending(oa.OrderType.LIMIT, limitPrice=1.09, expirationTimestamp=1), "TRADING_BAD_EXPIRATION_DATE"),
+        (pending(oa.OrderType.LIMIT, limitPrice=1.09, stopLoss=1.10), "TRADING_BAD_STOPS"),
+        (oa.ClosePositionReq(ctidTraderAccountId=ACCOUNT, positionId=7, volume=TENTH), "POSITION_NOT_FOUND"),
+        (oa.AmendPositionSLTPReq(ctidTraderAccountId=ACCOUNT, positionId=7, stopLoss=1.0), "POSITION_NOT_FOUND"),
+        (oa.AmendOrderReq(ctidTraderAccountId=ACCOUNT, orderId=7), "ORDER_NOT_FOUND"),
+        (oa.OrderDetailsReq(ctidTraderAccountId=ACCOUNT, orderId=7), "ORDER_NOT_FOUND"),
+    ],
+)
+def test_refusals(request_: Any, expected: str, bench: Bench, link: MemoryLink) -> None:
+    assert code(link.ask(request_)) == expected
+    assert not bench.venue.ledger.accounts[ACCOUNT].working
+    assert violations(bench.venue.ledger) == []
+
+
+def test_a_position_that_is_not_found_names_no_ids(link: MemoryLink) -> None:
+    refused = link.ask(oa.ClosePositionReq(ctidTraderAccountId=ACCOUNT, positionId=7, volume=TENTH))
+    assert (refused.orderId, refused.positionId, refused.description) == (0, 0, "Position not found with id 7")
+
+
+def test_a_new_order_on_a_position_closes_it(bench: Bench, link: MemoryLink) -> None:
+    ticket = link.ask(market()).position.positionId
+    link.read()
+    link.send(market(side=oa.TradeSide.SELL, positionId=ticket, clientOrderId="close-1"))
+    accepted, filled = link.messages()
+    assert (accepted.order.closingOrder, accepted.order.clientOrderId) == (True, "close-1")
+    assert filled.deal.HasField("closePositionDetail")
+    assert not bench.venue.ledger.accounts[ACCOUNT].positions
+
+
+def test_netted_accounts_hold_one_position_a_symbol(bench: Bench) -> None:
+    link = bench.link().login(NETTED)
+    link.ask(market(ctidTraderAccountId=NETTED))
+    link.ask(market(ctidTraderAccountId=NETTED, side=oa.TradeSide.SELL, volume=3 * TENTH))
+    filled = link.heard[-1].message
+    assert (filled.position.tradeData.tradeSide, filled.position.tradeData.volume) == (oa.TradeSide.SELL, 2 * TENTH)
+    assert filled.deal.closePositionDetail.closedVolume == TENTH
+    assert len(link.ask(oa.ReconcileReq(ctidTraderAccountId=NETTED)).position) == 1
+
+
+def test_lists_are_newest_first_and_paged(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, behaviour={"list_page": 3}, limits={"enabled": False})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    for _ in range(5):
+        bench.wait(1)
+        link.ask(market(volume=100_000))
+    window = {"ctidTraderAccountId": ACCOUNT, "fromTimestamp": 0, "toTimestamp": 2**41}
+    page = link.ask(oa.DealListReq(**window))
+    assert ([d.dealId for d in page.deal], page.hasMore) == ([7_000_005, 7_000_004, 7_000_003], True)
+    older = link.ask(oa.DealListReq(**(window | {"toTimestamp": page.deal[-1].executionTimestamp - 1})))
+    assert ([d.dealId for d in older.deal], older.hasMore) == ([7_000_002, 7_000_001], False)
+    assert len(link.ask(oa.DealListReq(**window, maxRows=1)).deal) == 1
+    orders = link.ask(oa.OrderListReq(**window))
+    assert ([o.orderId for o in orders.order], orders.hasMore) == ([6_000_005, 6_000_004, 6_000_003], True)
+    by_position = link.ask(oa.DealListByPositionIdReq(ctidTraderAccountId=ACCOUNT, positionId=5_000_002))
+    assert [d.dealId for d in by_position.deal] == [7_000_002]
+    details = link.ask(oa.OrderDetailsReq(ctidTraderAccountId=ACCOUNT, orderId=6_000_004))
+    assert (details.order.orderId, [d.dealId for d in details.deal]) == (6_000_004, [7_000_004])
+    wrong = oa.DealListReq(ctidTraderAccountId=ACCOUNT, fromTimestamp=2, toTimestamp=1)
+    assert code(link.ask(wrong)) == "INCORRECT_BOUNDARIES"
+
+
+def test_deal_offsets(link: MemoryLink) -> None:
+    ticket = link.ask(market(volume=3 * TENTH)).position.positionId
+    link.ask(oa.ClosePositionReq(ctidTraderAccountId=ACCOUNT, positionId=ticket, volume=TENTH))
+    opening = link.ask(oa.DealOffsetListReq(ctidTraderAccountId=ACCOUNT, dealId=7_000_001))
+    assert [(o.dealId, o.volume) for o in opening.offsetBy] == [(7_000_002, TENTH)]
+    closing = link.ask(oa.DealOffsetListReq(ctidTraderAccountId=ACCOUNT, dealId=7_000_002))
+    assert [(o.dealId, o.volume) for o in closing.offsetting] == [(7_000_001, TENTH)]
+
+
+def test_profit_margin_and_account_reads(bench: Bench, link: MemoryLink) -> None:
+    link.ask(market(volume=LOT))
+    bench.push("1.10102", "1.10104")
+    profit = link.ask(oa.GetPositionUnrealizedPnLReq(ctidTraderAccountId=ACCOUNT))
+    # 100,000 * (1.10102 - 1.10002) = 100.00 ; one lot is charged 3.50
+    row = profit.positionUnrealizedPnL[0]
+    assert (row.grossUnrealizedPnL, row.netUnrealizedPnL, profit.moneyDigits) == (10_000, 9_650, 2)
+    margin = link.ask(oa.ExpectedMarginReq(ctidTraderAccountId=ACCOUNT, symbolId=EURUSD, volume=[LOT]))
+    # 100,000 * 1.10104 / 30 = 3670.13 ; 100,000 * 1.10102 / 30 = 3670.07
+    assert (margin.margin[0].buyMargin, margin.margin[0].sellMargin) == (367_013, 367_007)
+    bench.venue.ledger.cash(ACCOUNT, Decimal("250.00"), bench.clock.now_ns())
+    deposit = link.messages()[-1]
+    assert (kinds([deposit]), deposit.depositWithdraw.delta) == (["DEPOSIT_WITHDRAW"], 25_000)
+    now_ms = bench.clock.now_ns() // 1_000_000
+    flow = link.ask(
+        oa.CashFlowHistoryListReq(ctidTraderAccountId=ACCOUNT, fromTimestamp=now_ms - 1, toTimestamp=now_ms)
+    )
+    assert flow.depositWithdraw[0].balance == 1_025_000
+    calls = link.ask(oa.MarginCallListReq(ctidTraderAccountId=ACCOUNT)).marginCall
+    assert [(c.marginCallType, c.marginLevelThreshold) for c in calls] == [(61, 100.0), (62, 90.0), (63, 70.0)]
+    changed = oa.MarginCall(marginCallType=61, marginLevelThreshold=120.0)
+    link.ask(oa.MarginCallUpdateReq(ctidTraderAccountId=ACCOUNT, marginCall=changed))
+    calls = link.ask(oa.MarginCallListReq(ctidTraderAccountId=ACCOUNT)).marginCall
+    assert calls[0].marginLevelThreshold == 120.0
+
+
+def test_margin_call_and_stop_out_events(bench: Bench, link: MemoryLink) -> None:
+    link.ask(market(volume=2 * LOT))  # 200,000 * 1.10002 / 30 = 7,333.47 of 10,000
+    link.read()
+    bench.push("1.08000", "1.08002")  # -4,004.00: equity 5,989.00 with the charge of 7.00, level 81.7 %
+    calls = [m for m in link.messages() if isinstance(m, oa.MarginCallTriggerEvent)]
+    assert [c.marginCall.marginLevelThreshold for c in calls] == [100.0, 90.0]
+    bench.push("1.06500", "1.06502")  # -7,004.00: 2,989.00, 40.8 %
+    events = [m for m in link.messages() if isinstance(m, oa.ExecutionEvent)]
+    assert kinds(events) == ["ORDER_ACCEPTED", "ORDER_FILLED"]
+    assert all(m.isServerEvent and m.order.isStopOut for m in events)
+
+
+def test_a_trailing_stop_moves_without_an_execution_event(bench: Bench, link: MemoryLink) -> None:
+    link.ask(market(relativeStopLoss=100, trailingStopLoss=True))
+    link.read()
+    bench.push("1.10050", "1.10052")
+    (moved,) = link.messages()
+    assert isinstance(moved, oa.TrailingSLChangedEvent)
+    assert (moved.positionId, moved.stopPrice) == (5_000_001, 1.0995)
+
+
+def test_snapshots_can_flicker(bench: Bench, link: MemoryLink) -> None:
+    ticket = link.ask(market()).position.positionId
+    bench.venue.hide(ticket, snapshots=1)
+    reconcile = oa.ReconcileReq(ctidTraderAccountId=ACCOUNT)
+    assert [len(link.ask(reconcile).position) for _ in range(2)] == [0, 1]
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+def order_count(bench: Bench) -> int:
+    return len(bench.venue.ledger.accounts[ACCOUNT].orders)
+
+
+def test_cut_before_and_after_the_broker_acted(bench: Bench, link: MemoryLink) -> None:
+    bench.venue.faults.add(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="NewOrderReq"))
+    link.read()
+    link.send(market())
+    assert (link.was_reset, link.messages(), order_count(bench)) == (True, [], 0)
+    second = bench.link().login()
+    bench.venue.faults.add(FaultRule(kind=FaultKind.CUT_AFTER, on="request", message="NewOrderReq"))
+    second.read()
+    second.send(market())
+    assert (second.was_reset, second.messages(), order_count(bench)) == (True, [], 1)
+
+
+def test_swallow_and_mute(bench: Bench, link: MemoryLink) -> None:
+    link.read()
+    for kind, done in ((FaultKind.SWALLOW, 0), (FaultKind.MUTE, 1)):
+        bench.venue.faults.add(FaultRule(kind=kind, on="request", message="NewOrderReq"))
+        link.send(market())
+        assert (link.messages(), order_count(bench)) == ([], done)
+    assert kinds([link.ask(market())]) == ["ORDER_ACCEPTED"]
+
+
+def test_drop_duplicate_swap_and_delay_of_one_event(bench: Bench, link: MemoryLink) -> None:
+    def with_fault(kind: FaultKind, **fields: Any) -> list[str]:
+        link.read()
+        rule = FaultRule(kind=kind, message="ExecutionEvent", execution="ORDER_ACCEPTED", **fields)
+        bench.venue.faults.add(rule)
+        link.send(market())
+        return kinds(link.messages())
+
+    assert with_fault(FaultKind.DROP) == ["ORDER_FILLED"]
+    assert with_fault(FaultKind.DUPLICATE, copies=2) == ["ORDER_ACCEPTED"] * 3 + ["ORDER_FILLED"]
+    assert with_fault(FaultKind.SWAP) == ["ORDER_FILLED", "ORDER_ACCEPTED"]
+    assert with_fault(FaultKind.DELAY, seconds=2) == ["ORDER_FILLED"]
+    bench.wait(2)
+    assert kinds(link.messages()) == ["ORDER_ACCEPTED"]
+    assert with_fault(FaultKind.SLOW, seconds=2) == []
+    bench.wait(2)
+    assert kinds(link.messages()) == ["ORDER_ACCEPTED", "ORDER_FILLED"]
+
+
+def test_frames_broken_in_every_way(bench: Bench) -> None:
+    def raw_after(kind: FaultKind) -> tuple[MemoryLink, bytes]:
+        link = bench.link().login()
+        link.read()
+        before = len(link.raw)
+        bench.venue.faults.add(FaultRule(kind=kind, message="VersionRes"))
+        link.send(oa.VersionReq(), "v")
+        return link, bytes(link.raw[before:])
+
+    whole = raw_after(FaultKind.DUPLICATE)[1]
+    frame = whole[: len(whole) // 2]
+    link, raw = raw_after(FaultKind.TRUNCATE)
+    assert (raw, link.closed) == (frame[: 4 + (len(frame) - 4) // 2], True)
+    link, raw = raw_after(FaultKind.STALL)
+    assert (raw, link.closed) == (frame[: 4 + (len(frame) - 4) // 2], False)
+    assert raw_after(FaultKind.OVERSIZE)[1] == frame + b"\x7f\xff\xff\xff"
+    assert raw_after(FaultKind.EMPTY)[1] == b"\0\0\0\0" + frame
+    assert raw_after(FaultKind.GARBAGE)[1] == frame[:4] + b"\xff" * (len(frame) - 4)
+
+
+def test_strange_messages_of_a_newer_server(bench: Bench, link: MemoryLink) -> None:
+    from pepperstone_adapter import openapi
+
+    link.read()
+    for kind in (FaultKind.UNKNOWN_FIELD, FaultKind.UNKNOWN_ENUM, FaultKind.UNKNOWN_TYPE, FaultKind.MISSING):
+        bench.venue.faults.add(FaultRule(kind=kind, message="ExecutionEvent", execution="ORDER_FILLED"))
+        link.send(market(volume=100_000))
+    told = [d for d in link.read() if d.message is None or d.message.HasField("deal")]
+    field, enum, unknown, missing = told
+    assert openapi.unknown_numbers(field.message) == (200,)  # type: ignore[arg-type]
+    assert not enum.message.HasField("executionType")  # type: ignore[union-attr]
+    assert (unknown.payload_type, unknown.message) == (9_999, None)
+    assert not missing.message.IsInitialized()  # type: ignore[union-attr]
+
+
+def test_silence_is_half_open_and_ends(bench: Bench, link: MemoryLink) -> None:
+    link.read()
+    bench.venue.faults.add(FaultRule(kind=FaultKind.SILENCE, on="request", message="VersionReq", seconds=50))
+    link.send(oa.VersionReq())
+    link.send(market())
+    for _ in range(49):
+        bench.wait(1)
+        bench.venue.second()
+    assert (link.messages(), link.closed, order_count(bench)) == ([], False, 0)
+    bench.wait(2)
+    assert kinds(link.messages()) == ["ORDER_ACCEPTED", "ORDER_FILLED"]
+
+
+def test_throttle_and_errors_on_command(bench: Bench, link: MemoryLink) -> None:
+    bench.venue.faults.add(FaultRule(kind=FaultKind.THROTTLE, on="request", message="NewOrderReq", seconds=7))
+    refused = link.ask(market())
+    assert (code(refused), refused.retryAfter, order_count(bench)) == ("BLOCKED_PAYLOAD_TYPE", 7, 0)
+    bench.venue.faults.add(FaultRule(kind=FaultKind.ERROR, on="request", text="TRADING_DISABLED", after=1, times=1))
+    assert kinds([link.ask(market())]) == ["ORDER_ACCEPTED"]
+    assert code(link.ask(market())) == "TRADING_DISABLED"
+    assert bench.venue.faults.pending == ()
