@@ -11,7 +11,7 @@ and ASK bars in one stream a strategy that acts on the first of the two is fille
 the "stale side", which earns money that does not exist.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +32,8 @@ from pepperstone_adapter.simulation.plan import BarArrays, Int64s, QuoteArrays, 
 from pepperstone_adapter.simulation.sessions import tradable
 from pepperstone_adapter.simulation.spread import spread_points
 from pepperstone_adapter.simulation.tape import Rows
+
+type Label = tuple[str, str, str]  # symbol, period, side
 
 DEFAULT_CHUNK_ROWS = 100_000
 EXECUTION_PERIOD = "1-MILLISECOND"
@@ -224,6 +226,22 @@ class Feed:
         return o, h, lo, c
 
     # --- framework rows
+
+    def batches(self, window: Window, labels: Sequence[Label]) -> list[list[Any]]:
+        """Everything the engine is given for a window, in the order of equal times.
+
+        With one symbol whose finest BID bars are all that is listened to, those bars can be the execution bars
+        themselves, behind the ASK bars of their time: two rows instead of three, and the same fills.
+        """
+        if len(window.rows) == 1 and len(labels) == 1 and not window.quotes:
+            ((name, rows),) = window.rows.items()
+            symbol, period, side = labels[0]
+            if (symbol, side) == (name, "BID") and self._finest[name] == period and len(window.bars) == 1:
+                ticks = window.bars[symbol, period][1]
+                spec = self._specs[name]
+                return [self._framework_bars(spec, period, s, rows, ticks) for s in ("ASK", "BID") if len(rows)]
+        shown = (self.visible_bars(window, *label) for label in labels)
+        return [*self.execution_rows(window), *(rows for rows in shown if rows)]
 
     def execution_rows(self, window: Window) -> list[list[Any]]:
         """What moves the market, symbol by symbol, ASK before BID; conversion symbols first."""

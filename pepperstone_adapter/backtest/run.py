@@ -171,12 +171,8 @@ def _run_window(
             venue.tapes[name].load(rows)
     venue.account.window(window.start_ns, window.end_ns)
     engine = venue.engine
-    for batch in feed.execution_rows(window):
+    for batch in feed.batches(window, labels):
         engine.add_data(batch, validate=False, sort=False)
-    for symbol, period, side in labels:
-        batch = feed.visible_bars(window, symbol, period, side)
-        if batch:
-            engine.add_data(batch, validate=False, sort=False)
     record.closed_rows += window.closed_rows
     record.bars += sum(len(rows) for rows, _ in window.bars.values())
     record.ticks += sum(len(window.rows[name]) for name in window.quotes)

@@ -29,6 +29,8 @@ def tiered_margin(notional: Decimal, notional_usd: Decimal, tiers: tuple[Leverag
     """Margin in account currency of a notional given in both currencies."""
     if not notional or not tiers:
         return Decimal(0)
+    if len(tiers) == 1:
+        return notional / tiers[0].leverage
     per_usd = notional / notional_usd if notional_usd else Decimal(1)
     margin, below = Decimal(0), Decimal(0)
     for tier in tiers:

@@ -130,6 +130,23 @@ def test_no_symbol_lags_behind_another() -> None:
         assert record.end_balance == 100_000 + ours(closes, BID)
 
 
+def test_two_rows_a_bar_fill_as_three_do() -> None:
+    # A second symbol that nobody trades makes the feed use its general form.
+    closes = walk(13)
+    plan, _ = plan_steps(market(closes), {}, spread=SPREAD, strategy=Momentum(BID), leverage=None)  # type: ignore[arg-type]
+    short = run(plan)
+    other = spec("GBPUSD")
+    plan, _ = plan_steps(
+        market(closes),
+        {},
+        spread=SPREAD,
+        strategy=Momentum(BID),
+        leverage=None,
+        others=[(other, market(closes, other))],
+    )  # type: ignore[arg-type]
+    assert short.fills == run(plan).fills
+
+
 # --- the growing cache
 
 
