@@ -1,5 +1,6 @@
 """The framework's data conformance cases (TC-D), run by its own DataTester and by a probe on the sandbox broker."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_tc_d11_book_at_interval_d13_snapshot_and_d14_managed_book(tmp_path: Pat
         await b.until(lambda: b.cache.order_book(EURUSD) is not None, "a managed book")
         await b.until(lambda: b.cache.order_book(EURUSD).best_bid_price() is not None, "levels")
         assert str(b.cache.order_book(EURUSD).best_bid_price()) == "1.08500"
+        b.probe.request_book_snapshot(EURUSD)
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)
@@ -108,7 +110,7 @@ def test_tc_d21_historical_quotes(tmp_path: Path) -> None:
         await b.until(lambda: b.probe.history, "history")
         quotes = b.probe.history[0]
         assert quotes
-        assert all(x.ts_event <= y.ts_event for x, y in zip(quotes, quotes[1:], strict=False))
+        assert all(x.ts_event <= y.ts_event for x, y in pairwise(quotes))
 
     with sandbox(tmp_path, **HISTORY) as broker:
         run_ctrader(tmp_path, broker, script)
@@ -138,7 +140,7 @@ def test_tc_d41_historical_bars(tmp_path: Path) -> None:
         await b.until(lambda: b.probe.history, "history")
         bars = b.probe.history[0]
         assert len(bars) == 100
-        steps = {later.ts_event - earlier.ts_event for earlier, later in zip(bars, bars[1:], strict=False)}
+        steps = {later.ts_event - earlier.ts_event for earlier, later in pairwise(bars)}
         assert min(steps) == 60_000_000_000
         assert bars[-1].ts_event <= b.probe.clock.timestamp_ns()
 

@@ -241,3 +241,67 @@ def test_a_restart_adopts_positions_and_legs_with_their_true_deals(tmp_path: Pat
         run_ctrader(tmp_path, broker, first)
         run_ctrader(tmp_path, broker, second, claim=True)
         assert broker.violations() == []
+
+
+def test_a_bundled_strategy_trades_unchanged(tmp_path: Path) -> None:
+    from strategies.ema_cross import EmaCross, EmaCrossConfig
+
+    strategy = EmaCross(
+        EmaCrossConfig(
+            bar_type="EURUSD.PEPPERSTONE-1-SECOND-BID-INTERNAL",
+            fast_period=1,
+            slow_period=2,
+            atr_period=2,
+            stop_atr=50,
+            target_atr=50,
+            units=10_000,
+        )
+    )
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: books(b)["deals"] and books(b)["positions"], "a trade", timeout_s=60)
+        ticket = str(books(b)["positions"][0]["position_id"])
+        await b.until(lambda: b.cache.position(PositionId(ticket)) is not None, "the position")
+        assert str(b.cache.position(PositionId(ticket)).strategy_id).startswith("EmaCross")
+        protection = books(b)["positions"][0]
+        assert protection["stop_loss"]
+        assert protection["take_profit"]
+
+    with sandbox(tmp_path, tape={"source": "walk", "history_days": 1, "ticks_per_s": 90.0}) as broker:
+        run_ctrader(tmp_path, broker, script, setup=lambda node: node.add_strategy(strategy))
+        assert broker.violations() == []
+
+
+def test_the_run_is_recorded_into_a_catalog(tmp_path: Path) -> None:
+    import pyarrow.ipc
+    from nautilus_trader.persistence import ParquetDataCatalog
+
+    from pepperstone_adapter.live.recording import convert_recording, streaming_config
+    from pepperstone_adapter.live.settings import RecordSettings
+
+    record = RecordSettings(catalog=tmp_path / "catalog")
+    instance: list[str] = []
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        await filled(b, order)
+        for i in range(20):
+            b.sandbox.push("EURUSD", f"1.08{600 + i}", f"1.08{607 + i}")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08619", "the last quote")
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(
+            tmp_path,
+            broker,
+            script,
+            node_options={"streaming": streaming_config(record)},
+            setup=lambda node: instance.append(str(node.instance_id)),
+        )
+    said = list(convert_recording(record, instance[0]))
+    assert said == [f"recorded into {tmp_path / 'catalog'} (run {instance[0]})"]
+    catalog = ParquetDataCatalog(str(tmp_path / "catalog"))
+    assert len(catalog.query_quote_ticks(["EURUSD.PEPPERSTONE"])) >= 20
+    (fills,) = (tmp_path / "catalog" / "live" / instance[0] / "order_filled").glob("*.feather")
+    with pyarrow.ipc.open_stream(fills) as stream:
+        assert stream.read_all().num_rows == 1

@@ -240,6 +240,7 @@ def run_node(
         asyncio.run(main())
     except BaseException as error:  # noqa: BLE001 - raised again below
         failure = error
+    node.dispose()  # closes what it records
     # The framework allows one node a thread: a failed test must not keep this one alive through its traceback.
     node = None  # type: ignore[assignment]
     if failure is not None:
