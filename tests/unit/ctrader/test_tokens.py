@@ -1,0 +1,116 @@
+"""A grant is never lost by our doing."""
+
+import pytest
+
+from pepperstone_adapter.common.errors import AuthenticationFailed, CredentialsError, LinkLost, RemoteProtocolError
+from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.ctrader.client.renewal import at_once
+from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, TokenKeeper, Tokens, renewed
+from pepperstone_adapter.network.promises import Promise, spawn
+from pepperstone_adapter.openapi import messages as oa
+from tests.kit.ctrader import MemoryStore
+
+NS = 1_000_000_000
+APP = Application("app", Secret("s"))
+OLD = Tokens(access=Secret("a1"), refresh=Secret("r1"), issued_ns=0, expires_ns=100 * NS)
+FRESH = oa.RefreshTokenRes(accessToken="a2", refreshToken="r2", tokenType="bearer", expiresIn=1_000)
+
+
+def keeper(store: MemoryStore, now_ns: int = 50 * NS) -> TokenKeeper:
+    credentials = store.load()
+    assert credentials is not None
+    return TokenKeeper(store, credentials, lambda: now_ns, at_once)
+
+
+def outcome(coroutine) -> list[object]:
+    out: list[object] = []
+    spawn(coroutine, out.append, out.append)
+    return out
+
+
+def test_a_token_is_due_at_eighty_percent_of_its_life() -> None:
+    assert not OLD.due(80 * NS - 1)
+    assert OLD.due(80 * NS)
+    assert not Tokens(access=Secret("x")).due(10**30)  # no end is known
+
+
+def test_the_store_is_told_before_the_token_is_used_and_keeps_the_pair_before_it_is_given_out() -> None:
+    store = MemoryStore(Credentials(application=APP, tokens=OLD))
+    notes: list[str] = []
+
+    async def ask(message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        notes.append(f"asked with {message.refreshToken}, told: {store.saved[-1].refreshing}")
+        return FRESH
+
+    (token,) = outcome(keeper(store).refresh(Secret("a1"), ask))
+    assert notes == ["asked with r1, told: True"]
+    assert token == Secret("a2")
+    assert store.saved[-1] == Credentials(
+        application=APP,
+        tokens=Tokens(access=Secret("a2"), refresh=Secret("r2"), issued_ns=50 * NS, expires_ns=1_050 * NS),
+    )
+
+
+def test_two_waiters_share_one_refresh() -> None:
+    store = MemoryStore(Credentials(application=APP, tokens=OLD))
+    answer: Promise[oa.RefreshTokenRes] = Promise()
+    asked: list[str] = []
+
+    async def ask(message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        asked.append(message.refreshToken)
+        return await answer
+
+    one = keeper(store)
+    first, second = outcome(one.refresh(Secret("a1"), ask)), outcome(one.refresh(Secret("a1"), ask))
+    answer.resolve(FRESH)
+    assert first == second == [Secret("a2")]
+    assert asked == ["r1"]
+
+
+def test_a_token_that_somebody_refreshed_already_is_not_refreshed_again() -> None:
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        raise AssertionError("asked")
+
+    store = MemoryStore(Credentials(application=APP, tokens=OLD))
+    assert outcome(keeper(store).refresh(Secret("older"), ask)) == [Secret("a1")]
+
+
+def test_a_refusal_after_an_interrupted_refresh_says_so() -> None:
+    store = MemoryStore(Credentials(application=APP, tokens=OLD, refreshing=True))
+
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        raise AuthenticationFailed("CH_ACCESS_TOKEN_INVALID", "gone")
+
+    (error,) = outcome(keeper(store).refresh(Secret("a1"), ask))
+    assert isinstance(error, AuthenticationFailed)
+    assert "cut off before its result was stored" in str(error)
+    assert "auth login" in str(error)
+
+
+def test_a_lost_answer_leaves_the_mark_so_that_the_next_start_knows() -> None:
+    store = MemoryStore(Credentials(application=APP, tokens=OLD))
+
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        raise LinkLost("cut")
+
+    (error,) = outcome(keeper(store).refresh(Secret("a1"), ask))
+    assert isinstance(error, LinkLost)
+    kept = store.load()
+    assert kept is not None
+    assert (kept.refreshing, kept.tokens) == (True, OLD)
+
+
+def test_without_a_refresh_token_or_any_token_a_person_is_sent_to_log_in() -> None:
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        raise AssertionError("asked")
+
+    store = MemoryStore(Credentials(application=APP, tokens=Tokens(access=Secret("a1"))))
+    (error,) = outcome(keeper(store).refresh(Secret("a1"), ask))
+    assert isinstance(error, CredentialsError)
+    with pytest.raises(CredentialsError, match="auth login"):
+        keeper(MemoryStore(Credentials(application=APP)))
+
+
+def test_an_answer_without_both_tokens_is_no_answer() -> None:
+    with pytest.raises(RemoteProtocolError):
+        renewed(oa.RefreshTokenRes(accessToken="a", refreshToken="", tokenType="b", expiresIn=1), 0)
