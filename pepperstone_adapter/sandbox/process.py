@@ -156,7 +156,12 @@ def main() -> None:
     first = json.loads(sys.stdin.readline())
     clock = TestClock(first["start_ns"]) if first["start_ns"] is not None else None
     with start(SandboxSettings.model_validate(first["settings"]), clock=clock) as sandbox:
-        ports = {"demo": sandbox.ports.demo, "live": sandbox.ports.live, "oauth": sandbox.ports.oauth}
+        ports = {
+            "demo": sandbox.ports.demo,
+            "live": sandbox.ports.live,
+            "oauth": sandbox.ports.oauth,
+            "mt5": sandbox.ports.mt5,
+        }
         _answer({"result": {"ports": ports, "ca_file": str(sandbox.ca_file)}})
         commands = Commands(sandbox)
         for line in sys.stdin:

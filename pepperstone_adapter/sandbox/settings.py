@@ -23,6 +23,7 @@ from pepperstone_adapter.sandbox.ledger import (
     StopOutOrder,
     SymbolTerms,
 )
+from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Settings
 
 NS_PER_MS = 1_000_000
 
@@ -254,6 +255,7 @@ class SandboxSettings(StrictModel):
     limits: LimitSettings = LimitSettings()
     behaviour: BehaviourSettings = BehaviourSettings()
     faults: FaultSettings = FaultSettings()
+    mt5: Mt5Settings | None = Field(None, description="a MetaTrader 5 terminal beside cTrader, on the same prices")
     journal: bool = Field(False, description="write every frame to wire.jsonl in the state folder (secrets left out)")
 
     @model_validator(mode="after")

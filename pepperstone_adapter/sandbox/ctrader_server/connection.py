@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
 FRAME_MAX = 15_000_000
 _LENGTH = struct.Struct(">I")
+_TRADING = frozenset(
+    (
+        PayloadType.NEW_ORDER_REQ,
+        PayloadType.CANCEL_ORDER_REQ,
+        PayloadType.AMEND_ORDER_REQ,
+        PayloadType.AMEND_POSITION_SLTP_REQ,
+        PayloadType.CLOSE_POSITION_REQ,
+    )
+)
 _EXEMPT = frozenset((PayloadType.HEARTBEAT_EVENT,))
 
 
@@ -127,11 +136,8 @@ class Connection:
             reply = self._handle(decoded.payload_type, decoded.message, ref)
         except WireError as error:
             reply = error_message(error, decoded.message)
-        except OrderError as error:
-            reply = self._order_error(decoded.message, error.code, error.text, error.order_id, error.position_id)
-        except Refused as refused:
-            code, text, order_id, position_id = self.venue.refusal(refused)
-            reply = self._order_error(decoded.message, code, text, order_id, position_id)
+        except (OrderError, Refused) as refused:
+            reply = self._refused(decoded.payload_type, decoded.message, refused)
         if reply is not None:
             self.send(reply, ref)
         if rule is not None and rule.kind is FaultKind.CUT_AFTER:
@@ -169,6 +175,17 @@ class Connection:
             return
         if message.ctidTraderAccountId not in self.accounts:
             raise WireError("INVALID_REQUEST", "Trading account is not authorized")
+
+    def _refused(self, payload_type: int, request: Any, refused: OrderError | Refused) -> Message:
+        """The broker's no: an order error to a trading request, the plain error to a question."""
+        if isinstance(refused, Refused):
+            code, text, order_id, position_id = self.venue.refusal(refused)
+        else:
+            code, text = refused.code, refused.text
+            order_id, position_id = refused.order_id, refused.position_id
+        if payload_type not in _TRADING:
+            return error_message(WireError(code, text), request)
+        return self._order_error(request, code, text, order_id, position_id)
 
     def _order_error(self, request: Any, code: str, text: str, order_id: int, position_id: int) -> oa.OrderErrorEvent:
         if not self.venue.settings.behaviour.order_error_ids:

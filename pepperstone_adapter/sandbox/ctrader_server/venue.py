@@ -148,6 +148,9 @@ class Venue:
         now_s = self.timer.time()
         for connection in tuple(self.connections):
             connection.watch(now_s)
+            for account_id, wanted in connection.subscriptions.items():
+                if wanted.pnl:
+                    connection.send(self._pnl(account_id))
 
     # -- what the broker says ---------------------------------------------------------------------------------------
 
@@ -254,6 +257,20 @@ class Venue:
 
     def trader_updated(self, account_id: int) -> oa.TraderUpdatedEvent:
         return oa.TraderUpdatedEvent(ctidTraderAccountId=account_id, trader=self.trader(account_id))
+
+    def _pnl(self, account_id: int) -> oa.V1PnLChangeEvent:
+        """Open profit of the whole account, for the withdrawn subscription."""
+        digits = self.account_settings[account_id].money_digits
+        open_now = [
+            self.ledger.open_profit(account_id, position_id)
+            for position_id in self.ledger.accounts[account_id].positions
+        ]
+        return oa.V1PnLChangeEvent(
+            ctidTraderAccountId=account_id,
+            grossUnrealizedPnL=money(sum((p.gross for p in open_now), Decimal(0)), digits),
+            netUnrealizedPnL=money(sum((p.net for p in open_now), Decimal(0)), digits),
+            moneyDigits=digits,
+        )
 
     def margin_call(self, account_id: int, level: Decimal) -> oa.MarginCall:
         account = self.ledger.accounts[account_id]

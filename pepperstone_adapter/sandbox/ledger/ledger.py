@@ -88,7 +88,15 @@ class Ledger(LedgerView):
         quote = state.quotes.set(symbol, bid_points, ask_points, now_ns)
         if state.resting[symbol] or state.held[symbol]:
             self._matching.on_quote(symbol, quote, state.now_ns)
-        self._watch((a for a in state.accounts.values() if a.positions), state.now_ns)
+        self._watch((a for a in state.accounts.values() if self._concerns(a, symbol)), state.now_ns)
+
+    def _concerns(self, account: Account, symbol: str) -> bool:
+        """Whether a price of `symbol` can change the account's equity: it holds it, or converts profit somewhere."""
+        own = account.terms.currency
+        return any(
+            p.symbol == symbol or self._state.symbols[p.symbol].spec.quote_currency != own
+            for p in account.positions.values()
+        )
 
     def _watch(self, accounts: Iterable[Account], now_ns: int) -> None:
         for account in accounts:

@@ -47,7 +47,7 @@ class Matching:
             return
         market = quote.opening(order.side)
         if order.type is OrderType.LIMIT or order.triggered:
-            if order.limit_price is not None and (market - order.limit_price) * order.side.sign <= 0:
+            if order.limit_price is not None and _reached(order.side, order.limit_price, market):
                 self._set_off(account, order, now_ns)
             return
         method = order.protect.trigger if order.protect is not None and order.protect.trigger else TriggerMethod.TRADE
@@ -187,6 +187,11 @@ class Matching:
         lift = -account.balance
         account.book(lift)
         book_cash(self._state, account, CashKind.PROTECTION, lift, now_ns, "negative balance protection")
+
+
+def _reached(side: Side, limit: Decimal, market: Decimal) -> bool:
+    """Whether the market is at a limit or better for `side`."""
+    return market <= limit if side is Side.BUY else market >= limit
 
 
 def book_cash(state: State, account: Account, kind: CashKind, amount: Decimal, now_ns: int, note: str) -> Cash:

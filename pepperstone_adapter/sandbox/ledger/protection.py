@@ -141,4 +141,4 @@ class Protections:
 
 def beyond(side: Side, stop: Decimal, price: Decimal) -> bool:
     """Whether a stop order of `side` is reached: a buy stop from below, a sell stop from above."""
-    return (price - stop) * side.sign >= 0
+    return price >= stop if side is Side.BUY else price <= stop

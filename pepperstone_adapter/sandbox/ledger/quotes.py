@@ -4,7 +4,6 @@ A symbol is an edge base -> quote. A rate is the product of mid prices along the
 alphabetical), so a direct pair always wins over a cross through a third currency.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from pepperstone_adapter.broker.orders import Side
@@ -12,22 +11,30 @@ from pepperstone_adapter.sandbox.ledger.refusal import Refusal, Refused
 from pepperstone_adapter.sandbox.ledger.terms import SymbolTerms
 
 
-@dataclass(frozen=True, slots=True)
 class Quote:
-    """Bid and ask in points; Decimal prices on demand, because most quotes move no order."""
+    """Bid and ask in points; Decimal prices on demand and only once, because most quotes move no order."""
 
-    bid_points: int
-    ask_points: int
-    digits: int
-    ts_ns: int
+    __slots__ = ("_ask", "_bid", "ask_points", "bid_points", "digits", "ts_ns")
+
+    def __init__(self, bid_points: int, ask_points: int, digits: int, ts_ns: int) -> None:
+        self.bid_points = bid_points
+        self.ask_points = ask_points
+        self.digits = digits
+        self.ts_ns = ts_ns
+        self._bid: Decimal | None = None
+        self._ask: Decimal | None = None
 
     @property
     def bid(self) -> Decimal:
-        return Decimal(self.bid_points).scaleb(-self.digits)
+        if self._bid is None:
+            self._bid = Decimal(self.bid_points).scaleb(-self.digits)
+        return self._bid
 
     @property
     def ask(self) -> Decimal:
-        return Decimal(self.ask_points).scaleb(-self.digits)
+        if self._ask is None:
+            self._ask = Decimal(self.ask_points).scaleb(-self.digits)
+        return self._ask
 
     @property
     def mid(self) -> Decimal:

@@ -97,7 +97,7 @@ class Mt5Module:
 
     def version(self) -> tuple[int, int, str]:
         value = self._plain("version")
-        return (0, 0, "") if value is None else tuple(value)  # type: ignore[return-value]
+        return (0, 0, "") if value is None else tuple(value)
 
     def terminal_info(self) -> Any:
         return self._plain("terminal_info")
@@ -161,9 +161,7 @@ class Mt5Module:
         )
 
     def copy_rates_range(self, symbol: Any, timeframe: Any, date_from: Any, date_to: Any, /) -> Any:
-        return self._call(
-            "copy_rates_range", lambda: [text(symbol), whole(timeframe), date(date_from), date(date_to)]
-        )
+        return self._call("copy_rates_range", lambda: [text(symbol), whole(timeframe), date(date_from), date(date_to)])
 
     def copy_ticks_from(self, symbol: Any, date_from: Any, count: Any, flags: Any, /) -> Any:
         return self._call(
@@ -171,9 +169,7 @@ class Mt5Module:
         )
 
     def copy_ticks_range(self, symbol: Any, date_from: Any, date_to: Any, flags: Any, /) -> Any:
-        return self._call(
-            "copy_ticks_range", lambda: [text(symbol), date(date_from), date(date_to), whole(flags)]
-        )
+        return self._call("copy_ticks_range", lambda: [text(symbol), date(date_from), date(date_to), whole(flags)])
 
     # -- trading ------------------------------------------------------------------------------------------------------
 
@@ -238,9 +234,7 @@ class Mt5Module:
     def _plain(self, fn: str, unconnected: int = NO_IPC[0]) -> Any:
         return self._call(fn, list, unconnected=unconnected)
 
-    def _call(
-        self, fn: str, check: Callable[[], list[Any]], wrong: Any = None, unconnected: int = NO_IPC[0]
-    ) -> Any:
+    def _call(self, fn: str, check: Callable[[], list[Any]], wrong: Any = None, unconnected: int = NO_IPC[0]) -> Any:
         self._error = OK
         try:
             args = check()

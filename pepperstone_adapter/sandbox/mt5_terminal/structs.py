@@ -15,7 +15,7 @@ import numpy as np
 _DATA = files("pepperstone_adapter.sandbox.mt5_terminal") / "data"
 CONSTANTS: Final[dict[str, int]] = json.loads((_DATA / "constants.json").read_text())
 FIELDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    name: tuple(tuple(field.split(":")) for field in fields)  # type: ignore[misc]
+    name: tuple(tuple(field.split(":")) for field in fields)
     for name, fields in json.loads((_DATA / "structs.json").read_text()).items()
 }
 
@@ -63,7 +63,7 @@ STRUCTS: Final = {name: _new(name) for name in FIELDS}
 _ZERO: Final = {"str": "", "f64": 0.0, "bool": False}
 
 
-def row(name: str, **values: Any) -> list[Any]:
+def row(name: str, /, **values: Any) -> list[Any]:
     """Values of one struct in order; what is not given is zero, empty or False, as the terminal leaves it."""
     unknown = values.keys() - {field for field, _ in FIELDS[name]}
     if unknown:
