@@ -1,0 +1,113 @@
+"""Bars per second of backtesting.py and backtrader on the standard workload, in an environment of their own.
+
+    uv run python benchmarks/peers.py FOLDER      # a catalog built by benchmarks/backtest.py
+
+Neither models spread by side, commission per lot, swap, margin of hedged positions or stop-out. Both get the same closes
+and trade the same EMA 10/20 cross, always in the market. Prints one JSON line; `--rows` takes only the first rows.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PACKAGES = ("backtesting==0.6.5", "backtrader==1.9.78.123")
+
+
+def frame(file: Path):  # type: ignore[no-untyped-def]
+    import numpy as np
+    import pandas as pd
+
+    data = np.load(file)
+    return pd.DataFrame(
+        {name: data[name.lower()] / 1e5 for name in ("Open", "High", "Low", "Close")} | {"Volume": 100.0},
+        index=pd.to_datetime(data["ts"], unit="ns"),
+    )
+
+
+def backtesting_py(file: Path) -> float:
+    import pandas as pd
+    from backtesting import Backtest, Strategy
+
+    class EmaCross(Strategy):
+        def init(self) -> None:
+            close = pd.Series(self.data.Close)
+            self.fast = self.I(lambda: close.ewm(span=10, adjust=False).mean())
+            self.slow = self.I(lambda: close.ewm(span=20, adjust=False).mean())
+            self.side = 0
+
+        def next(self) -> None:
+            side = 1 if self.fast[-1] > self.slow[-1] else -1
+            if side != self.side:
+                self.side = side
+                self.position.close()
+                (self.buy if side > 0 else self.sell)(size=100_000)
+
+    table = frame(file)
+    began = time.process_time()
+    Backtest(
+        table, EmaCross, cash=1e9, commission=0.00003, margin=0.02, trade_on_close=True, finalize_trades=True
+    ).run()
+    return len(table) / (time.process_time() - began)
+
+
+def backtrader(file: Path) -> float:
+    import backtrader as bt
+
+    class EmaCross(bt.Strategy):
+        def __init__(self) -> None:
+            self.fast, self.slow = bt.ind.EMA(period=10), bt.ind.EMA(period=20)
+            self.side = 0
+
+        def next(self) -> None:
+            side = 1 if self.fast[0] > self.slow[0] else -1
+            if side != self.side:
+                self.side = side
+                self.order_target_size(target=100_000 * side)
+
+    table = frame(file)
+    began = time.process_time()
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(bt.feeds.PandasData(dataname=table))
+    cerebro.addstrategy(EmaCross)
+    cerebro.broker.setcash(1e9)
+    cerebro.run()
+    return len(table) / (time.process_time() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peer is not None:
+        print({"backtesting": backtesting_py, "backtrader": backtrader}[args.peer](args.folder))
+        return
+    import numpy as np
+
+    from pepperstone_adapter.catalog.store import CatalogStore
+
+    columns = CatalogStore(args.folder).bars("EURUSD", "1-MINUTE")
+    with tempfile.TemporaryDirectory() as text:
+        home = Path(text)
+        names = ("open", "high", "low", "close")
+        file = home / "bars.npz"
+        np.savez(file, ts=columns.ts_ns[: args.rows], **{n: getattr(columns, n)[: args.rows] for n in names})
+        subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(home / "env")], check=True)
+        python = next(p for p in (home / "env/bin/python", home / "env/Scripts/python.exe") if p.exists())
+        subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(python), *PACKAGES], check=True)
+        rates = {}
+        for peer in ("backtesting", "backtrader"):
+            done = subprocess.run(
+                [str(python), __file__, str(file), "--peer", peer], capture_output=True, text=True, check=True
+            )
+            rates[peer] = round(float(done.stdout.splitlines()[-1]))
+    print(json.dumps({"benchmark": "peers", "rows": args.rows, "packages": PACKAGES, "bars_per_s": rates}))
+
+
+if __name__ == "__main__":
+    main()
