@@ -1,0 +1,50 @@
+"""The look-ahead must name the very row a slow search finds."""
+
+from decimal import Decimal
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.simulation.books import Ticket
+from pepperstone_adapter.simulation.rates import Rates
+from pepperstone_adapter.simulation.stop_out import MarginWatch
+from pepperstone_adapter.simulation.tape import Rows, Tape
+
+EURUSD = symbol_table.get("EURUSD")
+
+
+def ticket(sign: int, units: int, price: int) -> Ticket:
+    cost = Decimal(units) * Decimal(price).scaleb(-5)
+    return Ticket("P", "S", "EURUSD", sign, 0, Decimal(units), cost)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    seed=st.integers(0, 10_000),
+    held=st.lists(
+        st.tuples(st.sampled_from([1, -1]), st.integers(1, 50), st.integers(-50, 50)), min_size=1, max_size=4
+    ),
+    threshold=st.integers(-300, 900),
+    now=st.integers(0, 400),
+)
+def test_the_first_dangerous_row(seed: int, held: list[tuple[int, int, int]], threshold: int, now: int) -> None:
+    rng = np.random.default_rng(seed)
+    close = 110_000 + np.cumsum(rng.integers(-30, 31, 300))
+    high, low = close + rng.integers(0, 20, 300), close - rng.integers(0, 20, 300)
+    ts = np.sort(rng.choice(np.arange(1, 400), 300, replace=False)).astype(np.int64)
+    tape = Tape(EURUSD)
+    tape.load(Rows(ts, (close, high, low, close), (close + 5, high + 5, low + 5, close + 5)))
+    tickets = [ticket(sign, 1000 * thousands, 110_000 + offset) for sign, thousands, offset in held]
+    watch = MarginWatch({"EURUSD": tape}, Rates({"EURUSD": tape}), "USD")
+    watch.load(1, 401)
+
+    def equity(i: int) -> Decimal:
+        at = {1: Decimal(int(low[i])).scaleb(-5), -1: Decimal(int(high[i]) + 5).scaleb(-5)}
+        return Decimal(1000) + sum(t.profit(at[t.sign]) for t in tickets)
+
+    slow = next((int(ts[i]) for i in range(300) if ts[i] > now and equity(i) <= threshold + Decimal("0.001")), None)
+    assert watch.next_danger(tickets, 1000.0, threshold + 0.001, now) == slow
+    if watch.safe(tickets, Decimal(1000), threshold + Decimal("0.001")):
+        assert slow is None
