@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,8 @@ class WorkerProcess:
         Called from the reader thread; `on_exit` exactly once, last.
     command
         How to start it; the default runs the worker module with this interpreter.
+    env
+        Variables to add to this process's own, such as where a stand-in finds its terminal.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class WorkerProcess:
         on_message: Callable[[Message], None],
         on_exit: Callable[[str], None],
         command: list[str] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         command = command or [sys.executable, "-m", "pepperstone_adapter.mt5.gateway.worker"]
         # The package may sit in a folder or in a bundle that only this process has on its path.
         root = str(Path(__file__).parents[3])
-        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)  # noqa: S603
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        whole = {**os.environ, **(env or {}), "PYTHONPATH": path}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=whole)  # noqa: S603
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin: IO[bytes] = self._process.stdin

@@ -10,6 +10,7 @@ import os
 import secrets
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +65,8 @@ class GatewayOptions:
         How long attaching to a terminal may take (measured: up to 100 s with a silent one).
     hang_s
         A worker that said nothing for so long while no request runs is taken for hung.
+    worker_command, worker_env
+        How to start a worker and what to add to its environment; for stand-ins.
     """
 
     host: str = "127.0.0.1"
@@ -80,6 +83,7 @@ class GatewayOptions:
     start_s: float = 150.0
     hang_s: float = 20.0
     worker_command: tuple[str, ...] = ()
+    worker_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def check(self) -> None:
         """Refuse what would be unsafe.
@@ -171,8 +175,7 @@ class Supervisor:
             task.cancel()
         if self._server is not None:
             self._server.close()
-        for client in list(self._clients):
-            client.abort()
+        self.drop_clients()
         if self._worker is not None:
             await asyncio.to_thread(self._worker.close)
         self._keys.close()
@@ -205,7 +208,7 @@ class Supervisor:
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._worker_gone, generation, reason)
 
-        self._worker = WorkerProcess(setup, on_message, on_exit, list(self._options.worker_command) or None)
+        self._worker = WorkerProcess(setup, on_message, on_exit, list(self._options.worker_command) or None, self._options.worker_env)
 
     def _to_worker(self, message: Message) -> bool:
         return self._worker is not None and self._worker.send(message)
@@ -298,6 +301,11 @@ class Supervisor:
             if client is not None:
                 self._clients.discard(client)
             writer.transport.abort()
+
+    def drop_clients(self) -> None:
+        """Break every client's socket; they come back and resume."""
+        for client in list(self._clients):
+            client.abort()
 
     async def _authenticate(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: Decoder
