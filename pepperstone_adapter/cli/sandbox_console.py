@@ -1,6 +1,7 @@
 """What `pepperstone sandbox` prints: how to connect, then one status line that keeps itself up to date."""
 
 import json
+import sys
 import time
 
 from rich.console import Console
@@ -15,28 +16,33 @@ REFRESH_S = 0.5
 
 
 def serve(settings: SandboxSettings, seconds: float | None, *, as_json: bool) -> None:
-    """Run until `seconds` have passed or the person presses Ctrl-C."""
+    """Start the broker and run it until `seconds` have passed or the person presses Ctrl-C."""
+    with start(settings) as sandbox:
+        run(sandbox, seconds, as_json=as_json)
+
+
+def run(sandbox: Sandbox, seconds: float | None, *, as_json: bool) -> None:
+    """Show a running broker. Raises what ended its tape, if anything does."""
     console = Console()
     deadline_s = None if seconds is None else time.monotonic() + seconds
-    with start(settings) as sandbox:
-        if as_json:
-            console.out(json.dumps(_facts(sandbox)), highlight=False)
-        else:
-            console.print(_table(sandbox))
-        try:
-            with Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live:
-                while deadline_s is None or time.monotonic() < deadline_s:
-                    time.sleep(
-                        REFRESH_S if deadline_s is None else max(0.0, min(REFRESH_S, deadline_s - time.monotonic()))
-                    )
-                    if sandbox.failure is not None:
-                        raise sandbox.failure
-                    if not as_json:
-                        live.update(sandbox.call(_status, sandbox))
-        except KeyboardInterrupt:
-            pass
+    if as_json:
+        sys.stdout.write(json.dumps(_facts(sandbox)) + "\n")
+        sys.stdout.flush()
+    else:
+        console.print(_table(sandbox))
+    try:
+        with Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live:
+            while deadline_s is None or time.monotonic() < deadline_s:
+                left_s = REFRESH_S if deadline_s is None else deadline_s - time.monotonic()
+                time.sleep(max(0.0, min(REFRESH_S, left_s)))
+                if sandbox.failure is not None:
+                    raise sandbox.failure
+                if not as_json:
+                    live.update(sandbox.call(_status, sandbox))
+    except KeyboardInterrupt:
+        pass
     if not as_json:
-        console.print("sandbox stopped")
+        console.print("sandbox stopping")
 
 
 def _facts(sandbox: Sandbox) -> dict[str, object]:
