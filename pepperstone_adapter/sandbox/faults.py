@@ -11,6 +11,11 @@ Requests (client -> broker)
     mute         the broker does what was asked and says nothing about it on this link
     throttle     refused with a rate-limit error and `seconds` to wait
     error        refused with the error code in `text`
+    token_loss   the grants behind this link are revoked (AccountsTokenInvalidatedEvent), then it is handled
+    account_disconnect, client_disconnect
+                 the sessions or the links of everyone end (reason in `text`), then it is handled, or is not
+    maintenance  every request is refused for `seconds` (0 = until ended by hand)
+    flicker      ReconcileReq: everything open is missing from this answer and the next `copies` - 1
 Replies and events (broker -> client)
     drop         this message never arrives
     delay        it arrives `seconds` late, later ones pass it (late reply, reordering)
@@ -35,7 +40,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pepperstone_adapter.common.settings import StrictModel
 
@@ -62,6 +67,29 @@ class FaultKind(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     MISSING = "missing"
     SILENCE = "silence"
+    TOKEN_LOSS = "token_loss"  # noqa: S105 - a kind of fault
+    ACCOUNT_DISCONNECT = "account_disconnect"
+    CLIENT_DISCONNECT = "client_disconnect"
+    MAINTENANCE = "maintenance"
+    FLICKER = "flicker"
+
+
+REQUEST_ONLY = frozenset(
+    (
+        FaultKind.SWALLOW,
+        FaultKind.MUTE,
+        FaultKind.THROTTLE,
+        FaultKind.ERROR,
+        FaultKind.TOKEN_LOSS,
+        FaultKind.ACCOUNT_DISCONNECT,
+        FaultKind.CLIENT_DISCONNECT,
+        FaultKind.MAINTENANCE,
+        FaultKind.FLICKER,
+    )
+)
+EITHER = frozenset((FaultKind.CUT_BEFORE, FaultKind.CUT_AFTER, FaultKind.SILENCE))
+#: What the OAuth pages can do (message ``OAuthToken``, on request).
+OAUTH = frozenset((FaultKind.GARBAGE, FaultKind.SWAP, FaultKind.ERROR, FaultKind.THROTTLE))
 
 
 class FaultRule(StrictModel):
@@ -92,6 +120,15 @@ class FaultRule(StrictModel):
     seconds: float = Field(0.0, ge=0)
     copies: int = Field(1, ge=1)
     text: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> "FaultRule":
+        if self.kind in EITHER or (self.message == "OAuthToken" and self.kind in OAUTH and self.on == "request"):
+            return self
+        wanted = "request" if self.kind in REQUEST_ONLY else "reply"
+        if self.on != wanted:
+            raise ValueError(f"a fault of kind {self.kind} acts on a {wanted}; write 'on: {wanted}'")
+        return self
 
 
 class FaultSettings(StrictModel):

@@ -12,9 +12,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pepperstone_adapter.broker.orders import OrderType, Side
 from pepperstone_adapter.common.errors import ConnectFailed, LocalProtocolError
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.faults import FaultRule
+from pepperstone_adapter.sandbox.ledger import NewOrder, Protect
+from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Credentials, Ports, Sandbox, start
 from pepperstone_adapter.sandbox.settings import SandboxSettings
@@ -118,6 +121,32 @@ class Commands:
         sandbox = self._sandbox
         now_ns = sandbox.clock.now_ns()
         sandbox.call(sandbox.ledger.close, account_id, position_id, Decimal(units), now_ns)
+
+    def order(self, account_id: int, symbol: str, side: str, units: str, limit_price: str | None = None) -> int:
+        """Place an order by hand: market, or limit with a price. Returns its id."""
+        sandbox = self._sandbox
+        request = NewOrder(
+            symbol=symbol,
+            side=Side(side),
+            type=OrderType.MARKET if limit_price is None else OrderType.LIMIT,
+            units=Decimal(units),
+            limit_price=None if limit_price is None else Decimal(limit_price),
+        )
+        return sandbox.call(sandbox.ledger.submit, account_id, request, sandbox.clock.now_ns()).order_id
+
+    def protect(self, account_id: int, position_id: int, stop_loss: str | None, take_profit: str | None) -> None:
+        """Set a position's levels by hand; None removes."""
+        sandbox = self._sandbox
+        levels = Protect(
+            stop_loss=None if stop_loss is None else Decimal(stop_loss),
+            take_profit=None if take_profit is None else Decimal(take_profit),
+        )
+        sandbox.call(sandbox.ledger.protect, account_id, position_id, levels, sandbox.clock.now_ns())
+
+    def liquidity(self, symbol: str, units_per_fill: str | None, fills: int | None = None) -> None:
+        """Bound what executions find: so many units at a time, so many times; None = everything again."""
+        bound = None if units_per_fill is None else Liquidity(Decimal(units_per_fill), fills)
+        self._sandbox.call(self._sandbox.ledger.set_liquidity, symbol, bound)
 
     def cancel(self, account_id: int, order_id: int) -> None:
         sandbox = self._sandbox

@@ -185,6 +185,7 @@ class LimitSettings(StrictModel):
     demo_cancels_per_min: int = 100
     demo_amends_per_min: int = 100
     demo_closes_per_min: int = 2_000
+    demo_protections_per_min: int = 1_000
     connections: int = Field(25, gt=0)
 
 

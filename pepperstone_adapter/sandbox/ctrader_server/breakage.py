@@ -42,6 +42,14 @@ class Breakage:
             case FaultKind.SILENCE:
                 self._go_silent(rule.seconds)
                 return True
+            case FaultKind.TOKEN_LOSS | FaultKind.ACCOUNT_DISCONNECT | FaultKind.CLIENT_DISCONNECT:
+                self._lose(rule)
+                return connection.closed
+            case FaultKind.MAINTENANCE:
+                self._maintain(rule.seconds)
+            case FaultKind.FLICKER:
+                for account_id in connection.accounts:
+                    connection.venue.hide_all(account_id, rule.copies)
             case FaultKind.THROTTLE:
                 code, wait_s = rule.text or "BLOCKED_PAYLOAD_TYPE", int(rule.seconds)
                 self._refuse(WireError(code, "Request rate limit is reached", retry_after_s=wait_s), ref)
@@ -52,6 +60,25 @@ class Breakage:
             case _:
                 pass
         return False
+
+    def _lose(self, rule: FaultRule) -> None:
+        """Sessions that end while the client is speaking."""
+        connection, venue = self._connection, self._connection.venue
+        match rule.kind:
+            case FaultKind.TOKEN_LOSS:
+                for grant in {grant.access: grant for grant in connection.accounts.values()}.values():
+                    venue.invalidate_token(grant.access)
+            case FaultKind.ACCOUNT_DISCONNECT:
+                for account_id in tuple(connection.accounts):
+                    venue.disconnect_account(account_id)
+            case _:
+                venue.disconnect_clients(rule.text or "fault")
+
+    def _maintain(self, seconds: float) -> None:
+        venue = self._connection.venue
+        venue.start_maintenance(venue.clock.now_ns() + round((seconds or 3_600) * 1_000_000_000))
+        if seconds:
+            venue.timer.call_later(seconds, venue.end_maintenance)
 
     def _refuse(self, error: WireError, ref: str) -> None:
         from pepperstone_adapter.sandbox.ctrader_server.connection import error_message

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pepperstone_adapter.broker.symbols import AssetClass
+from pepperstone_adapter.broker.symbols import AssetClass, LeverageTier
 from pepperstone_adapter.sandbox.ledger import SymbolTerms
 
 #: Asset numbers a recorded server used; others follow from `_FIRST_ASSET`.
@@ -49,6 +49,10 @@ class Directory:
         self.asset_names = {number: name for name, number in self.asset_ids.items()}
         tables = dict.fromkeys(terms.tiers for terms in symbols.values())
         self.leverage_ids = {tiers: 1001 + n for n, tiers in enumerate(tables)}
+
+    def leverage_id(self, tiers: tuple[LeverageTier, ...]) -> int:
+        """The number of a leverage table; a new table gets a new one."""
+        return self.leverage_ids.setdefault(tiers, 1001 + len(self.leverage_ids))
 
     @staticmethod
     def category(asset_class: AssetClass) -> Category:

@@ -41,6 +41,7 @@ class Limits:
                 PayloadType.CANCEL_ORDER_REQ: _Window(settings.demo_cancels_per_min, 60.0),
                 PayloadType.AMEND_ORDER_REQ: _Window(settings.demo_amends_per_min, 60.0),
                 PayloadType.CLOSE_POSITION_REQ: _Window(settings.demo_closes_per_min, 60.0),
+                PayloadType.AMEND_POSITION_SLTP_REQ: _Window(settings.demo_protections_per_min, 60.0),
             }
             if caps
             else {}

@@ -124,7 +124,7 @@ def _full(request: Request, terms: SymbolTerms) -> oa.Symbol:
         rolloverCommission3Days=oa.DayOfWeek.WEDNESDAY,
         lotSize=volume(spec.contract_size),
         pnlConversionFeeRate=int(terms.conversion_fee * 10_000),
-        leverageId=venue.directory.leverage_ids[terms.tiers],
+        leverageId=venue.directory.leverage_id(terms.tiers),
         swapPeriod=24,
         swapTime=_swap_minute(request),
         skipSWAPPeriods=0,

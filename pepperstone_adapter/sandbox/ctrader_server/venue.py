@@ -329,6 +329,12 @@ class Venue:
         """Leave an order or position out of the next `snapshots` reconcile answers, although it exists."""
         self.hidden[record_id] = snapshots
 
+    def hide_all(self, account_id: int, snapshots: int) -> None:
+        """As `hide`, for everything the account has open now."""
+        account = self.ledger.accounts[account_id]
+        for record_id in (*account.positions, *account.working):
+            self.hide(record_id, snapshots)
+
 
 _ACCESS = {
     "full": oa.AccessRights.FULL_ACCESS,

@@ -340,3 +340,104 @@ def test_throttle_and_errors_on_command(bench: Bench, link: MemoryLink) -> None:
     assert kinds([link.ask(market())]) == ["ORDER_ACCEPTED"]
     assert code(link.ask(market())) == "TRADING_DISABLED"
     assert bench.venue.faults.pending == ()
+
+
+def test_sessions_lost_on_command(bench: Bench, link: MemoryLink) -> None:
+    def rule(kind: FaultKind, **fields: Any) -> None:
+        bench.venue.faults.add(FaultRule(kind=kind, on="request", message="ReconcileReq", **fields))
+
+    reconcile = oa.ReconcileReq(ctidTraderAccountId=ACCOUNT)
+    link.ask(market())
+    rule(FaultKind.FLICKER, copies=2)
+    assert [len(link.ask(reconcile).position) for _ in range(3)] == [0, 0, 1]
+    rule(FaultKind.MAINTENANCE, seconds=30)
+    assert code(link.ask(reconcile)) == "SERVER_IS_UNDER_MAINTENANCE"
+    bench.wait(30)
+    assert len(link.ask(reconcile).position) == 1
+    rule(FaultKind.ACCOUNT_DISCONNECT)
+    assert code(link.ask(reconcile)) == "INVALID_REQUEST"
+    login = oa.AccountAuthReq(ctidTraderAccountId=ACCOUNT, accessToken="sandbox-access")
+    assert isinstance(link.ask(login), oa.AccountAuthRes)
+    rule(FaultKind.TOKEN_LOSS)
+    link.send(reconcile)
+    assert [type(m).__name__ for m in link.messages()] == [
+        "AccountsTokenInvalidatedEvent",
+        "AccountDisconnectEvent",
+        "ErrorRes",
+    ]
+    assert code(link.ask(login)) == "CH_ACCESS_TOKEN_INVALID"
+    rule(FaultKind.CLIENT_DISCONNECT, text="too old")
+    link.send(reconcile)
+    assert (link.messages()[-1].reason, link.closed) == ("too old", True)
+
+
+@pytest.mark.parametrize(("kind", "on"), [(FaultKind.DROP, "request"), (FaultKind.MUTE, "reply")])
+def test_a_rule_on_the_wrong_side_is_refused(kind: FaultKind, on: Any) -> None:
+    with pytest.raises(ValueError, match="acts on a"):
+        FaultRule(kind=kind, on=on)
+
+
+def test_a_changed_symbol_is_announced_and_served(bench: Bench, link: MemoryLink) -> None:
+    from dataclasses import replace
+
+    from pepperstone_adapter.broker.symbols import LeverageTier
+
+    terms = bench.venue.ledger.symbols["EURUSD"]
+    tiers = (
+        LeverageTier(up_to_usd=Decimal(1_000), leverage=Decimal(20)),
+        LeverageTier(up_to_usd=None, leverage=Decimal(5)),
+    )
+    spec = replace(terms.spec, volume_min=Decimal(5_000))
+    bench.venue.ledger.change_symbol(replace(terms, spec=spec, tiers=tiers), bench.clock.now_ns())
+    assert list(link.messages()[-1].symbolId) == [EURUSD]
+    symbol = link.ask(oa.SymbolByIdReq(ctidTraderAccountId=ACCOUNT, symbolId=[EURUSD])).symbol[0]
+    assert symbol.minVolume == 500_000
+    found = link.ask(oa.GetDynamicLeverageByIDReq(ctidTraderAccountId=ACCOUNT, leverageId=symbol.leverageId))
+    assert [(t.volume, t.leverage) for t in found.leverage.tiers] == [(100_000, 2_000), (10**15, 500)]
+    assert code(link.ask(market(volume=400_000))) == "TRADING_BAD_VOLUME"
+
+
+def test_the_withdrawn_pnl_subscription_by_switch(bench: Bench, link: MemoryLink, tmp_path: Path) -> None:
+    request = oa.V1PnLChangeSubscribeReq(ctidTraderAccountId=ACCOUNT)
+    assert code(link.ask(request)) == "UNSUPPORTED_MESSAGE"
+    other = Bench(tmp_path / "v1", behaviour={"pnl_v1": True})
+    other.push("1.10000", "1.10002")
+    client = other.link().login()
+    client.ask(market(volume=LOT))
+    client.ask(request)
+    client.read()
+    other.wait(1)
+    other.venue.second()
+    (told,) = client.messages()
+    assert (told.grossUnrealizedPnL, told.netUnrealizedPnL) == (-200, -550)  # 2.00 of spread, 3.50 charged
+
+
+def test_a_question_without_prices_gets_a_plain_error(bench: Bench, link: MemoryLink) -> None:
+    number = bench.venue.directory.symbol_ids["XAUUSD"]
+    wanted = oa.ExpectedMarginReq(ctidTraderAccountId=ACCOUNT, symbolId=number, volume=[100])
+    assert (type(link.ask(wanted)), code(link.ask(wanted))) == (oa.ErrorRes, "NO_QUOTES")
+    assert code(link.ask(market(symbolId=number, volume=100))) == "NO_QUOTES"
+
+
+def test_conversion_symbols_lead_from_one_asset_to_the_other(bench: Bench, link: MemoryLink) -> None:
+    ids = bench.venue.directory.asset_ids
+    found = link.ask(
+        oa.SymbolsForConversionReq(ctidTraderAccountId=ACCOUNT, firstAssetId=ids["JPY"], lastAssetId=ids["GBP"])
+    )
+    assert [s.symbolName for s in found.symbol] == ["EURJPY", "EURGBP"]
+    wrong = oa.SymbolsForConversionReq(ctidTraderAccountId=ACCOUNT, firstAssetId=1, lastAssetId=2)
+    assert code(link.ask(wrong)) == "INVALID_REQUEST"
+
+
+def test_assets_classes_and_categories_hang_together(link: MemoryLink) -> None:
+    account = {"ctidTraderAccountId": ACCOUNT}
+    classes = {c.id: c.name for c in link.ask(oa.AssetClassListReq(**account)).assetClass}
+    categories = {c.id: c.assetClassId for c in link.ask(oa.SymbolCategoryListReq(**account)).symbolCategory}
+    assets = {a.assetId: a.name for a in link.ask(oa.AssetListReq(**account)).asset}
+    told = {
+        s.symbolName: (assets[s.baseAssetId], assets[s.quoteAssetId], classes[categories[s.symbolCategoryId]])
+        for s in link.ask(oa.SymbolsListReq(**account)).symbol
+    }
+    assert told["EURUSD"] == ("EUR", "USD", "Forex")
+    assert told["XAUUSD"][2] == "Metals"
+    assert told["GER40"][2] == "Indices"
