@@ -1,0 +1,99 @@
+"""Prices, quotes and bars: exact digits, closes as stamps, the catalog's volume convention."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nautilus_trader.model import BarType, InstrumentId, PriceType
+
+from pepperstone_adapter.broker.market import Bar, BarPeriod
+from pepperstone_adapter.catalog import volume
+from pepperstone_adapter.mapping import data
+from pepperstone_adapter.mapping.data import (
+    QuoteScale,
+    bar,
+    bar_close_ns,
+    bar_type_of,
+    period_of,
+    price,
+    size_from_cents,
+)
+
+EURUSD = InstrumentId.from_str("EURUSD.PEPPERSTONE")
+
+
+def ns(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
+
+
+@given(points=st.integers(1, 10**9), digits=st.integers(0, 8))
+def test_points_become_prices_without_losing_a_digit(points: int, digits: int) -> None:
+    made = price(points, digits)
+    assert made.as_decimal() == Decimal(points).scaleb(-digits)
+    assert made.precision == digits
+
+
+def test_a_quote_is_made_of_points_and_sizes_of_the_book_or_the_nominal_one() -> None:
+    scale = QuoteScale(EURUSD, 5, 0)
+    quote = scale.quote(108_500, 108_507, 10, 20)
+    assert (str(quote.bid_price), str(quote.ask_price)) == ("1.08500", "1.08507")
+    assert (quote.bid_size, quote.ts_event, quote.ts_init) == (quote.ask_size, 10, 20)
+    assert int(quote.bid_size) == data.QUOTE_UNITS
+    sized = scale.quote(108_500, 108_507, 10, 20, 50_000_099, 70_000_000)
+    assert (str(sized.bid_size), str(sized.ask_size)) == ("500000", "700000")  # hundredths, rounded down
+
+
+def test_sizes_keep_the_instruments_precision() -> None:
+    assert [str(size_from_cents(12_345, digits)) for digits in (0, 1, 2)] == ["123", "123.4", "123.45"]
+
+
+def test_volume_constants_are_the_catalogs() -> None:
+    assert (data.UNITS_PER_TICK, data.UNITS_PER_TICK_DAILY, data.QUOTE_UNITS, data.MAX_UNITS) == (
+        volume.UNITS_PER_TICK,
+        volume.UNITS_PER_TICK_DAILY,
+        volume.QUOTE_UNITS,
+        volume.MAX_UNITS,
+    )
+
+
+def test_every_period_has_a_bar_type_and_back() -> None:
+    for period in BarPeriod:
+        assert period_of(bar_type_of(EURUSD, period)) is period
+    assert str(bar_type_of(EURUSD, BarPeriod.H4, PriceType.ASK)) == "EURUSD.PEPPERSTONE-4-HOUR-ASK-EXTERNAL"
+    assert period_of(BarType.from_str("EURUSD.PEPPERSTONE-5-SECOND-BID-EXTERNAL")) is None
+    assert period_of(BarType.from_str("EURUSD.PEPPERSTONE-100-TICK-BID-INTERNAL")) is None
+
+
+@pytest.mark.parametrize(
+    ("period", "opened", "closed"),
+    [
+        (BarPeriod.M1, "2026-03-02 10:00", "2026-03-02 10:01"),
+        (BarPeriod.H4, "2026-03-02 20:00", "2026-03-03 00:00"),
+        (BarPeriod.D1, "2026-03-04 22:00", "2026-03-05 22:00"),  # 17:00 New York, winter
+        (BarPeriod.D1, "2026-03-08 21:00", "2026-03-09 21:00"),  # first evening of American summer time
+        (BarPeriod.W1, "2026-03-01 22:00", "2026-03-08 21:00"),  # the clock changed on the 8th: an hour short
+        (BarPeriod.W1, "2026-10-25 21:00", "2026-11-01 22:00"),  # and back on 1 November: an hour long
+        (BarPeriod.MN1, "2026-01-31 22:00", "2026-02-28 22:00"),  # opens on the evening before the first
+        (BarPeriod.MN1, "2026-11-30 22:00", "2026-12-31 22:00"),
+    ],
+)
+def test_a_bar_is_named_by_its_close(period: BarPeriod, opened: str, closed: str) -> None:
+    assert bar_close_ns(period, ns(opened)) == ns(closed)
+
+
+def test_a_bar_carries_close_stamp_exact_prices_and_scaled_ticks() -> None:
+    source = Bar("EURUSD", BarPeriod.M1, ns("2026-03-02 10:00"), 108_500, 108_520, 108_490, 108_510, 37)
+    made = bar(source, bar_type_of(EURUSD, BarPeriod.M1), 5, ts_init_ns=ns("2026-03-02 10:01") + 5)
+    assert (str(made.open), str(made.high), str(made.low), str(made.close)) == (
+        "1.08500",
+        "1.08520",
+        "1.08490",
+        "1.08510",
+    )
+    assert int(made.volume) == 37 * 100_000_000
+    assert (made.ts_event, made.ts_init) == (ns("2026-03-02 10:01"), ns("2026-03-02 10:01") + 5)
+    empty = bar(source._replace(volume=0), bar_type_of(EURUSD, BarPeriod.M1), 5, 0)
+    assert int(empty.volume) == 100_000_000  # as one tick
+    assert empty.ts_init == empty.ts_event

@@ -1,0 +1,102 @@
+"""Names in two worlds, and the store that remembers them."""
+
+import sqlite3
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pepperstone_adapter.broker.orders import Side
+from pepperstone_adapter.common.errors import DataError
+from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
+from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_of, leg_text, tag_of, venue_text
+
+ID = "O-20261121-054900-x4567-EmaCross-000-12"
+
+
+@given(st.text(st.characters(codec="ascii", categories=("L", "N", "Pd")), min_size=1, max_size=80), st.integers(1, 60))
+def test_a_venue_text_fits_and_is_the_same_every_time(client_order_id: str, longest: int) -> None:
+    text = venue_text(client_order_id, longest)
+    assert 0 < len(text) <= longest
+    assert text == venue_text(client_order_id, longest)
+    if len(client_order_id) <= longest:
+        assert text == client_order_id
+
+
+def test_long_ids_that_differ_in_one_letter_stay_apart() -> None:
+    ids = [f"{ID}-{n}" for n in range(2_000)]
+    assert len({venue_text(i, 29) for i in ids}) == len(ids)
+
+
+def test_legs_are_named_after_their_position() -> None:
+    assert leg_text("7001", Leg.STOP_LOSS) == "7001-SL"
+    assert leg_of("7001-TP") == ("7001", Leg.TAKE_PROFIT)
+    assert leg_of("7001") is leg_of("-SL") is leg_of("7001-XX") is None
+    assert Leg.STOP_LOSS.sibling is Leg.TAKE_PROFIT
+
+
+def test_tags_say_whose_order_it_is() -> None:
+    assert is_our_tag(tag_of("EmaCross-000", 100))
+    assert tag_of("EmaCross-000", 6) == "nt:Ema"
+    assert not is_our_tag("") and not is_our_tag("someone")  # noqa: PT018
+
+
+def record(n: int = 1, **changes: object) -> OrderRecord:
+    base = OrderRecord(
+        client_order_id=f"{ID}-{n}",
+        venue_text=venue_text(f"{ID}-{n}", 29),
+        strategy_id="EmaCross-000",
+        symbol="EURUSD",
+        side=Side.BUY,
+        units=Decimal("0.1"),
+        kind="entry",
+        created_ns=n,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_the_store_survives_and_finds_by_every_name(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "orders.sqlite"
+    leg = record(2, kind="leg", leg=Leg.STOP_LOSS, parent=record().client_order_id)
+    with IdStore(path) as store:
+        store.add([record(), leg])
+        store.note(record().client_order_id, order_id="5001", position_id="7001")
+        store.note(leg.client_order_id, order_id="7001-SL")
+        store.place_legs(record().client_order_id, "7001")
+    with IdStore(path) as store:
+        found = store.by_order_id("5001")
+        assert found == replace(record(), order_id="5001", position_id="7001")
+        assert store.by_venue_text(record().venue_text) == found
+        assert [r.leg for r in store.legs_of("7001")] == [Leg.STOP_LOSS]
+        store.note(record().client_order_id, ended=True)
+        assert [r.client_order_id for r in store.open_records()] == [leg.client_order_id]
+        assert store.forget_ended(before_ns=10) == 1
+        assert store.get(record().client_order_id) is None
+
+
+def test_an_order_is_noted_once_or_not_at_all(tmp_path: Path) -> None:
+    with IdStore(tmp_path / "orders.sqlite") as store:
+        store.add([record()])
+        with pytest.raises(DataError, match="could not be noted before sending"):
+            store.add([record(3), record()])
+        assert store.get(record(3).client_order_id) is None  # all or none
+
+
+def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "orders.sqlite"
+    path.write_bytes(b"something else entirely, long enough to be looked at")
+    with pytest.raises(DataError, match="not a usable order store"):
+        IdStore(path)
+    assert path.read_bytes().startswith(b"something else")
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "orders.sqlite"
+    IdStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    with pytest.raises(DataError, match="newer version"):
+        IdStore(path)
