@@ -160,6 +160,21 @@ class Account:
             return reason
         return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
 
+    def refuse_at_trigger(self, order: Any) -> bool:
+        """Whether a pending order that has been met opens more than free margin allows; it is then canceled."""
+        symbol, now = str(order.instrument_id.symbol), self.broker.now_ns()
+        opened = self._opens(order, symbol, order.position_id)
+        if not opened:
+            return False
+        reason = self._short_of_margin(self._specs[symbol], 1 if order.side == OrderSide.BUY else -1, opened, now)
+        if reason is None:
+            return False
+        key = str(order.client_order_id)
+        if key not in self.recorder.reasons:
+            self.recorder.reasons[key] = reason
+            self.broker.withdraw(order.client_order_id)
+        return True
+
     def _opens(self, order: Any, symbol: str, position_id: Any) -> Decimal:
         """Units of an order that would open or add to a position."""
         units: Decimal = order.quantity.as_decimal()

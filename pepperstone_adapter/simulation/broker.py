@@ -60,6 +60,15 @@ class Broker(Strategy):
         self._alarms += 1
         self.clock.set_time_alert_ns(f"later-{self._alarms}", self.now_ns() + delay_ns, lambda _event: self._run(call))
 
+    def withdraw(self, client_order_id: Any) -> None:
+        """Cancel a strategy's order that could not be carried when it was met; a stop has ended by then, a limit not."""
+
+        def cancel() -> None:
+            if self.cache.is_order_open(client_order_id):
+                self.cancel_order(client_order_id)
+
+        self.later(0, cancel)
+
     def post(self, rows: list[Posting]) -> None:
         """Change the balance by the sum of `rows`."""
         order = self.order_factory.market(self._cash_id, OrderSide.BUY, _ONE)

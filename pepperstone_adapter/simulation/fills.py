@@ -41,6 +41,8 @@ class AccountFills(FillModel):
         Client order id -> BID and ASK when it last filled; taken out by the recorder.
     forced
         Client order id -> price at which the broker closes a position (stop-out).
+    refused
+        Asked when a pending order is met: whether the account cannot carry it now.
     """
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "AccountFills":
@@ -57,6 +59,7 @@ class AccountFills(FillModel):
         self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
         self.slipped: dict[str, Decimal] = {}
         self.forced: dict[str, Decimal] = {}
+        self.refused: Callable[[Any], bool] | None = None
         self._slippage = {name: s for name, s in slippage.items() if s.probability > 0}
         self._seed = seed
         self._tapes = tapes
@@ -90,6 +93,8 @@ class AccountFills(FillModel):
         if self.forced and key in self.forced:
             price = self.forced[key]
             return _book_at(instrument, price, price)
+        if order.order_type != OrderType.MARKET and self.refused is not None and self.refused(order):
+            return OrderBook(instrument.id, BookType.L1_MBP)  # nothing to fill against: the order is not executed
         trails = order.order_type == OrderType.TRAILING_STOP_MARKET
         if order.order_type in _LIMITS or not (self._slippage or trails):
             return None

@@ -63,6 +63,7 @@ class SimulatedVenue:
             specs, self.tapes, rates, plan.terms, plan.mode, self.books, self.recorder, self.curve, self.failures,
             start_ns, round(plan.latency.base_ms * MS), _jitter(plan),
         )  # fmt: skip
+        self.fills.refused = self.account.refuse_at_trigger
         self._cash = cash_instrument(plan.venue, plan.currency)
         self.broker = Broker(self.account, self.fees, self.fills, self._cash.id)
         self.engine = self._engine()

@@ -168,3 +168,19 @@ def test_stop_out_by_quotes() -> None:
     record = run_steps(quotes(EURUSD, rows), {1: buy(30_000)}, start_balance=D(1_150))
     assert (record.fills[1].price, record.fills[1].reason) == (D("1.07900"), "stop_out")
     assert [r.kind for r in record.ledger] == [LedgerKind.DEPOSIT, LedgerKind.REALIZED_PNL]
+
+
+@pytest.mark.parametrize(("kind", "price"), [("stop_market", 1.105), ("limit", 1.095)])
+def test_a_pending_order_without_margin_is_canceled_when_it_is_met(kind: str, price: float) -> None:
+    # 1,000 USD at 30:1 carry no 100,000; the broker finds out when the price is there.
+    def pending(s):  # type: ignore[no-untyped-def]
+        s.submit_order(
+            getattr(s.order_factory, kind)(s.id_of(EURUSD), OrderSide.BUY, s.qty(EURUSD, 100_000), s.px(EURUSD, price))
+        )
+
+    record, steps = run_with([1.1, 1.1, 1.106, 1.09, 1.1, 1.1], {1: pending}, start_balance=D(1_000))
+    assert not record.fills
+    (order,) = record.orders
+    assert order.status == "CANCELED"
+    assert order.reason.startswith("NOT_ENOUGH_MONEY: needs 36")
+    assert "OrderCanceled" in [type(e).__name__ for e in steps.events]
