@@ -61,8 +61,7 @@ def login(
     if paste:
         code = attempt.code_from(typer.prompt("Address the browser ended at", hide_input=True))
     else:
-        _open_browser(attempt.url)
-        code = attempt.wait_for_code()
+        code = attempt.wait_for_code(listening=lambda: _open_browser(attempt.url))
     tokens = oauth.exchange(attempt, code, time.time_ns())
     with store.lock():
         store.save(Credentials(application=application, tokens=tokens))

@@ -14,9 +14,10 @@ import contextlib
 import http.server
 import logging
 import secrets
+import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +82,11 @@ class Login:
             raise CredentialsError("that address belongs to another login; start again")
         return self._code(query)
 
-    def wait_for_code(self, timeout_s: float = LOGIN_S) -> Secret:
+    def wait_for_code(self, timeout_s: float = LOGIN_S, listening: Callable[[], None] = lambda: None) -> Secret:
         """Serve the one-shot page until the browser comes back with this login's code.
+
+        `listening` is called in a thread of its own once the page is there: opening a browser may take as long as the
+        browser lives.
 
         Raises
         ------
@@ -99,6 +103,7 @@ class Login:
                 f"port {self.port} cannot be used ({error.strerror}); choose another with --port and register that one"
             ) from None
         with server:
+            threading.Thread(target=listening, daemon=True).start()
             end = time.monotonic() + timeout_s
             while not outcome:
                 server.timeout = end - time.monotonic()
