@@ -1,0 +1,122 @@
+"""Quotes from one-sided ticks, bars from ticks, market status and silent feeds, history ranges: all without I/O."""
+
+from dataclasses import replace
+
+import pytest
+from nautilus_trader.model import MarketStatusAction, PriceType
+
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.market import BarPeriod, Tick
+from pepperstone_adapter.broker.symbols import TradingMode
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.live.bars import TickBars, bars_from_ticks
+from pepperstone_adapter.live.connection import conversion_symbols
+from pepperstone_adapter.live.history import DAY_NS, bar_range, tick_range
+from pepperstone_adapter.live.market_state import StaleFeed, market_state
+from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
+from pepperstone_adapter.live.quotes import QuoteMerge
+from tests.kit.broker import SPECS, spec
+
+MINUTE = 60_000_000_000
+S = 1_000_000_000
+
+
+def test_f55_a_quote_needs_both_sides_and_a_lost_link_forgets_them() -> None:
+    quote = QuoteMerge()
+    assert not quote.update(108_500, None, 1)
+    assert quote.update(None, 108_507, 2)
+    assert quote.update(108_501, None, 3)
+    assert (quote.bid, quote.ask) == (108_501, 108_507)
+    quote.reset()
+    assert (quote.bid, quote.ask) == (None, None)
+    assert not quote.update(None, 108_600, 4)
+
+
+def test_f57_impossible_prices_are_held_back_and_counted() -> None:
+    quote = QuoteMerge()
+    quote.update(108_500, 108_507, 1)
+    assert not quote.update(0, None, 2)
+    assert not quote.update(108_600, None, 3)  # above the ask: its other half is on the way
+    assert quote.update(None, 108_607, 4)
+    assert not quote.update(240_000, 240_007, 5)  # more than double
+    assert quote.held_back == 3
+    assert quote.update(240_001, 240_008, 6)  # and confirmed
+
+
+def test_bars_of_the_ask_begin_with_the_first_whole_period() -> None:
+    bars = TickBars("EURUSD", BarPeriod.M1, PriceType.ASK)
+    assert bars.add(1, 5, 30 * S) is None  # in the middle of a minute
+    assert bars.add(1, 7, MINUTE) is None
+    assert bars.add(1, 9, MINUTE + S) is None
+    assert bars.add(1, 6, MINUTE + 2 * S) is None
+    done = bars.add(1, 8, 3 * MINUTE)
+    assert done is not None
+    assert (done.open_ns, done.open, done.high, done.low, done.close, done.volume) == (MINUTE, 7, 9, 6, 6, 3)
+    closed = bars.close(4 * MINUTE)
+    assert closed is not None
+    assert closed.open_ns == 3 * MINUTE
+    assert bars.add(1, 8, 3 * MINUTE + S) is None  # late: its bar is published
+    assert bars.close(5 * MINUTE) is None
+
+
+def test_bars_of_the_mid_from_history_are_whole() -> None:
+    ticks = [Tick("EURUSD", 10, 13, MINUTE), Tick("EURUSD", None, 14, MINUTE + 1), Tick("EURUSD", 20, 22, 2 * MINUTE)]
+    bars = bars_from_ticks(ticks, "EURUSD", BarPeriod.M1, PriceType.MID, 3 * MINUTE)
+    assert [(b.open_ns, b.close) for b in bars] == [(MINUTE, 11), (2 * MINUTE, 21)]
+    with pytest.raises(ValueError, match="not built from ticks"):
+        TickBars("EURUSD", BarPeriod.D1, PriceType.ASK)
+
+
+def test_f52_status_follows_hours_and_trading_mode() -> None:
+    # open from Monday 00:00 to Friday 24:00 UTC; 1970-01-01 was a Thursday
+    weekdays = replace(SPECS[0], hours=TradingHours(zone="UTC", intervals=((86_400, 6 * 86_400),)))
+    thursday, saturday = 12 * 3600 * S, 2 * DAY_NS + S
+    assert market_state(weekdays, thursday).action is MarketStatusAction.TRADING
+    assert market_state(weekdays, saturday).action is MarketStatusAction.CLOSE
+    only = replace(weekdays, trading_mode=TradingMode.CLOSE_ONLY)
+    assert market_state(only, thursday).action is MarketStatusAction.HALT
+    off = replace(weekdays, trading_mode=TradingMode.DISABLED)
+    assert market_state(off, thursday).action is MarketStatusAction.NOT_AVAILABLE_FOR_TRADING
+
+
+def test_f51_silence_is_told_once_and_counts_from_the_opening() -> None:
+    feed = StaleFeed(after_s=60)
+    friday = 1 * S
+    assert feed.check([("EURUSD", friday)], 200_000 * S) == ([], [])  # the market has just opened
+    assert feed.check([("EURUSD", friday)], 200_061 * S) == (["EURUSD"], [])
+    assert feed.check([("EURUSD", friday)], 200_099 * S) == ([], [])
+    assert feed.check([("EURUSD", 200_100 * S)], 200_101 * S) == ([], ["EURUSD"])
+    assert feed.check([], 300_000 * S) == ([], [])  # closed: no alarm
+    assert StaleFeed(after_s=0).check([("EURUSD", 1)], 10**18) == ([], [])
+
+
+def test_history_without_a_start_reaches_over_weekends() -> None:
+    now = 100 * DAY_NS
+    wanted = bar_range(BarPeriod.H1, None, None, 24, now)
+    assert wanted.end_ns == now
+    assert now - wanted.start_ns > 3 * DAY_NS
+    assert tick_range(None, None, None, now).start_ns == now - 3600 * S
+    with pytest.raises(ConfigurationError, match="not before"):
+        bar_range(BarPeriod.H1, now, None, None, now)
+    with pytest.raises(ConfigurationError, match="data download"):
+        bar_range(BarPeriod.M1, 1, None, None, 10_000 * DAY_NS)
+    with pytest.raises(ConfigurationError, match="7 days"):
+        tick_range(1, None, None, now)
+
+
+def test_conversion_pairs_are_found_in_one_step_or_two() -> None:
+    known = {s.name: s for s in (*SPECS, spec("EURJPY", 3), spec("EURGBP"))}
+    assert conversion_symbols([known["USDJPY"]], known, "USD") == ["USDJPY"]
+    assert conversion_symbols([known["EURUSD"]], known, "USD") == []
+    assert conversion_symbols([known["EURJPY"]], known, "GBP") == ["USDJPY", "GBPUSD"]
+    assert conversion_symbols([known["EURJPY"]], known, "AUD") == []
+
+
+def test_safe_engine_options_are_ours_and_overriding_one_warns() -> None:
+    config = engine_config({})
+    assert config.inflight_check_interval_ms == 0
+    assert config.open_check_interval_secs is None
+    assert unsafe_overrides({}) == []
+    assert unsafe_overrides({"reconciliation": True, "open_check_lookback_mins": 5}) == []
+    (warning,) = unsafe_overrides({"inflight_check_interval_ms": 2_000})
+    assert "declared cancelled on silence" in warning

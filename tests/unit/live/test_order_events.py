@@ -1,0 +1,223 @@
+"""Broker events in every order and number: what the framework is told, decided without I/O."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pepperstone_adapter.broker.events import OrderChange, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.orders import (
+    Deal,
+    DealEntry,
+    DealReason,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    PositionState,
+    Protection,
+    Side,
+)
+from pepperstone_adapter.broker.session import FoundOrder
+from pepperstone_adapter.live.order_events import Emission, OrderEvents
+from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.mapping.ids import Leg
+
+D = Decimal
+
+
+def order(cid: str = "A", **more: object) -> TrackedOrder:
+    facts: dict[str, object] = {
+        "client_order_id": cid,
+        "venue_text": f"text-{cid}",
+        "strategy_id": "S-1",
+        "symbol": "EURUSD",
+        "side": Side.BUY,
+        "units": D(10_000),
+    }
+    return TrackedOrder(**(facts | more))  # type: ignore[arg-type]
+
+
+def state(**more: object) -> OrderState:
+    facts: dict[str, object] = {
+        "order_id": "5001",
+        "symbol": "EURUSD",
+        "side": Side.BUY,
+        "type": OrderType.MARKET,
+        "status": OrderStatus.ACCEPTED,
+        "units": D(10_000),
+        "client_order_id": "text-A",
+        "position_id": "7001",
+    }
+    return OrderState(**(facts | more))  # type: ignore[arg-type]
+
+
+def deal(n: int = 1, units: int = 10_000, **more: object) -> Deal:
+    facts: dict[str, object] = {
+        "deal_id": f"d{n}",
+        "order_id": "5001",
+        "position_id": "7001",
+        "symbol": "EURUSD",
+        "side": Side.BUY,
+        "units": D(units),
+        "price": D("1.085"),
+        "ts_ns": n,
+        "entry": DealEntry.IN,
+    }
+    return Deal(**(facts | more))  # type: ignore[arg-type]
+
+
+def position(units: int = 10_000, stop: str | None = None, profit: str | None = None) -> PositionState:
+    return PositionState(
+        position_id="7001",
+        symbol="EURUSD",
+        side=Side.BUY,
+        units=D(units),
+        open_price=D("1.085"),
+        opened_ns=1,
+        protection=Protection(stop_loss=D(stop) if stop else None, take_profit=D(profit) if profit else None),
+    )
+
+
+def decide(*tracked: TrackedOrder) -> OrderEvents:
+    table = OrderTable()
+    for one in tracked:
+        table.add(one)
+    return OrderEvents(table, netting=False)
+
+
+def names(emissions: list[Emission]) -> list[str]:
+    return [type(e).__name__ for e in emissions]
+
+
+def legs() -> tuple[TrackedOrder, TrackedOrder]:
+    return (
+        order("SL", kind=LEG, leg=Leg.STOP_LOSS, parent="A", side=Side.SELL, stop=D("1.080")),
+        order("TP", kind=LEG, leg=Leg.TAKE_PROFIT, parent="A", side=Side.SELL, limit=D("1.090")),
+    )
+
+
+ACCEPTED = OrderChanged(change=OrderChange.ACCEPTED, order=state())
+FILLED = OrderChanged(change=OrderChange.FILLED, order=state(status=OrderStatus.FILLED), deal=deal())
+
+
+def test_f29_a_fill_before_its_acceptance_brings_the_acceptance_with_it() -> None:
+    events = decide(order())
+    assert names(events.on_order(FILLED)) == ["Accepted", "Filled"]
+    assert names(events.on_order(ACCEPTED)) == []
+
+
+@given(st.permutations([ACCEPTED, FILLED, FILLED, ACCEPTED, FILLED]))
+def test_f27_f30_any_order_and_number_of_messages_is_one_acceptance_and_one_fill(told: list[OrderChanged]) -> None:
+    events = decide(order())
+    assert names([e for event in told for e in events.on_order(event)]) == ["Accepted", "Filled"]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=20))
+def test_f31_partial_fills_add_up(parts: list[int]) -> None:
+    total = sum(parts)
+    events = decide(order(units=D(total)))
+    out = []
+    for n, part in enumerate(parts):
+        done = n == len(parts) - 1
+        change = OrderChange.FILLED if done else OrderChange.PARTIALLY_FILLED
+        out += events.on_order(OrderChanged(change=change, order=state(units=D(total)), deal=deal(n, part)))
+    assert names(out) == ["Accepted"] + ["Filled"] * len(parts)
+    tracked = events.table.get("A")
+    assert tracked is not None
+    assert (tracked.filled, tracked.phase) == (D(total), Phase.ENDED)
+
+
+def test_f32_a_partial_fill_then_expiry_keeps_the_fill_and_shrinks_the_legs() -> None:
+    events = decide(order(), *legs())
+    events.on_order(ACCEPTED)
+    events.on_order(OrderChanged(change=OrderChange.PARTIALLY_FILLED, order=state(), deal=deal(1, 4_000)))
+    out = events.on_order(OrderChanged(change=OrderChange.EXPIRED, order=state(status=OrderStatus.EXPIRED)))
+    assert names(out) == ["Expired", "Updated", "Updated"]
+    assert {leg.units for leg in events.table.legs_of_position("7001")} == {D(4_000)}
+
+
+def test_f34_a_rejection_after_acceptance_ends_the_order_and_its_legs() -> None:
+    events = decide(order(), *legs())
+    assert names(events.on_order(ACCEPTED)) == ["Accepted", "Accepted", "Accepted"]
+    rejected = OrderChanged(change=OrderChange.REJECTED, order=state(), error="NOT_ENOUGH_MONEY")
+    assert names(events.on_order(rejected)) == ["Rejected", "Canceled", "Canceled"]
+    assert names(events.on_order(rejected)) == []
+
+
+def test_f61_a_level_that_is_hit_fills_its_leg_and_ends_the_other() -> None:
+    hit = state(order_id="5002", type=OrderType.PROTECTION, side=Side.SELL, closing=True, client_order_id="text-A")
+    for reason, price, filled in (
+        (DealReason.STOP_LOSS, "1.080", "SL"),
+        (DealReason.TAKE_PROFIT, "1.090", "TP"),
+        (DealReason.OTHER, "1.0795", "SL"),  # not told: the nearer level
+        (DealReason.OTHER, "1.0902", "TP"),
+    ):
+        events = decide(order(), *legs())
+        events.on_order(ACCEPTED)
+        events.on_order(replace(FILLED, position=position(stop="1.080", profit="1.090")))
+        closing = deal(2, side=Side.SELL, entry=DealEntry.OUT, order_id="5002", price=D(price), reason=reason)
+        out = events.on_order(
+            OrderChanged(change=OrderChange.FILLED, order=hit, deal=closing, position=position(units=0))
+        )
+        assert names(out) == ["Filled", "Canceled"]
+        assert out[0].client_order_id == filled  # type: ignore[union-attr]
+
+
+def test_an_echoed_id_on_a_closing_order_does_not_make_it_ours() -> None:
+    events = decide(order())
+    events.on_order(FILLED)
+    manual = state(order_id="5009", side=Side.SELL, closing=True, status=OrderStatus.FILLED)
+    out = events.on_order(
+        OrderChanged(change=OrderChange.FILLED, order=manual, deal=deal(3, side=Side.SELL, order_id="5009"))
+    )
+    assert names(out) == ["StrangerOrder", "StrangerFill"]
+    assert out[0].introduce  # type: ignore[union-attr]
+
+
+def test_f58_f62_strangers_are_introduced_once_and_a_stop_out_halts() -> None:
+    events = decide()
+    stop_out = state(order_id="5009", client_order_id=None, side=Side.SELL, closing=True, stop_out=True)
+    told = OrderChanged(
+        change=OrderChange.FILLED,
+        order=stop_out,
+        deal=deal(4, order_id="5009", side=Side.SELL, entry=DealEntry.OUT, reason=DealReason.STOP_OUT),
+    )
+    assert names(events.on_order(told)) == ["StrangerOrder", "StrangerFill", "Warn"]
+    assert names(events.on_order(told)) == []
+
+
+def test_f65_levels_moved_or_removed_by_others_are_followed() -> None:
+    events = decide(order(), *legs())
+    events.on_order(ACCEPTED)
+    events.on_order(replace(FILLED, position=position(stop="1.080", profit="1.090")))
+    moved = events.on_position(PositionChanged(position=position(stop="1.082", profit="1.090"), ts_ns=9))
+    assert [(e.client_order_id, e.stop) for e in moved] == [("SL", D("1.082"))]  # type: ignore[union-attr]
+    removed = events.on_position(PositionChanged(position=position(profit="1.090"), ts_ns=10))
+    assert names(removed) == ["Canceled", "Warn"]
+
+
+def test_provisional_levels_are_not_told_until_the_exact_ones_are_set() -> None:
+    events = decide(order(wants_exact=True), *legs())
+    events.on_order(ACCEPTED)
+    out = events.on_order(replace(FILLED, position=position(stop="1.0803", profit="1.0903")))
+    assert names(out) == ["Filled", "SetExactLevels"]
+    assert names(events.on_position(PositionChanged(position=position(stop="1.0803"), ts_ns=9))) == []
+    events.settling.clear()
+    told = events.on_position(PositionChanged(position=position(stop="1.0803", profit="1.0903"), ts_ns=10))
+    assert names(told) == ["Updated", "Updated"]
+
+
+def test_a_look_at_an_order_applies_only_what_is_new() -> None:
+    events = decide(order())
+    events.on_order(OrderChanged(change=OrderChange.PARTIALLY_FILLED, order=state(), deal=deal(1, 4_000)))
+    found = FoundOrder(order=state(status=OrderStatus.FILLED), deals=(deal(1, 4_000), deal(2, 6_000)))
+    assert names(events.on_found(found, 9)) == ["Filled"]
+    assert names(events.on_found(found, 9)) == []
+
+
+def test_a_deal_is_marked_after_it_was_applied_never_before() -> None:
+    events = decide(order())
+    assert not events.table.deal_seen("d1")
+    events.on_order(FILLED)
+    assert events.table.deal_seen("d1")
