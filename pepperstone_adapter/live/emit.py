@@ -91,7 +91,7 @@ class Emitter:
             Quantity.from_decimal_dp(e.deal.units, instrument.size_precision),
             fill_price(e.deal.price, instrument.price_precision),
             instrument.quote_currency,
-            self._reports.commission(e.deal),
+            self._reports.commission(e.deal, instrument),
             LiquiditySide.TAKER,
             e.deal.ts_ns,
         )
@@ -152,9 +152,7 @@ class Emitter:
         self._client._handle_report(
             self._reports.fill(
                 deal,
-                instrument.id,
-                instrument.price_precision,
-                instrument.size_precision,
+                instrument,
                 self._client.clock.timestamp_ns(),
             )
         )

@@ -104,9 +104,7 @@ class StartReader:
             self._reports.order(state, instrument.id, digits, sizes, self._now_ns, client_order_id=cid)
         )
         for deal in deals:
-            self._state.fills.append(
-                self._reports.fill(deal, instrument.id, digits, sizes, self._now_ns, cid, venue_order_id=shown)
-            )
+            self._state.fills.append(self._reports.fill(deal, instrument, self._now_ns, cid, venue_order_id=shown))
 
     def _legs(self, position: PositionState) -> None:
         protection = position.protection

@@ -8,6 +8,7 @@ from nautilus_trader.model import (
     ClientOrderId,
     ContingencyType,
     Currency,
+    CurrencyPair,
     FillReport,
     InstrumentId,
     LiquiditySide,
@@ -30,6 +31,7 @@ from nautilus_trader.model import TimeInForce as FrameworkTif
 from pepperstone_adapter.broker.account import AccountSnapshot
 from pepperstone_adapter.broker.orders import Deal, OrderState, OrderStatus, OrderType, PositionState, Side, TimeInForce
 from pepperstone_adapter.mapping.ids import Leg, position_id, trade_id
+from pepperstone_adapter.mapping.instruments import Instrument
 
 SIDES = {Side.BUY: OrderSide.BUY, Side.SELL: OrderSide.SELL}
 TYPES = {
@@ -165,22 +167,20 @@ class ReportMaker:
     def fill(
         self,
         deal: Deal,
-        instrument_id: InstrumentId,
-        digits: int,
-        size_digits: int,
+        instrument: Instrument,
         ts_init_ns: int,
         client_order_id: str | None = None,
         venue_order_id: str | None = None,
     ) -> FillReport:
         return FillReport(
             self.account_id,
-            instrument_id,
+            instrument.id,
             VenueOrderId(venue_order_id or deal.order_id),
             trade_id(deal),
             SIDES[deal.side],
-            Quantity.from_decimal_dp(deal.units, size_digits),
-            fill_price(deal.price, digits),
-            self.commission(deal),
+            Quantity.from_decimal_dp(deal.units, instrument.size_precision),
+            fill_price(deal.price, instrument.price_precision),
+            self.commission(deal, instrument),
             LiquiditySide.TAKER,
             deal.ts_ns,
             ts_init_ns,
@@ -202,9 +202,17 @@ class ReportMaker:
             avg_px_open=state.open_price,
         )
 
-    def commission(self, deal: Deal) -> Money:
-        """The framework counts a cost as positive, brokers as negative; a conversion fee of the deal is a cost too."""
-        return Money.from_decimal(-(deal.commission + deal.conversion_fee), self.currency)
+    def commission(self, deal: Deal, instrument: Instrument) -> Money:
+        """The framework counts a cost as positive, brokers as negative; a conversion fee of the deal is a cost too.
+
+        A cost in the base currency of a pair makes the framework shrink the position by it, as an exchange would (USDJPY
+        on a USD account). A broker does not, so there it is told in quote currency, at the price of the deal.
+        """
+        cost = -(deal.commission + deal.conversion_fee)
+        if isinstance(instrument, CurrencyPair) and instrument.base_currency == self.currency:
+            quote = instrument.quote_currency
+            return Money.from_decimal(round(cost * deal.price, quote.precision), quote)
+        return Money.from_decimal(cost, self.currency)
 
     def balances(self, account: AccountSnapshot) -> tuple[list[AccountBalance], list[MarginBalance]]:
         """Balance with the used margin locked; what is free follows from both."""
