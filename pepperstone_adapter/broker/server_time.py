@@ -114,9 +114,9 @@ def parse_clock(text: str) -> ServerClock:
         return ServerClock(name, name)
     by_folded = {z.casefold(): z for z in available_timezones()}
     near = [by_folded[n] for n in difflib.get_close_matches(name.casefold(), by_folded, n=3)]
-    hint = f"; did you mean {', '.join(near)}?" if near else ";"
+    hint = f"; did you mean {', '.join(near)}? Or" if near else ";"
     raise ConfigurationError(
-        f"'{text}' is no zone rule{hint} Use utc, a fixed offset (+02:00), {NEW_YORK_CLOSE} (most MetaTrader "
+        f"'{text}' is no zone rule{hint} use utc, a fixed offset (+02:00), {NEW_YORK_CLOSE} (most MetaTrader "
         "servers, Pepperstone's too) or an IANA name (Europe/London)"
     )
 

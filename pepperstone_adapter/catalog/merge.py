@@ -120,14 +120,19 @@ def _first_difference(a: pa.Table | None, b: pa.Table | None) -> str:
         left, right = (np.frombuffer(_raw(t, name, short), np.uint8) for t in (a, b))
         unequal |= (left.reshape(short, -1) != right.reshape(short, -1)).any(axis=1)
     at = int(np.argmax(unequal)) if unequal.any() else short
-    return f"the first: stored {_shown(a, at)}, in the file {_shown(b, at)}"
+    stored, new = _shown(a, at), _shown(b, at)
+    return f"the first: stored {stored}, in the file " + ("another volume" if stored == new else new)
 
 
 def _shown(table: pa.Table, row: int) -> str:
     if row >= len(table):
         return "nothing"
-    prices = "/".join(f"{table[name][row].as_py().normalize():f}" for name in table.schema.names[:4])
+    prices = "/".join(f"{table[name][row].as_py().normalize():f}" for name in _price_columns(table))
     return f"{iso(int(layout.nanoseconds(table['ts_init'])[row]))} {prices}"
+
+
+def _price_columns(table: pa.Table) -> list[str]:
+    return list(table.schema.names[: 4 if table.schema.names[0] == "open" else 2])
 
 
 def _raw(table: pa.Table, name: str, rows: int) -> bytes:

@@ -1,9 +1,12 @@
 """`pepperstone demo`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SETTINGS = "configs/backtest/demo.yaml"
 
@@ -23,16 +26,31 @@ def command(
     from rich.console import Console
 
     from pepperstone_adapter.backtest.settings import load_backtest
-    from pepperstone_adapter.catalog.store import build_samples
     from pepperstone_adapter.cli.backtest_console import run_with_progress
     from pepperstone_adapter.cli.result_console import print_result
     from pepperstone_adapter.common.resources import resource
 
-    settings = load_backtest(resource(SETTINGS), [f"data.catalog={catalog.absolute()}", f"output.dir={out.absolute()}"])
     console = Console(stderr=True, quiet=json_)
     with console.status("building the catalog from the bundled data"):
-        build_samples(settings.data.catalog)
+        built = _build(catalog.absolute(), out.absolute(), console)
+    settings = load_backtest(resource(SETTINGS), [f"data.catalog={built}", f"output.dir={out.absolute()}"])
     finished = run_with_progress(settings, "demo", quiet=json_)
     print_result(finished.result, finished.folder, as_json=json_)
     if not json_:
         typer.echo(f"Next    copy {SETTINGS}, change it, and run `pepperstone backtest YOUR.yaml`")
+
+
+def _build(catalog: Path, out: Path, console: "Console") -> Path:
+    """The catalog with the samples: the one wanted, or one of the demo's own when that holds other rows of them."""
+    from pepperstone_adapter.catalog.samples import build
+    from pepperstone_adapter.common.errors import DataError
+
+    try:
+        build(catalog)
+    except DataError as error:
+        own = out.with_name(f"{out.name}-catalog")
+        console.print(f"note: {error}", highlight=False, soft_wrap=True)
+        console.print(f"note: the demo builds a catalog of its own in {own}", highlight=False, soft_wrap=True)
+        build(own)
+        return own
+    return catalog

@@ -1,5 +1,6 @@
 """The demo and the example settings, as a newcomer meets them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pepperstone_adapter.backtest.plan import run_plan
 from pepperstone_adapter.backtest.result import read_result
 from pepperstone_adapter.backtest.settings import load_backtest
 from pepperstone_adapter.cli.main import main
+from pepperstone_adapter.common.resources import resource
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs" / "backtest").glob("*.yaml"))
 
@@ -43,3 +45,13 @@ def test_the_demo_from_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["demo", "--out", str(out), "--catalog", str(tmp_path / "catalog"), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["hashes"]
     assert (again["data"], again["events"]) == (result["hashes"]["data"], result["hashes"]["events"])
+    # Whatever a user has put in place of the bundled rows stays, and the demo is still the demo.
+    lines = gzip.decompress(resource("catalog/samples/GBPUSD-h1.csv.gz").read_bytes()).splitlines(keepends=True)
+    (tmp_path / "GBPUSD_mine.csv").write_bytes(b"".join(lines[:99] + lines[100:200]))
+    own = ["data", "import", str(tmp_path / "GBPUSD_mine.csv"), "--zone", "Europe/Athens", "--replace"]
+    assert main([*own, "--catalog", str(tmp_path / "catalog")]) == 0
+    assert main(["demo", "--out", str(out), "--catalog", str(tmp_path / "catalog")]) == 0
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "with different rows" in told
+    assert str(tmp_path / "out" / "demo-catalog") in told
+    assert read_result(out)["hashes"]["events"] == result["hashes"]["events"]
