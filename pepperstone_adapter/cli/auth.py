@@ -10,10 +10,8 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="Log in to cTrader; show, refresh or remove stored credentials.")
-console = Console()
 
 Venue = Annotated[str, typer.Argument(help="The venue: ctrader.")]
 Profile = Annotated[str, typer.Option("--profile", help="Name of the stored login, for more than one.")]
@@ -56,8 +54,8 @@ def login(
     else:
         application = Application(client_id, Secret(secret or typer.prompt("Client secret", hide_input=True)))
     attempt = oauth.Login.begin(application, scope=scope, port=port, server=server or oauth.SERVER)
-    console.print(f"Redirect address to register: {attempt.redirect_uri}", markup=False)
-    console.print(f"Log in here: {attempt.url}", markup=False, soft_wrap=True)
+    typer.echo(f"Redirect address to register: {attempt.redirect_uri}")
+    typer.echo(f"Log in here: {attempt.url}")
     if paste:
         code = attempt.code_from(typer.prompt("Address the browser ended at", hide_input=True))
     else:
@@ -65,8 +63,8 @@ def login(
     tokens = oauth.exchange(attempt, code, time.time_ns())
     with store.lock():
         store.save(Credentials(application=application, tokens=tokens))
-    console.print(f"Logged in. Stored in: {store.describe}", markup=False)
-    console.print("Check that the accounts it may use are yours: pepperstone probe ctrader")
+    typer.echo(f"Logged in. Stored in: {store.describe}")
+    typer.echo("Check that the accounts it may use are yours: pepperstone probe ctrader")
 
 
 @app.command()
@@ -93,16 +91,16 @@ def status(
         "refresh_interrupted": credentials.refreshing,
     }
     if as_json:
-        console.print_json(json.dumps(facts))
+        typer.echo(json.dumps(facts))
         return
     life = "unknown" if left_s is None else f"{max(0, left_s) / 86_400:.1f} days left" if left_s > 0 else "over"
-    console.print(f"profile     {profile}", markup=False)
-    console.print(f"stored in   {store.describe}", markup=False)
-    console.print(f"client id   {facts['client_id']}", markup=False)
-    console.print(f"access      {life}", markup=False)
-    console.print(f"refresh     {'possible' if facts['refreshable'] else 'not possible: log in again when it ends'}")
+    typer.echo(f"profile     {profile}")
+    typer.echo(f"stored in   {store.describe}")
+    typer.echo(f"client id   {facts['client_id']}")
+    typer.echo(f"access      {life}")
+    typer.echo(f"refresh     {'possible' if facts['refreshable'] else 'not possible: log in again when it ends'}")
     if credentials.refreshing:
-        console.print("warning     a refresh was cut off; if connecting fails, run `pepperstone auth login ctrader`")
+        typer.echo("warning     a refresh was cut off; if connecting fails, run `pepperstone auth login ctrader`")
 
 
 @app.command()
@@ -114,7 +112,7 @@ def refresh(venue: Venue = "ctrader", profile: Profile = "default", server: Serv
     _check_venue(venue)
     store, credentials = _find(profile)
     renew_over_http(store, credentials, server or oauth.SERVER)
-    console.print(f"Refreshed. Stored in: {store.describe}", markup=False)
+    typer.echo(f"Refreshed. Stored in: {store.describe}")
 
 
 @app.command()
@@ -128,7 +126,7 @@ def logout(venue: Venue = "ctrader", profile: Profile = "default") -> None:
         removed = store.delete()
     if not removed:
         raise CredentialsError(f"{store.describe}: is not ours to clear; unset the variables yourself")
-    console.print(f"Removed from: {store.describe}", markup=False)
+    typer.echo(f"Removed from: {store.describe}")
 
 
 def _check_venue(venue: str) -> None:
@@ -176,4 +174,4 @@ def _open_browser(url: str) -> None:
     import webbrowser
 
     if not webbrowser.open(url):
-        console.print("No browser could be opened here; open the address above, or start again with --paste.")
+        typer.echo("No browser could be opened here; open the address above, or start again with --paste.")

@@ -1,0 +1,53 @@
+"""The auth command's own words; the whole way through a browser is in tests/integration/test_auth_command.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PEPPERSTONE_HOME", str(tmp_path))
+    monkeypatch.setenv("PEPPERSTONE_PASSPHRASE", "pass")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    for name in ("CTRADER_CLIENT_ID", "CTRADER_CLIENT_SECRET", "CTRADER_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_without_a_login_every_command_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("status", "refresh", "logout"):
+        assert main(["auth", command]) == 4
+        assert capsys.readouterr().err == (
+            "error: no cTrader login is stored under profile 'default'; run `pepperstone auth login ctrader`\n"
+        )
+
+
+def test_variables_are_a_login_that_cannot_be_refreshed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CTRADER_CLIENT_ID", "app")
+    monkeypatch.setenv("CTRADER_CLIENT_SECRET", "canary-secret")
+    monkeypatch.setenv("CTRADER_ACCESS_TOKEN", "canary-access")
+    assert main(["auth", "status", "--json"]) == 0
+    out = capsys.readouterr().out
+    facts = json.loads(out)
+    assert (facts["logged_in"], facts["refreshable"], facts["seconds_left"]) == (True, False, None)
+    assert main(["auth", "refresh"]) == 4
+    assert main(["auth", "logout"]) == 4
+    assert "canary" not in out + "".join(capsys.readouterr())
+
+
+def test_another_venue_and_a_plain_http_server_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["auth", "login", "mt5"]) == 2
+    assert "only ctrader" in capsys.readouterr().err
+    monkeypatch.setenv("CTRADER_CLIENT_SECRET", "canary-secret")
+    assert main(["auth", "login", "--client-id", "app", "--server", "http://login.example"]) == 2
+    said = capsys.readouterr()
+    assert "https://" in said.err
+    assert "canary" not in said.out + said.err
