@@ -155,7 +155,14 @@ def test_the_same_deeds_give_the_same_frames(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
 def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     settings = Path(__file__).parents[2] / "configs" / "sandbox" / "default.yaml"
-    changes = ["ports.demo=0", "ports.live=0", "ports.oauth=0", f"state_dir={tmp_path}", "tape.history_days=1"]
+    changes = [
+        "ports.demo=0",
+        "ports.live=0",
+        "ports.oauth=0",
+        "mt5.port=0",
+        f"state_dir={tmp_path}",
+        "tape.history_days=1",
+    ]
     command = [sys.executable, "-m", "pepperstone_adapter", "sandbox", str(settings), "--json"]
     for change in changes:
         command += ["--set", change]

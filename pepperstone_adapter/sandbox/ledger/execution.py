@@ -11,6 +11,7 @@ account's cents. Swap and opening charge are taken from the position in the shar
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.orders import DealEntry, DealReason, OrderStatus, OrderType, Side, TimeInForce
@@ -27,6 +28,23 @@ from pepperstone_adapter.sandbox.ledger.state import Account, State
 from pepperstone_adapter.sandbox.ledger.terms import SymbolTerms
 
 ZERO = Decimal(0)
+
+
+class _Rates(NamedTuple):
+    """Of one deal: quote currency in account currency, one unit of base in USD and in account currency."""
+
+    quote: Decimal
+    usd: Decimal
+    margin: Decimal
+
+
+class _Settled(NamedTuple):
+    """What closing a share of a position made; `kept_charge` is the part of its opening commission."""
+
+    gross: Decimal
+    swap: Decimal
+    fee: Decimal
+    kept_charge: Decimal
 
 
 class Execution:
@@ -53,6 +71,7 @@ class Execution:
             if price is None:
                 self._price_is_gone(account, order, now_ns)
                 return
+            self._rates(account, terms, price)
             opening = ZERO if order.closing else checks.opening_part(account, position, order.side, order.left_units)
             if opening:
                 checks.risk(state, account, terms, order.side, opening)
@@ -216,40 +235,22 @@ class Execution:
         entry: DealEntry | None,
     ) -> Deal:
         state, own = self._state, account.terms
-        quotes = state.quotes
         closed = min(units, position.units) if position.side is not order.side else ZERO
         opened = units - closed
-        quote_rate = quotes.rate(terms.spec.quote_currency, own.currency)
-        usd_rate, margin_rate = base_rates(terms, price, quotes, own.currency)
-        gross = swap = fee = ZERO
-        booked = charge
-        entry_price = None
-        if closed:
-            part = closed / position.units
-            entry_price = position.open_price
-            gross = cents(profit(position.side, closed, position.open_price, price) * quote_rate, own.money_digits)
-            swap = cents(position.swap * part, own.money_digits)
-            kept = cents(position.commission * part, own.money_digits)
-            closing_charge = cents(charge * closed / units, own.money_digits)
-            if terms.conversion_fee and terms.spec.quote_currency != own.currency:
-                fee = -cents(abs(gross) * terms.conversion_fee, own.money_digits)
-            position.units -= closed
-            position.swap -= swap
-            position.commission -= kept
-            if own.commission_at_close:
-                booked = kept + closing_charge
-        else:
-            closing_charge = ZERO
-            if own.commission_at_close:
-                booked = ZERO
+        rates = self._rates(account, terms, price)
+        entry_price = position.open_price if closed else None
+        settled = self._settle(account, terms, position, closed, price, rates.quote)
+        closing_charge = cents(charge * closed / units, own.money_digits)
+        # Booked at the close, the opening charge stays with the position until the share it belongs to is closed.
+        booked = settled.kept_charge + closing_charge if own.commission_at_close else charge
         if opened:
-            self._grow(account, order, position, opened, price, margin_rate, usd_rate, now_ns)
+            self._grow(account, order, position, opened, price, rates, now_ns)
             if own.commission_at_close:
                 position.commission += charge - closing_charge
         elif position.units == 0:
             self._close(account, position, now_ns)
         position.updated_ns = now_ns
-        amount = gross + swap + booked + fee
+        amount = settled.gross + settled.swap + booked + settled.fee
         if closed or amount:
             account.book(amount)
         if entry is None:
@@ -270,14 +271,14 @@ class Execution:
             reason=order.reason,
             commission=charge,
             booked_commission=booked,
-            gross_profit=gross,
-            swap=swap,
-            conversion_fee=fee,
+            gross_profit=settled.gross,
+            swap=settled.swap,
+            conversion_fee=settled.fee,
             closed_units=closed,
             entry_price=entry_price,
-            quote_rate=quote_rate,
-            margin_rate=margin_rate,
-            base_usd_rate=usd_rate,
+            quote_rate=rates.quote,
+            margin_rate=rates.margin,
+            base_usd_rate=rates.usd,
             balance=account.balance,
             balance_version=account.balance_version,
             partial=order.filled_units < order.units,
@@ -290,6 +291,34 @@ class Execution:
             client_id=order.client_id,
         )
 
+    def _rates(self, account: Account, terms: SymbolTerms, price: Decimal) -> _Rates:
+        """Every rate a deal at `price` needs; raises `Refused` while one of them has no price."""
+        quotes, currency = self._state.quotes, account.terms.currency
+        if terms.commission.rate or terms.commission.minimum:
+            quotes.rate(terms.commission.currency, currency)
+        usd, margin = base_rates(terms, price, quotes, currency)
+        return _Rates(quotes.rate(terms.spec.quote_currency, currency), usd, margin)
+
+    @staticmethod
+    def _settle(
+        account: Account, terms: SymbolTerms, position: Position, closed: Decimal, price: Decimal, rate: Decimal
+    ) -> _Settled:
+        """Take the share that closes out of a position and say what it made."""
+        if not closed:
+            return _Settled(ZERO, ZERO, ZERO, ZERO)
+        digits = account.terms.money_digits
+        part = closed / position.units
+        gross = cents(profit(position.side, closed, position.open_price, price) * rate, digits)
+        swap = cents(position.swap * part, digits)
+        kept_charge = cents(position.commission * part, digits)
+        fee = ZERO
+        if terms.conversion_fee and terms.spec.quote_currency != account.terms.currency:
+            fee = -cents(abs(gross) * terms.conversion_fee, digits)
+        position.units -= closed
+        position.swap -= swap
+        position.commission -= kept_charge
+        return _Settled(gross, swap, fee, kept_charge)
+
     def _grow(
         self,
         account: Account,
@@ -297,8 +326,7 @@ class Execution:
         position: Position,
         opened: Decimal,
         price: Decimal,
-        margin_rate: Decimal,
-        usd_rate: Decimal,
+        rates: _Rates,
         now_ns: int,
     ) -> None:
         """Open, add to at the volume-weighted price, or turn over."""
@@ -309,8 +337,8 @@ class Execution:
             position.opened_ns = now_ns
         total = position.units + opened
         position.open_price = (position.open_price * position.units + price * opened) / total
-        position.margin_rate = (position.margin_rate * position.units + margin_rate * opened) / total
-        position.usd_rate = (position.usd_rate * position.units + usd_rate * opened) / total
+        position.margin_rate = (position.margin_rate * position.units + rates.margin * opened) / total
+        position.usd_rate = (position.usd_rate * position.units + rates.usd * opened) / total
         position.units = total
         position.status = PositionStatus.OPEN
         account.positions[position.position_id] = position

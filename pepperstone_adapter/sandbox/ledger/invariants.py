@@ -103,7 +103,8 @@ def _orders(account: Account) -> list[str]:
 
 
 def _sequence(ledger: Ledger) -> list[str]:
-    found = [f"event {i + 1} carries number {event.seq}" for i, event in enumerate(ledger.events) if event.seq != i + 1]
+    first = ledger.events[0].seq if ledger.events else 1
+    found = [f"event {i} carries number {e.seq}" for i, e in enumerate(ledger.events, start=first) if e.seq != i]
     stamps = [event.ts_ns for event in ledger.events]
     if stamps != sorted(stamps):
         found.append("events are not in order of time")

@@ -13,6 +13,8 @@ from pepperstone_adapter.sandbox.ledger.records import Cash, Deal, Order, Positi
 from pepperstone_adapter.sandbox.ledger.refusal import Refusal, Refused
 from pepperstone_adapter.sandbox.ledger.terms import AccountTerms, LedgerRules, SymbolTerms, TicketScheme
 
+EVENTS_KEPT = 50_000
+
 
 @dataclass(slots=True)
 class Account:
@@ -159,5 +161,7 @@ class State:
             symbol=symbol,
         )
         self.events.append(event)
+        if len(self.events) >= 2 * EVENTS_KEPT:  # a broker that runs for days must not grow with them
+            del self.events[:EVENTS_KEPT]
         for listener in self.listeners:
             listener(event)

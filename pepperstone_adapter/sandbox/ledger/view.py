@@ -32,7 +32,7 @@ class LedgerView:
 
     @property
     def events(self) -> list[LedgerEvent]:
-        """Everything that happened, oldest first."""
+        """What happened, oldest first; of a long run the last 50,000 at least."""
         return self._state.events
 
     def listen(self, listener: Callable[[LedgerEvent], None]) -> None:

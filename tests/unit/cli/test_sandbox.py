@@ -71,3 +71,11 @@ def test_bad_settings_are_one_clear_line(yaml: str, words: str, tmp_path: Path) 
 def test_an_unknown_symbol_is_named_with_its_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="EURUSD"):
         settings_for_tests(tmp_path, symbols={"names": ["EURUSDX"]}).symbols.terms()
+
+
+def test_the_fault_rules_of_the_guide_hold(tmp_path: Path) -> None:
+    guide = (CONFIGS.parents[1] / "docs" / "sandbox.md").read_text()
+    block = next(part for part in guide.split("```") if part.startswith("\nfaults:"))
+    (tmp_path / "s.yaml").write_text(block)
+    rules = load_settings(tmp_path / "s.yaml", SandboxSettings).faults.rules
+    assert [rule.kind.value for rule in rules] == ["cut_after", "drop", "silence", "throttle"]

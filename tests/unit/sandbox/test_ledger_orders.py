@@ -395,3 +395,24 @@ def test_amend_and_cancel_of_pending_orders() -> None:
     d.ledger.cancel(ACCOUNT, other.order_id, at(5), ref="c")
     gone = d.last(EventKind.CANCELED)
     assert (gone.ref, gone.position.status, gone.by_server) == ("c", "closed", False)
+
+
+def test_an_order_whose_conversion_has_no_price_is_refused_whole() -> None:
+    """A GBP account cannot value USDJPY without a price that leads to GBP; nothing may be half booked."""
+    d = Desk(fx("USDJPY", 3), fx("GBPUSD"), currency="GBP")
+    d.quote("USDJPY", "150.000", "150.003")
+    with pytest.raises(Refused, match="no_quotes"):
+        d.buy(1_000, "USDJPY")
+    d.quote("GBPUSD", "1.27000", "1.27002")
+    assert d.buy(1_000, "USDJPY").status is OrderStatus.FILLED
+    assert violations(d.ledger) == []
+
+
+def test_a_long_run_forgets_its_oldest_events() -> None:
+    d = desk()
+    order = d.buy(1_000, type=OrderType.LIMIT, limit_price=D("1.00000"))
+    for n in range(100_010):
+        d.ledger.state.emit(EventKind.REPLACED, ACCOUNT, at(2), order=order, ref=str(n))
+    assert 50_000 <= len(d.ledger.events) < 100_000
+    assert d.ledger.events[-1].ref == "100009"
+    assert violations(d.ledger) == []
