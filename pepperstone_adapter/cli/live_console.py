@@ -14,12 +14,16 @@ from pepperstone_adapter.ctrader.config import CTraderAccountSettings
 from pepperstone_adapter.ctrader.factories import account_clients as ctrader_clients
 from pepperstone_adapter.live.node import AccountClients, LiveRun
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
+from pepperstone_adapter.mt5.config import Mt5AccountSettings
+from pepperstone_adapter.mt5.factories import account_clients as mt5_clients
+
+type AnyAccount = Annotated[CTraderAccountSettings | Mt5AccountSettings, Field(discriminator="platform")]
 
 
 class LiveFile(LiveSettings):
     """A live settings file with the accounts of every platform."""
 
-    accounts: Annotated[tuple[CTraderAccountSettings, ...], Field(min_length=1, max_length=8)]
+    accounts: Annotated[tuple[AnyAccount, ...], Field(min_length=1, max_length=8)]
 
 
 def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: bool) -> int:
@@ -30,6 +34,8 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
 
     def make_clients(account: AccountSettings, whole: LiveSettings) -> AccountClients:
         confirmed = confirm_live if account.environment is Environment.LIVE else None
+        if isinstance(account, Mt5AccountSettings):
+            return mt5_clients(account, whole, confirmed)
         return ctrader_clients(account, whole, confirmed)
 
     console = Console()

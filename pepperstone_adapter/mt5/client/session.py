@@ -37,6 +37,7 @@ from pepperstone_adapter.common.errors import (
     PepperstoneError,
 )
 from pepperstone_adapter.mt5.client import history, parsing
+from pepperstone_adapter.mt5.client.aliases import Aliases
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
@@ -62,6 +63,8 @@ class Mt5Account:
         Trade server name, checked when given.
     server_time
         Rule of the server's clock (see `broker.server_time`).
+    symbols
+        Names the user knows; where the broker has one only with a suffix, the session translates (see `aliases`).
     hours, leverage_class
         Trading hours and leverage class of a symbol by name: the module has neither.
     sandbox
@@ -71,6 +74,7 @@ class Mt5Account:
     login: int
     server: str | None = None
     server_time: str = NEW_YORK_CLOSE
+    symbols: tuple[str, ...] = ()
     hours: Callable[[str], TradingHours] = lambda _name: TradingHours.always()
     leverage_class: Callable[[str], str] = lambda _name: "other"
     connect_timeout_s: float = 150.0
@@ -97,6 +101,7 @@ class Mt5Session:
         self._link: GatewayLink | None = None
         self._on_events: OnEvents = lambda _events: None
         self._rows: dict[str, Any] = {}
+        self._aliases = Aliases()
         self._book = Book({}, self._clock)
         self._account: AccountSnapshot | None = None
         self._up = False
@@ -187,7 +192,9 @@ class Mt5Session:
 
     async def _load_symbols(self) -> None:
         source = f"MT5 account {self._expected.login}"
-        for row in await self._call("symbols_get"):
+        rows = await self._call("symbols_get")
+        self._aliases.learn(self._expected.symbols, [row["name"] for row in rows])
+        for row in self._aliases.inbound(rows):
             name = row["name"]
             self._rows[name] = row
             self._book.specs[name] = parsing.symbol_spec(
@@ -228,7 +235,8 @@ class Mt5Session:
                 events += self._on_event(item, now_ns)
         self._emit(events)
 
-    def _on_event(self, item: Any, now_ns: int) -> list[BrokerEvent]:
+    def _on_event(self, raw: Any, now_ns: int) -> list[BrokerEvent]:
+        item = self._aliases.inbound(raw)
         match item["k"]:
             case "ticks":
                 return self._on_ticks(item, now_ns)
@@ -357,7 +365,7 @@ class Mt5Session:
     async def _call(self, fn: str, *args: Any, key: str | None = None) -> Any:
         if self._link is None:
             raise LinkLost(f"{fn}: not connected; nothing was sent")
-        return await self._link.call(fn, *args, key=key)
+        return self._aliases.inbound(await self._link.call(fn, *self._aliases.outbound(args), key=key))
 
     def _spec(self, symbol: str) -> SymbolSpec:
         spec = self._book.specs.get(symbol)

@@ -208,7 +208,9 @@ class Supervisor:
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._worker_gone, generation, reason)
 
-        self._worker = WorkerProcess(setup, on_message, on_exit, list(self._options.worker_command) or None, self._options.worker_env)
+        self._worker = WorkerProcess(
+            setup, on_message, on_exit, list(self._options.worker_command) or None, self._options.worker_env
+        )
 
     def _to_worker(self, message: Message) -> bool:
         return self._worker is not None and self._worker.send(message)

@@ -11,6 +11,7 @@ Run as ``python -m pepperstone_adapter.mt5.gateway.worker``; the first frame on 
 import importlib
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -164,6 +165,9 @@ def main() -> int:
     # The module or a library may print: keep the pipe for frames and let prints go to standard error.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # Ctrl-C goes to every process of a terminal window; this one ends when its supervisor closes the input, so that
+    # an orderly stop can still cancel orders.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     lock = threading.Lock()
 
     def write(message: Message) -> None:

@@ -1,0 +1,186 @@
+"""Factories of the framework for MetaTrader 5 clients, and the clients of a settings account."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
+from nautilus_trader.model import TraderId
+
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.account import Environment, PositionMode
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.errors import CredentialsError
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.factories import data_client, execution_client, shared_connection
+from pepperstone_adapter.live.keys import check_before_connecting
+from pepperstone_adapter.live.node import AccountClients
+from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
+from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
+from pepperstone_adapter.mt5.client.local_link import LocalLink
+from pepperstone_adapter.mt5.client.protocol import GatewayNews
+from pepperstone_adapter.mt5.client.session import Mt5Account, Mt5Session
+from pepperstone_adapter.mt5.config import Mt5AccountSettings, Mt5DataConfig, Mt5ExecConfig, Reach, values_of
+from pepperstone_adapter.mt5.constants import (
+    PASSWORD_VARIABLE,
+    RPYC_TERMINAL,
+    SANDBOX_PASSWORD,
+    SANDBOX_TERMINAL,
+    SANDBOX_VARIABLE,
+    TOKEN_VARIABLE,
+)
+from pepperstone_adapter.mt5.data import Mt5DataClient
+from pepperstone_adapter.mt5.execution import Mt5ExecutionClient
+from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions
+
+type Config = Mt5DataConfig | Mt5ExecConfig
+
+
+def gateway_options(config: Config, env: Mapping[str, str] = os.environ) -> GatewayOptions:
+    """The gateway of our own for `local` and `rpyc`, before its port and token are known.
+
+    The password comes from the environment; a terminal that has saved it needs none.
+    """
+    login: dict[str, Any] = {"login": int(config.account)}
+    sandbox = config.environment == Environment.SANDBOX.value
+    password = SANDBOX_PASSWORD if sandbox else env.get(PASSWORD_VARIABLE)
+    if password:  # without one the terminal uses what it has saved
+        login["password"] = password
+        if config.server:
+            login["server"] = config.server
+    if config.path:
+        login["path"] = config.path
+    address = f"{config.host}:{config.port}"
+    if config.terminal == Reach.RPYC.value:
+        worker_env = {
+            "PEPPERSTONE_MT5_RPYC_HOST": config.host,
+            "PEPPERSTONE_MT5_RPYC_PORT": str(config.port),
+            "PEPPERSTONE_MT5_RPYC_TUNNEL": "yes" if config.tunnel else "no",
+        }
+        terminal = RPYC_TERMINAL
+    elif sandbox:
+        worker_env, terminal = {SANDBOX_VARIABLE: address}, SANDBOX_TERMINAL
+    else:
+        worker_env, terminal = {}, "MetaTrader5"
+    return GatewayOptions(
+        port=0, terminal=terminal, login=login, state_dir=Path(config.gateway_dir), worker_env=worker_env
+    )
+
+
+def link_of(
+    config: Config, env: Mapping[str, str] = os.environ
+) -> Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]:
+    """What makes the link to the terminal."""
+    if config.terminal != Reach.GATEWAY.value:
+        options = gateway_options(config, env)
+        return lambda on_news: LocalLink(options, on_news)
+    token = env.get(TOKEN_VARIABLE, "")
+    away = config.tls or config.ca_file is not None
+    if away and not token:
+        raise CredentialsError(
+            f"the gateway on {config.host} wants its token; set {TOKEN_VARIABLE} to the value it was started with"
+        )
+    address = GatewayAddress(
+        host=config.host,
+        port=config.port,
+        ca_file=Path(config.ca_file) if config.ca_file else None,
+        tls=config.tls,
+        token=token,
+        name=f"pepperstone-{config.account}",
+    )
+    return lambda on_news: GatewayLink(address, on_news)
+
+
+def known_spec(table: Mapping[str, SymbolSpec], name: str) -> SymbolSpec | None:
+    """What our symbol table says about a broker's symbol: by its name, else by its name without an entity's suffix."""
+    return table.get(name) or table.get(name.partition(".")[0])
+
+
+def session_of(config: Config, env: Mapping[str, str] = os.environ) -> Mt5Session:
+    table = symbol_table.load()
+
+    def hours(name: str) -> TradingHours:
+        spec = known_spec(table, name) if config.hours == "table" else None
+        return spec.hours if spec is not None else TradingHours.always()
+
+    def leverage_class(name: str) -> str:
+        spec = known_spec(table, name)
+        return spec.leverage_class if spec is not None else "other"
+
+    expected = Mt5Account(
+        login=int(config.account),
+        server=config.server,
+        server_time=config.server_time,
+        symbols=tuple(config.symbols),
+        hours=hours,
+        leverage_class=leverage_class,
+        connect_timeout_s=config.connect_timeout_s,
+        sandbox=config.environment == Environment.SANDBOX.value,
+    )
+    return Mt5Session(expected, link_of(config, env))
+
+
+def _connection(config: Config) -> Connection:
+    environment = Environment(config.environment)
+    check_before_connecting(environment, config.account, config.confirm_live)
+    return shared_connection(
+        config.key,
+        lambda: session_of(config),
+        venue=config.venue,
+        symbols=tuple(config.symbols),
+        environment=environment,
+        account_number=config.account,
+        confirm_live=config.confirm_live,
+    )
+
+
+class Mt5DataClientFactory(DataClientFactory):
+    """Makes the data client of an `Mt5DataConfig`."""
+
+    @staticmethod
+    def create(*, name: str, config: Any, cache: Any, clock: Any) -> Mt5DataClient:
+        return data_client(name, config, cache, clock, _connection(config))
+
+
+class Mt5ExecutionClientFactory(ExecutionClientFactory):
+    """Makes the execution client of an `Mt5ExecConfig`."""
+
+    @staticmethod
+    def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: TraderId) -> Mt5ExecutionClient:
+        return execution_client(
+            name,
+            config,
+            cache,
+            clock,
+            trader_id,
+            _connection(config),
+            account_number=config.account,
+            mode=PositionMode(config.mode),
+            currency=config.currency,
+        )
+
+
+def account_clients(account: AccountSettings, settings: LiveSettings, confirm_live: str | None) -> AccountClients:
+    """The clients of one account of the settings."""
+    if not isinstance(account, Mt5AccountSettings):
+        raise TypeError(f"not a MetaTrader 5 account: {account.platform}")
+    state_dir = Path(settings.state_dir)
+    # Half of the node's patience: the session's own error is told, not the framework's timeout.
+    values = values_of(account, state_dir, confirm_live, connect_timeout_s=settings.connect_timeout_s / 2)
+    data = Mt5DataConfig(stale_after_s=account.stale_after_s, **values)
+    execution = Mt5ExecConfig(
+        state_dir=str(state_dir / "mt5"),
+        audit_interval_s=account.audit_interval_s,
+        give_up_after_s=account.give_up_after_s,
+        **values,
+    )
+    return AccountClients(
+        account=account,
+        key=data.key,
+        data_config=data,
+        data_factory=Mt5DataClientFactory,
+        exec_config=execution,
+        exec_factory=Mt5ExecutionClientFactory,
+    )
