@@ -188,13 +188,15 @@ class Curve:
         rate = self._rate(spec.quote_currency, np.array([ticket.closed_ns or now_ns], np.int64))
         worth = Decimal(float(np.asarray(rate).flat[0]))
         open_profits = [(p - opened) * ticket.sign * ticket.peak_units * worth for p in prices]
+        # What was realized was converted at a side of the market, not at its middle, and cent by cent.
+        open_profits += [ZERO, ticket.gross]
         return PositionRow(
             position_id=ticket.position_id, strategy_id=ticket.strategy_id,
             instrument_id=f"{ticket.symbol}.{self._record.venue}", side="LONG" if ticket.sign > 0 else "SHORT",
             units=ticket.peak_units, opened_ns=ticket.opened_ns, closed_ns=ticket.closed_ns, open_price=opened,
             close_price=closed, gross=ticket.gross, commission=ticket.commission, swap=ticket.swap,
             net=ticket.gross + ticket.swap - ticket.commission,
-            mae=min(ZERO, *open_profits).quantize(self._quantum), mfe=max(ZERO, *open_profits).quantize(self._quantum),
+            mae=min(open_profits).quantize(self._quantum), mfe=max(open_profits).quantize(self._quantum),
             exit_reason=ticket.exit_reason,
         )  # fmt: skip
 

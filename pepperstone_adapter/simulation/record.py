@@ -90,7 +90,7 @@ class OrderRow:
 class PositionRow:
     """A position ticket from open to close (still open ones at the end have `closed_ns` = 0).
 
-    `mae`, `mfe`: worst and best open profit while it was held, in account currency (mae <= 0 <= mfe).
+    `mae`, `mfe`: worst and best profit while it was held, in account currency (mae <= 0, gross <= mfe).
     `net` = `gross` + `swap` - `commission`.
     """
 

@@ -18,7 +18,7 @@ from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
 from pepperstone_adapter.mapping.instruments import instrument_from_spec
 from pepperstone_adapter.simulation.plan import BarArrays
 from pepperstone_adapter.simulation.record import RunRecord
-from tests.kit.runs import EURUSD, MINUTE_NS, MONDAY, Steps, buy, plan_steps, run_steps, spec, utc
+from tests.kit.runs import EURUSD, MINUTE_NS, MONDAY, Steps, buy, close_all, plan_steps, run_steps, sell, spec, utc
 
 SPREAD = 1  # a tenth of a pip
 BARS = 4_000
@@ -244,6 +244,15 @@ def test_excursions_of_a_position() -> None:
     (row,) = run_steps(rows, {1: buy(100_000), 4: close}).positions
     assert (row.mae, row.mfe) == (Decimal("-300.00"), Decimal("250.00"))
     assert row.gross == Decimal("100.00")
+
+
+def test_excursions_hold_the_profit_itself() -> None:
+    # Short 100,000 USDJPY at BID 150.000, bought back at ASK 152.000: -200,000 JPY. A purchase converts at the BID,
+    # / 151.000 = -1,324.50 USD; at the middle it would be / 151.500 = -1,320.13: never less bad than the end itself.
+    usdjpy = spec("USDJPY")
+    acts = {1: sell(100_000, usdjpy), 2: close_all(usdjpy)}
+    (row,) = run_steps([150, 150, 151, 151], acts, symbol=usdjpy, spread=1000).positions
+    assert (row.gross, row.mae, row.mfe) == (Decimal("-1324.50"), Decimal("-1324.50"), Decimal("0.00"))
 
 
 def test_a_process_can_run_any_number_of_backtests() -> None:

@@ -43,7 +43,7 @@ def test_rows_of_the_users_own_stay(tmp_path: Path) -> None:
     theirs = small_requests(catalog)[-1]
     own = other_rows(theirs.file, tmp_path).rename(tmp_path / "mine.csv.gz")
     import_file(replace(theirs, file=own))
-    with pytest.raises(DataError, match="already stored .* with different rows"):
+    with pytest.raises(DataError, match=r"already stored .* with different rows"):
         import_file(small_requests(catalog)[-1])
     assert CatalogStore(catalog).series()[0].rows == 999
 
