@@ -79,6 +79,7 @@ class Connection:
         self._session: BrokerSession | None = None
         self._starting: asyncio.Task[None] | None = None
         self._users = 0
+        self._closed = False
         self._log = Logger(f"{venue}-connection")
         self._market: list[Callable[[MarketEvent], None]] = []
         self._trading: Callable[[TradingEvent], None] | None = None
@@ -114,6 +115,8 @@ class Connection:
             What the session said; also kept in `error` for the launcher.
         """
         self._users += 1
+        if self._closed:
+            raise LinkError("this connection was closed; a new node makes a new one")
         if self._starting is None:
             self._starting = asyncio.ensure_future(self._connect())
         with self.noting_errors():
@@ -131,8 +134,12 @@ class Connection:
     async def stop(self) -> None:
         """Close the session when its last client leaves, also while it is still connecting."""
         self._users = max(0, self._users - 1)
-        if self._users:
-            return
+        if not self._users:
+            await self.abort()
+
+    async def abort(self) -> None:
+        """Close the session for good, in any state, whoever still uses it."""
+        self._closed = True
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)

@@ -51,7 +51,11 @@ class Emitter:
                 self._store.note(emission.client_order_id, order_id=emission.order_id)
                 self._on(emission.client_order_id, self._accepted, emission)
             case Filled():
-                self._store.note(emission.client_order_id, position_id=emission.deal.position_id)
+                self._store.note(
+                    emission.client_order_id,
+                    position_id=emission.deal.position_id,
+                    ended=True if emission.complete else None,
+                )
                 self._store.place_legs(emission.client_order_id, emission.deal.position_id)
                 self._on(emission.client_order_id, self._filled, emission)
             case Canceled() | Expired():

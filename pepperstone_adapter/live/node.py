@@ -35,6 +35,8 @@ from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
 
 INTERRUPTED_EXIT_CODE = 130
 STOP_TIMEOUT_S = 12.0
+STARTING_STOP_TIMEOUT_S = 0.5
+LINK_STOP_TIMEOUT_S = 3.0
 WIND_DOWN_TIMEOUT_S = 4.0
 LEVELS = {
     "DEBUG": LogLevel.DEBUG,
@@ -183,15 +185,25 @@ class LiveRun:
         try:
             await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                handle.stop()
-                await asyncio.wait({running}, timeout=STOP_TIMEOUT_S)
-                if not running.done():
-                    self._log.error(f"the node did not stop within {STOP_TIMEOUT_S:g} s; ended by force")
-                    running.cancel()
+                await self._stop(handle, running)
             self._finish(running)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+    async def _stop(self, handle: Any, running: "asyncio.Future[None]") -> None:
+        """Stop in order; by force where the framework would wait for its own timeouts."""
+        starting = not handle.is_running
+        handle.stop()
+        await asyncio.wait({running}, timeout=STARTING_STOP_TIMEOUT_S if starting else STOP_TIMEOUT_S)
+        if running.done():
+            return
+        # While it connects, the framework hears a stop only after its connect timeout: end the links and the run here.
+        await asyncio.wait([asyncio.ensure_future(c.abort()) for c in self._connections()], timeout=LINK_STOP_TIMEOUT_S)
+        running.cancel()
+        await asyncio.wait({running}, timeout=1.0)
+        if not starting:
+            self._log.error(f"the node did not stop within {STOP_TIMEOUT_S:g} s; ended by force")
 
     def _finish(self, running: "asyncio.Future[None]") -> None:
         """Keep the most telling reason of a failed run: what a connection said before what the framework made of it."""

@@ -44,6 +44,7 @@ class Filled:
     client_order_id: str
     order_id: str
     deal: Deal
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +275,13 @@ class OrderEvents:
     def _fill(self, order: TrackedOrder, deal: Deal) -> list[Emission]:
         order.filled += deal.units
         order_id = order.order_id or deal.order_id
-        out: list[Emission] = [Filled(order.client_order_id, order_id, deal)]
+        complete = order.filled >= order.units
+        out: list[Emission] = [Filled(order.client_order_id, order_id, deal, complete)]
         if order.kind == ENTRY:
             order.position_id = deal.position_id
             for leg in self.table.legs_of_entry(order.client_order_id):
                 leg.position_id = deal.position_id
-        if order.filled >= order.units:
+        if complete:
             order.phase = Phase.ENDED
             if order.wants_exact:
                 out.append(self._settle(order, deal.position_id))

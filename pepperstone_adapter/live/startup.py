@@ -81,6 +81,7 @@ class Startup:
 
     async def _forget_never_sent(self) -> None:
         """Intents of an earlier run that the broker never saw are closed; they are never sent now (F82)."""
+        self._store.forget_ended(self._client.clock.timestamp_ns() - HISTORY_NS)
         for record in self._store.open_records():
             if record.leg is not None or self._client.table.get(record.client_order_id) is not None:
                 continue

@@ -7,7 +7,6 @@ here (`leg`), because the framework holds them as such; at the venue they are le
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
@@ -17,6 +16,7 @@ from pepperstone_adapter.mapping.ids import Leg
 
 ENTRY, CLOSE, LEG = "entry", "close", "leg"
 SEEN_DEALS = 100_000
+KEPT_ORDERS = 20_000  # ended orders are forgotten beyond this, oldest first; late news of one is a stranger's then
 
 
 class Phase(Enum):
@@ -74,6 +74,7 @@ class OrderTable:
     """Every order of ours in this run, every open position of the account, and the deals already applied."""
 
     _orders: dict[str, TrackedOrder] = field(default_factory=dict)
+    _live: dict[str, TrackedOrder] = field(default_factory=dict)  # those not known to have ended
     _by_text: dict[str, str] = field(default_factory=dict)
     _by_order_id: dict[str, str] = field(default_factory=dict)
     positions: dict[str, PositionState] = field(default_factory=dict)
@@ -83,6 +84,8 @@ class OrderTable:
 
     def add(self, order: TrackedOrder) -> None:
         self._orders[order.client_order_id] = order
+        self._live[order.client_order_id] = order
+        self._forget_oldest()
         self._by_text[order.venue_text] = order.client_order_id
         if order.order_id is not None:
             self._by_order_id[order.order_id] = order.client_order_id
@@ -102,26 +105,31 @@ class OrderTable:
     def by_order_id(self, order_id: str | None) -> TrackedOrder | None:
         return self._orders.get(self._by_order_id.get(order_id, "")) if order_id else None
 
-    def orders(self) -> Iterable[TrackedOrder]:
-        return self._orders.values()
-
     def open_orders(self, symbol: str | None = None) -> list[TrackedOrder]:
-        return [
-            o for o in self._orders.values() if o.phase is not Phase.ENDED and (symbol is None or o.symbol == symbol)
-        ]
+        """Orders that have not ended, submitted ones included."""
+        for cid in [cid for cid, order in self._live.items() if order.phase is Phase.ENDED]:
+            del self._live[cid]
+        return [o for o in self._live.values() if symbol is None or o.symbol == symbol]
 
     def legs_of_entry(self, entry: str) -> list[TrackedOrder]:
-        return [o for o in self._orders.values() if o.parent == entry and o.phase is not Phase.ENDED]
+        return [o for o in self.open_orders() if o.parent == entry]
 
     def legs_of_position(self, position_id: str) -> list[TrackedOrder]:
-        return [
-            o
-            for o in self._orders.values()
-            if o.kind == LEG and o.position_id == position_id and o.phase is not Phase.ENDED
-        ]
+        return [o for o in self.open_orders() if o.kind == LEG and o.position_id == position_id]
 
     def leg(self, position_id: str, kind: Leg) -> TrackedOrder | None:
         return next((o for o in self.legs_of_position(position_id) if o.leg is kind), None)
+
+    def _forget_oldest(self) -> None:
+        if len(self._orders) <= KEPT_ORDERS:
+            return
+        self.open_orders()
+        for cid in list(self._orders)[: KEPT_ORDERS // 10]:
+            if cid not in self._live:
+                gone = self._orders.pop(cid)
+                self._by_text.pop(gone.venue_text, None)
+                if gone.order_id is not None:
+                    self._by_order_id.pop(gone.order_id, None)
 
     def deal_seen(self, deal_id: str) -> bool:
         return deal_id in self._deals

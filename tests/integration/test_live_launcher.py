@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -229,3 +230,17 @@ def test_what_does_not_fit_the_account_is_refused_before_anything_is_sent(tmp_pa
             assert process.returncode == 2, out[-3000:]
             assert text in out
         assert report(broker)["orders"] == []
+
+
+@pytest.mark.slow
+def test_f96_ctrl_c_while_connecting_ends_within_five_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts and never says a word
+        with sandbox(tmp_path) as broker:
+            path = settings(tmp_path, broker, account={"port": deaf.getsockname()[1]}, connect_timeout_s=120)
+        with running(path) as process:
+            read_until(process, "Connecting")
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out = process.communicate(timeout=20)[0]
+            assert process.returncode == 130, out[-3000:]
+            assert time.monotonic() - started < 5

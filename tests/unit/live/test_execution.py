@@ -382,3 +382,20 @@ def test_a_netting_account_turns_a_position_round(tmp_path: Path) -> None:
         await b.until(lambda: not b.broker.positions and not b.cache.positions_open(), "flat")
 
     run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+def test_an_account_without_a_data_client_prices_its_own_instruments(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.cache.quote(EURUSD) is not None, "a quote")
+        await buy(b)
+
+    run_bench(tmp_path, script, with_data=False)
+
+
+def test_a_filled_order_is_noted_as_ended_so_the_next_start_asks_nothing(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        await buy(b)
+        assert b.client._store is not None
+        assert b.client._store.open_records() == []
+
+    run_bench(tmp_path, script)
