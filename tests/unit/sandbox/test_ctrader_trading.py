@@ -441,3 +441,17 @@ def test_assets_classes_and_categories_hang_together(link: MemoryLink) -> None:
     assert told["EURUSD"] == ("EUR", "USD", "Forex")
     assert told["XAUUSD"][2] == "Metals"
     assert told["GER40"][2] == "Indices"
+
+
+def test_who_is_logged_out_hears_nothing_and_who_logs_in_again_hears_once(bench: Bench, link: MemoryLink) -> None:
+    other = bench.link().login()
+    bench.venue.disconnect_account(ACCOUNT)
+    login = oa.AccountAuthReq(ctidTraderAccountId=ACCOUNT, accessToken="sandbox-access")
+    other.ask(login)
+    link.read()
+    other.ask(market())
+    assert link.messages() == []
+    link.ask(login)
+    link.read()
+    other.ask(market())
+    assert kinds(link.messages()) == ["ORDER_ACCEPTED", "ORDER_FILLED"]
