@@ -4,12 +4,9 @@ The broker runs on a thread of its own, the gateway on another with its own loop
 of its own: a test may kill the worker, cut the sockets or freeze the terminal, and judges by the broker's books.
 """
 
-import asyncio
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +14,8 @@ from typing import Any
 
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
 from pepperstone_adapter.mt5.client.session import Mt5Account, Mt5Session
-from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions, Supervisor
+from pepperstone_adapter.mt5.gateway.hosted import HostedGateway
+from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions
 from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Fault, Mt5FaultKind
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
@@ -40,11 +38,11 @@ def broker(path: Path, clock: BrokerClock | None = None, **mt5: Any) -> Sandbox:
 
 
 class Gateway:
-    """A supervisor on a loop and a thread of its own."""
+    """A gateway on a loop and a thread of its own, with its worker in a process of its own."""
 
-    def __init__(self, sandbox: Sandbox, path: Path, port: int = 0, **options: Any) -> None:
+    def __init__(self, sandbox: Sandbox, path: Path, **options: Any) -> None:
         facts: dict[str, Any] = {
-            "port": port,
+            "port": 0,
             "terminal": STAND_IN,
             "login": {"login": LOGIN, "password": "sandbox"},
             "token": TOKEN,
@@ -53,58 +51,28 @@ class Gateway:
             "fastest_s": 0.002,
             "slowest_s": 0.01,
         }
-        self.options = GatewayOptions(**(facts | options))
-        self.loop = asyncio.new_event_loop()
-        self.supervisor: Supervisor
-        self.port = 0
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
-        self._thread.start()
-        ready.result(10)
+        self.hosted = HostedGateway(GatewayOptions(**(facts | options)))
+        self.port = self.hosted.port
 
-    def _run(self, ready: "Future[None]") -> None:
-        asyncio.set_event_loop(self.loop)
-        try:
-            self.supervisor = Supervisor(self.options)
-            self.loop.run_until_complete(self.supervisor.start())
-            self.port = self.supervisor.port
-        except BaseException as error:
-            ready.set_exception(error)
-            return
-        ready.set_result(None)
-        self.loop.run_forever()
-        self.loop.run_until_complete(self.supervisor.close())
-        self.loop.run_until_complete(asyncio.sleep(0))
-        self.loop.close()
-
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        done: Future[Any] = Future()
-
-        def run() -> None:
-            try:
-                done.set_result(function(*args))
-            except BaseException as error:
-                done.set_exception(error)
-
-        self.loop.call_soon_threadsafe(run)
-        return done.result(10)
+    @property
+    def worker_pid(self) -> int:
+        pid = self.hosted.call(lambda: self.hosted.supervisor.worker_pid)
+        assert pid is not None
+        return pid
 
     def kill_worker(self) -> None:
-        pid = self.call(lambda: self.supervisor.worker_pid)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self.worker_pid, signal.SIGKILL)
 
     def cut_clients(self) -> None:
         """Every socket of a client breaks; the gateway goes on."""
-        self.call(self.supervisor.drop_clients)
+        self.hosted.call(self.hosted.supervisor.drop_clients)
 
     @property
     def restarts(self) -> int:
-        return int(self.call(lambda: self.supervisor.restarts))
+        return self.hosted.call(lambda: self.hosted.supervisor.restarts)
 
     def stop(self) -> None:
-        if self._thread.is_alive():
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join(10)
+        self.hosted.stop()
 
 
 @contextmanager
