@@ -465,6 +465,39 @@ def test_f41_a_late_refresh_answer_is_kept_all_the_same() -> None:
     assert (kept.access, kept.refresh) == (Secret("late-a"), Secret("late-r"))
 
 
+def test_f40_a_session_that_ends_because_of_the_refresh_does_not_take_the_grant_with_it() -> None:
+    world, used = World(), []
+    refresh_script(world, used)
+    refreshed = world.venue.scripts[oa.RefreshTokenReq]
+    world.venue.scripts[oa.RefreshTokenReq] = None
+    world.join()
+    asked = next(a for a in world.venue.asked if isinstance(a.message, oa.RefreshTokenReq))
+    world.venue.say(oa.AccountsTokenInvalidatedEvent(ctidTraderAccountIds=[ACCOUNT_ID], reason="token was refreshed"))
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.turn()
+    assert refreshed is not None
+    world.venue.say(refreshed(asked.message), asked.ref)  # type: ignore[arg-type]
+    world.pass_s(3)
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+    kept = world.store.saved[-1].tokens
+    assert kept is not None
+    assert kept.refresh == Secret("refresh-2")
+    assert len(world.venue.requests(oa.RefreshTokenReq)) == 1
+
+
+def test_a_read_while_signing_in_does_not_begin_the_signing_in_again(world: World) -> None:
+    world.venue.scripts[oa.AccountAuthReq] = None
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.turn()
+    lost = oa.ErrorRes(
+        errorCode="INVALID_REQUEST", description="Trading account is not authorized", ctidTraderAccountId=ACCOUNT_ID
+    )
+    world.venue.scripts[oa.TraderReq] = lambda _m: lost
+    for _ in range(5):
+        assert isinstance(world.start(world.account.reconciler.read_trader()).error, LinkLost)
+    assert len(world.venue.requests(oa.AccountAuthReq)) == 2  # the first, and the one that waits
+
+
 def test_f41_a_refresh_that_cannot_be_kept_is_not_asked_for() -> None:
     class FullDisk(MemoryStore):
         def save(self, credentials: Credentials) -> None:

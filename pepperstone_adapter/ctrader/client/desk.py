@@ -127,7 +127,8 @@ class Desk:
                 continue
             except VenueError as error:
                 if is_session_lost(error):
-                    self.shut(f"the venue no longer knows this session: {error}")
+                    if self.up:  # while signing in this is no news, and must not begin the signing in again
+                        self.shut(f"the venue no longer knows this session: {error}")
                     raise LinkLost(f"the account's session was lost: {error}") from error
                 raise
             except LinkError:

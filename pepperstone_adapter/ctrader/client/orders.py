@@ -147,7 +147,8 @@ class Orders:
             answer = await desk.hub.ask(message, note=note).promise
         except VenueError as error:
             if is_session_lost(error):
-                desk.shut(f"the venue no longer knows this session: {error}")
+                if desk.up:
+                    desk.shut(f"the venue no longer knows this session: {error}")
                 raise LinkLost(f"{PayloadType(kind).name}: refused, the account's session was lost") from error
             raise
         if not isinstance(answer, oa.ExecutionEvent):

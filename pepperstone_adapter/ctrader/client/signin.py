@@ -1,13 +1,14 @@
 """Signing one account in on a link: which account, with which token. Lives in the network thread."""
 
 from collections.abc import Callable
-from typing import Any
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError, DataError, VenueError
+from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.desk import Desk
 from pepperstone_adapter.ctrader.client.errors import is_benign, is_token_refused
 from pepperstone_adapter.ctrader.client.tokens import TokenKeeper
+from pepperstone_adapter.network.promises import Promise, spawn
 from pepperstone_adapter.openapi import messages as oa
 
 
@@ -48,18 +49,27 @@ class SignIn:
                     return
                 if last or not is_token_refused(error):
                     raise
-                token = await self._tokens.refresh(token, self._ask_refresh)
+                token = await self._refresh(token)
                 continue
             return
 
-    async def refreshed_if_possible(self) -> Any:
+    async def refreshed_if_possible(self) -> Secret:
         """Return a fresh token, or the old one where it cannot be refreshed (it may still live)."""
         old = self._tokens.access
         try:
-            return await self._tokens.refresh(old, self._ask_refresh)
+            return await self._refresh(old)
         except CredentialsError as error:
             self._desk.notice("warning", f"the access token ends soon and cannot be refreshed: {error}")
             return old
+
+    async def _refresh(self, refused: Secret) -> Secret:
+        """Refresh in a task of its own: a recovery that is cut off must not take a grant with it.
+
+        The venue ends the session *because* of the refresh, perhaps before it answers it.
+        """
+        fresh: Promise[Secret] = Promise()
+        spawn(self._tokens.refresh(refused, self._ask_refresh), fresh.resolve, fresh.reject)
+        return await fresh
 
     async def _ask_refresh(self, message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
         answer = await self._desk.hub.ask(message, note=self._late_refresh).promise
