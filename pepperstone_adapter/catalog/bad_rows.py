@@ -33,6 +33,7 @@ NOTES: dict[str, str] = {
     "unchanged": "without a new bid or ask, left out",
     "same_time": "with the time of the quote before, kept",
     "spike": "moving more than 20 % from the row before, kept",
+    "repaired": "whose high or low the broker left out, made legal",
 }
 
 

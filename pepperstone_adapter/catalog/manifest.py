@@ -62,15 +62,15 @@ def iso(ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
-def records(catalog: Path) -> Iterator[tuple[Path, ImportRecord]]:
-    """All records of a catalog, oldest first.
+def records(catalog: Path, only: Path | None = None) -> Iterator[tuple[Path, ImportRecord]]:
+    """All records of a catalog, oldest first; just one file of them with `only`.
 
     Raises
     ------
     DataError
         A damaged record, or one written by a newer version of this program.
     """
-    for path in sorted((catalog / FOLDER).glob("*.json")):
+    for path in sorted((catalog / FOLDER).glob("*.json")) if only is None else [only]:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             version = raw["version"]

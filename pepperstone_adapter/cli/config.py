@@ -19,12 +19,15 @@ app = typer.Typer(no_args_is_help=True, help="Check, show or describe settings f
 _MODELS = {
     "backtest": ("pepperstone_adapter.backtest.settings", "BacktestSettings"),
     "live": ("pepperstone_adapter.live.settings", "LiveSettings"),
+    "download": ("pepperstone_adapter.cli.download_console", "DownloadSettings"),
     "sandbox": ("pepperstone_adapter.sandbox.settings", "SandboxSettings"),
 }
 
 _Kind = Annotated[
     str | None,
-    typer.Option("--kind", help="backtest, live or sandbox; when not given, told by the file's folder or keys."),
+    typer.Option(
+        "--kind", help="backtest, live, download or sandbox; when not given, told by the file's folder or keys."
+    ),
 ]
 _Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated.")

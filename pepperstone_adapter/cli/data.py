@@ -1,11 +1,13 @@
-"""`pepperstone data import|check|list`: stored market data."""
+"""`pepperstone data import|download|check|list`: stored market data."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Import, check and list market data.")
+from pepperstone_adapter.cli import download
+
+app = typer.Typer(no_args_is_help=True, help="Import, download, check and list market data.")
 
 CatalogPath = Annotated[Path, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -93,6 +95,9 @@ def import_(
     import_with_progress(wanted, as_json=json_)
 
 
+app.command("download")(download.command)
+
+
 @app.command()
 def check(
     symbols: Annotated[
@@ -103,16 +108,20 @@ def check(
         float,
         typer.Option("--threshold", min=0.0, max=100.0, help="Exit 3 when a series' quality is below this percentage."),
     ] = 95.0,
+    start: Annotated[
+        str | None, typer.Option("--start", help="Judge from: 2024-01-31 (midnight UTC) or 2024-01-31T09:30:00Z.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--end", help="Up to, exclusive.")] = None,
     json_: Json = False,
 ) -> None:
     """Judge stored data: gaps against trading hours and holidays, duplicates, disorder, impossible prices, spikes.
 
     Quality is the share of the slots in which the symbol trades (bar periods; five minutes for quotes) that hold a
-    sound row, for each month and in all.
+    sound row, for each month and in all: from the first stored row to the last, or from --start to --end.
     """
     from pepperstone_adapter.cli.data_console import check_stored
 
-    check_stored(catalog, symbols or [], threshold, as_json=json_)
+    check_stored(catalog, symbols or [], threshold, start=start, end=end, as_json=json_)
 
 
 @app.command("list")

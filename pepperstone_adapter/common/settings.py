@@ -54,14 +54,14 @@ RelativePath = Annotated[Path, BeforeValidator(_resolve)]
 
 
 def load_settings[M: StrictModel](
-    path: str | Path, model: type[M], overrides: Iterable[str] = (), environ: Mapping[str, str] | None = None
+    path: str | Path | None, model: type[M], overrides: Iterable[str] = (), environ: Mapping[str, str] | None = None
 ) -> M:
     """Read a settings file.
 
     Parameters
     ----------
     path
-        The YAML file, UTF-8, at most 1 MiB.
+        The YAML file, UTF-8, at most 1 MiB; None when everything comes from `overrides` and the environment.
     model
         What it must be.
     overrides
@@ -75,11 +75,12 @@ def load_settings[M: StrictModel](
         With one line for each problem found.
     """
     environ = os.environ if environ is None else environ
-    path = Path(path)
+    name = "command line" if path is None else str(path)
+    folder = Path.cwd() if path is None else Path(path).absolute().parent
     try:
-        root = parse_yaml(_read(path), str(path), environ)
+        root = Node({}, name, name) if path is None else parse_yaml(_read(Path(path)), name, environ)
         if root.value is None:
-            raise ProblemError(f"{path}: empty; `pepperstone config schema` lists the keys")
+            raise ProblemError(f"{name}: empty; `pepperstone config schema` lists the keys")
         if not isinstance(root.value, dict):
             raise ProblemError(f"{root.where}: settings must be `key: value` lines, not a list or a single value")
         for keys, node in (*_from_environment(environ), *_from_command_line(overrides, environ)):
@@ -90,9 +91,9 @@ def load_settings[M: StrictModel](
     if secrets:
         raise ConfigurationError("\n".join(secrets))
     try:
-        return model.model_validate(root.plain(), context={"folder": path.absolute().parent})
+        return model.model_validate(root.plain(), context={"folder": folder})
     except ValidationError as error:
-        raise ConfigurationError("\n".join(explain(error, root, model, str(path)))) from None
+        raise ConfigurationError("\n".join(explain(error, root, model, name))) from None
 
 
 def dump_settings(settings: StrictModel) -> str:

@@ -1,0 +1,79 @@
+"""`pepperstone data download`: history of a broker into the catalog."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    settings: Annotated[
+        Path | None,
+        typer.Argument(help="Settings file with the account and what to download; options add to it.", metavar="FILE"),
+    ] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", help="The broker's symbol name. May be repeated.")
+    ] = None,
+    period: Annotated[
+        list[str] | None, typer.Option("--period", help="Bars of this period (M1, H1, D1, ...). May be repeated.")
+    ] = None,
+    ticks: Annotated[bool, typer.Option("--ticks", help="Ticks: every change of bid or ask, as quotes.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--start", help="From: 2024-01-31 (midnight UTC) or 2024-01-31T09:30:00Z.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--end", help="Up to, exclusive; now when not given.")] = None,
+    catalog: Annotated[Path | None, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", help="Account number, where no settings file names it.")
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--environment", help="demo, live or sandbox of that account.")
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Read the whole range again and put it in place of what is stored."),
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: key.sub=value. May be repeated.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Download bars and ticks from a broker into the catalog. Read-only: nothing is traded.
+
+    What was read is stored piece by piece with a note that it was: a download that was cut short (Ctrl-C, power, a
+    lost link) goes on where it stopped when the same command is run again, and a finished one asks for nothing.
+    Requests stay below the broker's limits; the broker's symbols (sizes, commission, swap, hours) are stored beside
+    the prices, and backtests use them (`data.specs` of a backtest's settings).
+
+    Only closed bars are stored, stamped with their close; bars of brokers are BID. Rows that cannot be right are left
+    out and counted. The account section of the settings file is that of live settings; credentials come from
+    `pepperstone auth login ctrader`.
+
+    Examples:
+
+        pepperstone data download --account 1234567 --symbol EURUSD --period M1 --start 2024-01-01
+
+        pepperstone data download --account 1234567 --symbol XAUUSD --ticks --start 2026-09-01 --end 2026-10-01
+
+        pepperstone data download configs/download/ctrader-sandbox.yaml --start 2026-11-16
+    """
+    from pepperstone_adapter.cli.download_console import run
+
+    given = {
+        "symbols": list(symbol) if symbol else None,
+        "periods": list(period) if period else None,
+        "ticks": True if ticks else None,
+        "start": start,
+        "end": end,
+        "catalog": str(catalog) if catalog else None,
+        "account.account": account,
+        "account.environment": environment,
+    }
+    options = [f"{key}={_text(value)}" for key, value in given.items() if value is not None]
+    run(settings, [*options, *(set_ or ())], replace=replace, as_json=json_)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
