@@ -26,7 +26,7 @@ TICK = "tick"
 MAX_STRATEGIES = 100
 
 
-def _utc(value: Any) -> datetime:
+def utc_time(value: Any) -> datetime:
     """A date, an aware datetime or ISO text as UTC; anything a reader could take two ways is refused."""
     if isinstance(value, str):
         text = value.strip()
@@ -57,7 +57,7 @@ def _decimal(value: Any) -> Decimal:
     return number
 
 
-type UtcTime = Annotated[datetime, BeforeValidator(_utc)]
+type UtcTime = Annotated[datetime, BeforeValidator(utc_time)]
 type Money = Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0, le=Decimal("1e12"))]
 type Currency = Literal["AUD", "CAD", "CHF", "EUR", "GBP", "HKD", "JPY", "NZD", "SGD", "USD"]
 

@@ -22,13 +22,14 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import UTC_CLOCK, ServerClock, parse_clock, to_local
 from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.catalog import manifest, slots
-from pepperstone_adapter.catalog.periods import parse_period
+from pepperstone_adapter.catalog.periods import DAY_NS, parse_period
 from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series
 
 SPIKE = {AssetClass.FX: 0.05, AssetClass.METAL: 0.10, AssetClass.INDEX: 0.10}
 SPIKE_OTHER = 0.20
 QUOTE_SPIKE_SHARE = 0.2
 LARGEST_GAPS = 10
+LONGEST_BAR_NS = 31 * DAY_NS
 FINDINGS = ("duplicates", "disorder", "non_positive", "off_tick", "ohlc", "crossed", "spikes", "outside")
 
 type Int64s = NDArray[np.int64]
@@ -62,6 +63,9 @@ class SeriesQuality:
     """Findings of one series; `first_ns` holds the time of the first row of each kind."""
 
     series: Series
+    start_ns: int = 0  # the range judged, both inclusive
+    end_ns: int = 0
+    rows: int = 0
     due: int = 0
     sound: int = 0
     missing: int = 0
@@ -82,8 +86,20 @@ class SeriesQuality:
             self.first_ns.setdefault(kind, int(ts_ns[np.argmax(mask)]))
 
 
-def check_series(store: CatalogStore, series: Series, specs: Mapping[str, SymbolSpec] | None = None) -> SeriesQuality:
-    """Read a whole series and judge it against its symbol.
+def check_series(
+    store: CatalogStore,
+    series: Series,
+    specs: Mapping[str, SymbolSpec] | None = None,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+) -> SeriesQuality:
+    """Read a series and judge it against its symbol.
+
+    Parameters
+    ----------
+    start_ns, end_ns
+        UTC range of row times (end excluded); slots of it before the first and after the last stored row are missing
+        ones. Left out: from the first row to the last.
 
     Raises
     ------
@@ -101,11 +117,14 @@ def check_series(store: CatalogStore, series: Series, specs: Mapping[str, Symbol
     tick = 10 ** max(0, series.digits - spec.digits)
     filled: list[Int64s] = []
     judged = _judge_bars if series.kind == "bars" else _judge_quotes
-    for ts_ns, bad in judged(store, series, spec, tick, quality):
+    for ts_ns, bad in judged(store, series, spec, tick, quality, start_ns, end_ns):
+        quality.rows += len(ts_ns)
         is_bars = series.kind == "bars"
         local = slots.bar_open_local(ts_ns, period, clock) if is_bars else to_local(ts_ns, clock)
         filled.append(np.unique(slots.slot_of(local[~bad], period)))
     sound = np.unique(np.concatenate(filled)) if filled else np.empty(0, np.int64)
+    quality.start_ns = series.start_ns if start_ns is None else start_ns
+    quality.end_ns = series.end_ns if end_ns is None else end_ns - 1
     _compare_slots(quality, spec, sound, period, clock)
     return quality
 
@@ -113,11 +132,14 @@ def check_series(store: CatalogStore, series: Series, specs: Mapping[str, Symbol
 def _compare_slots(
     quality: SeriesQuality, spec: SymbolSpec, sound: Int64s, period: BarPeriod, clock: ServerClock
 ) -> None:
-    start_ns, end_ns = quality.series.start_ns, quality.series.end_ns
-    if quality.series.kind == "bars":
-        first = slots.slot_of(slots.bar_open_local(np.array([start_ns]), period, clock), period)
-        start_ns = int(slots.slot_start(first, period, clock)[0])
-    due = slots.due_slots(spec.hours, start_ns, max(end_ns, start_ns + 1), period, clock)
+    start_ns, end_ns = quality.start_ns, quality.end_ns
+    is_bars = quality.series.kind == "bars"
+    due = slots.due_slots(
+        spec.hours, start_ns - LONGEST_BAR_NS if is_bars else start_ns, max(end_ns, start_ns + 1), period, clock
+    )
+    if is_bars:  # stored at their close, which is the opening of the next
+        closes = slots.slot_start(due + 1, period, clock)
+        due = due[(closes >= start_ns) & (closes <= end_ns)]
     is_filled = np.isin(due, sound, assume_unique=True)
     outside = np.setdiff1d(sound, due, assume_unique=True)
     if len(outside):
@@ -151,12 +173,18 @@ def _gaps(due: Int64s, is_filled: Bools, period: BarPeriod, clock: ServerClock) 
 
 
 def _judge_bars(
-    store: CatalogStore, series: Series, spec: SymbolSpec, tick: int, quality: SeriesQuality
+    store: CatalogStore,
+    series: Series,
+    spec: SymbolSpec,
+    tick: int,
+    quality: SeriesQuality,
+    start_ns: int | None,
+    end_ns: int | None,
 ) -> Iterator[tuple[Int64s, Bools]]:
     other = store.bar_series(series.symbol, series.period, "BID") if series.side == "ASK" else None
     limit = SPIKE.get(spec.asset_class, SPIKE_OTHER)
     last_ns, last_close = np.iinfo(np.int64).min, 0
-    for chunk in store.bar_chunks(series.symbol, series.period, series.side):
+    for chunk in store.bar_chunks(series.symbol, series.period, series.side, start_ns, end_ns):
         ts, prices = chunk.ts_ns, np.stack([chunk.open, chunk.high, chunk.low, chunk.close])
         bad = _times(quality, ts, last_ns, equal_is_bad=True) | _values(quality, prices, tick, ts)
         shape = (chunk.high < prices[[0, 3]].max(axis=0)) | (chunk.low > prices[[0, 3]].min(axis=0))
@@ -171,11 +199,17 @@ def _judge_bars(
 
 
 def _judge_quotes(
-    store: CatalogStore, series: Series, spec: SymbolSpec, tick: int, quality: SeriesQuality
+    store: CatalogStore,
+    series: Series,
+    spec: SymbolSpec,
+    tick: int,
+    quality: SeriesQuality,
+    start_ns: int | None,
+    end_ns: int | None,
 ) -> Iterator[tuple[Int64s, Bools]]:
     limit = SPIKE.get(spec.asset_class, SPIKE_OTHER) * QUOTE_SPIKE_SHARE
     last_ns, last_bid = np.iinfo(np.int64).min, 0
-    for chunk in store.quote_chunks(series.symbol):
+    for chunk in store.quote_chunks(series.symbol, start_ns, end_ns):
         ts = chunk.ts_ns
         bad = _times(quality, ts, last_ns, equal_is_bad=False)
         bad |= _values(quality, np.stack([chunk.bid, chunk.ask]), tick, ts)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pepperstone_adapter.backtest.settings import utc_time
 from pepperstone_adapter.catalog import manifest
 from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES
 from pepperstone_adapter.catalog.importer import ImportOutcome, import_file
@@ -67,15 +68,26 @@ def _outcome_json(outcome: ImportOutcome) -> dict[str, Any]:
     return {"stored": outcome.stored, "unchanged": outcome.unchanged, **asdict(outcome.record)}
 
 
-def check_stored(catalog: Path, symbols: Sequence[str], threshold: float, *, as_json: bool) -> None:
+def check_stored(
+    catalog: Path,
+    symbols: Sequence[str],
+    threshold: float,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    as_json: bool,
+) -> None:
     """Check series; DataError (exit 3) when one is below `threshold` percent."""
+    start_ns, end_ns = (_time_ns(text, option) for text, option in ((start, "--start"), (end, "--end")))
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        raise ConfigurationError(f"--start {start} is not before --end {end}; swap them")
     store = CatalogStore(catalog)
     wanted = _wanted(store, symbols)
     console = Console(stderr=True, quiet=as_json)
     results = []
     for series in wanted:
         with console.status(f"checking {series.identifier}"):
-            results.append(check_series(store, series))
+            results.append(check_series(store, series, None, start_ns, end_ns))
     if as_json:
         typer.echo(json.dumps([_quality_json(q) for q in results], indent=2))
     else:
@@ -84,6 +96,15 @@ def check_stored(catalog: Path, symbols: Sequence[str], threshold: float, *, as_
     if poor:
         names = ", ".join(f"{q.series.identifier} {percent(q.percent)}" for q in poor)
         raise DataError(f"quality below {threshold:g} %: {names}; import better data, or set --threshold")
+
+
+def _time_ns(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(utc_time(text).timestamp()) * 10**9
+    except ValueError as error:
+        raise ConfigurationError(f"{option}: {error}") from error
 
 
 def _wanted(store: CatalogStore, symbols: Sequence[str]) -> list[Series]:
@@ -104,18 +125,23 @@ def percent(value: float) -> str:
 
 def _print_quality(results: Sequence[SeriesQuality]) -> None:
     console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
     for q in results:
         s = q.series
-        console.print(f"\n[bold]{s.identifier}[/]  {iso(s.start_ns)} to {iso(s.end_ns)}  {s.rows:,} rows  quality "
-                      f"[bold]{percent(q.percent)}[/]", highlight=False)  # fmt: skip
+        say(f"\n[bold]{s.identifier}[/]  quality [bold]{percent(q.percent)}[/]")
+        say(f"  {q.rows:,} rows, {iso(q.start_ns)} to {iso(q.end_ns)}")
         for note in q.notes:
-            console.print(f"  {note}", highlight=False)
-        slot = s.period if s.kind == "bars" else "five-minute slots"
-        console.print(f"  missing: {q.missing:,} of {q.due:,} {slot}, in {q.gap_count:,} gaps", highlight=False)
+            say(f"  {note}")
+        slot = f"{s.period} bars" if s.kind == "bars" else "five-minute slots"
+        gaps = f", in {q.gap_count:,} gap{'s' if q.gap_count > 1 else ''}, the longest:" if q.gap_count else ""
+        say(f"  missing: {q.missing:,} of {q.due:,} {slot}{gaps}")
         for gap in sorted(q.gaps, key=lambda g: -g.slots)[:SHOWN_GAPS]:
-            console.print(f"    {iso(gap.start_ns)} to {iso(gap.end_ns)}: {gap.slots:,}", highlight=False)
+            say(f"    {gap.slots:>6,} from {iso(gap.start_ns)} to {iso(gap.end_ns)}")
         found = [f"{k.replace('_', ' ')} {q.counts[k]:,} (first {iso(q.first_ns[k])})" for k in FINDINGS if q.counts[k]]
-        console.print(f"  found: {', '.join(found) or 'nothing wrong'}", highlight=False)
+        say(f"  found: {', '.join(found) or 'nothing wrong'}")
         console.print(_months_table(q.months))
 
 
@@ -131,9 +157,9 @@ def _months_table(months: Sequence[Month]) -> Table:
 def _quality_json(q: SeriesQuality) -> dict[str, Any]:
     return {
         "identifier": q.series.identifier,
-        "start": iso(q.series.start_ns),
-        "end": iso(q.series.end_ns),
-        "rows": q.series.rows,
+        "start": iso(q.start_ns),
+        "end": iso(q.end_ns),
+        "rows": q.rows,
         "quality": round(q.percent, 4),
         "due": q.due,
         "sound": q.sound,

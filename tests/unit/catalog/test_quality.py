@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,23 @@ def judged(write: Write, tmp_path: Path) -> Callable[..., SeriesQuality]:
         return check_series(store, store.series()[0], {"EURUSD": spec()})
 
     return call
+
+
+def test_a_range_counts_what_is_missing_at_its_ends(judged: Callable[..., SeriesQuality], tmp_path: Path) -> None:
+    judged("04 09", "04 10", "04 11", "05 08")  # rows close at 10, 11, 12 and at 9 of the next day
+    store = CatalogStore(tmp_path / "c")
+
+    def check(first: str, last: str) -> tuple[int, int, int]:
+        ends = [int(datetime.fromisoformat(f"2024-01-{t}:00+00:00").timestamp()) * 10**9 for t in (first, last)]
+        quality = check_series(store, store.series()[0], {"EURUSD": spec()}, *ends)
+        return quality.due, quality.sound, quality.rows
+
+    # Bars that close from 9:00 on the 4th until before 12:00 on the 5th: 9, 10, 11, 12 and 9, 10, 11.
+    assert check("04T09:00", "05T12:00") == (7, 4, 4)
+    assert check("04T10:30", "04T12:00") == (1, 1, 1)
+    # The whole of the week that begins on the 1st: Monday, Tuesday, Thursday, Friday of four bars each.
+    assert check("01T00:00", "08T00:00") == (16, 4, 4)
+    assert check("10T00:00", "11T00:00") == (4, 0, 0)
 
 
 def test_hours_weekend_and_holiday_are_not_missing(judged: Callable[..., SeriesQuality]) -> None:
