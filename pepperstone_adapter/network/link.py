@@ -47,7 +47,6 @@ class Core(Protocol):
         """Say when to be woken, or None. Not `writable`: the send buffer is full, so a wish to write is no reason."""
         ...
 
-
     def drop(self) -> PepperstoneError | None:
         """Say why the link must end now, or None; asked after every call."""
         ...
@@ -99,6 +98,7 @@ class Link:
         self._handshake = handshake
         self._wire: _Wire | None = None
         self._attempt: Any = None
+        self._tried = False
         self._timers: dict[str, Any] = {}
         self._up_since_s = 0.0
         self._ending: PepperstoneError | None = None
@@ -108,7 +108,7 @@ class Link:
         return f"<Link {self.endpoint} {self.state} attempts={self.attempts}>"
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Begin to connect. Raises `ConfigurationError` for an endpoint that cannot work (its CA file)."""
         if self.state is LinkState.IDLE:
             self._try()
 
@@ -163,11 +163,13 @@ class Link:
         self.state = LinkState.CONNECTING
         try:
             self._attempt = self._connect(Factory.forProtocol(lambda: _Wire(self)))
-        except PepperstoneError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever keeps us from connecting is a failed attempt
+        except Exception as error:
+            if isinstance(error, PepperstoneError) and not self._tried:
+                self.state = LinkState.IDLE
+                raise  # settings that cannot work are told to whoever starts the link
             self._attempt_failed(error)
             return
+        self._tried = True
         self._attempt.addCallbacks(self._dialled, lambda failure: self._attempt_failed(failure.value))
 
     def _dialled(self, wire: "_Wire") -> None:

@@ -361,6 +361,10 @@ def test_a_stranger_and_a_closed_port_end_with_a_clear_error(broker: Sandbox, tm
         session.endpoint = Endpoint(host="localhost", port=broker.ports.demo)  # without the sandbox's authority
         with pytest.raises(CertificateRefused, match="nothing was sent"):
             await session.connect(Recorder())
+        for _ in range(2):  # and the second try is told the same
+            session.endpoint = Endpoint(host="localhost", port=broker.ports.demo, ca_file=tmp_path / "missing.pem")
+            with pytest.raises(ConfigurationError, match=r"missing\.pem"):
+                await session.connect(Recorder())
         closed = session_of(broker, port=1, connect_timeout_s=1.0)
         began = time.monotonic()
         with pytest.raises(ConnectFailed, match="localhost:1"):

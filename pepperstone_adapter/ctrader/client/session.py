@@ -154,7 +154,11 @@ class CTraderSession:
             hub = _hub(network, self.endpoint, credentials, self._clock, self._timings)
             tokens = TokenKeeper(store, credentials, self._clock.now_ns, hub.blocking)
             account = Account(hub, self.wanted, tokens, mailbox.post)
-            hub.join(account)
+            try:
+                hub.join(account)
+            except BaseException:
+                _leave(account)
+                raise
             return account
 
         account = self._account = await self._wait(network.run(join))
