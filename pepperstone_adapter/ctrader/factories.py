@@ -109,7 +109,14 @@ class CTraderExecutionClientFactory(ExecutionClientFactory):
 
 
 def account_clients(account: AccountSettings, settings: LiveSettings, confirm_live: str | None) -> AccountClients:
-    """The clients of one account of the settings."""
+    """The clients of one account of the settings.
+
+    Raises
+    ------
+    ConfigurationError
+        A live account without its keys.
+    """
+    check_before_connecting(account.environment, account.account, confirm_live)
     if not isinstance(account, CTraderAccountSettings):
         raise TypeError(f"not a cTrader account: {account.platform}")
     # Half of the node's patience: the session's own error is told, not the framework's timeout.

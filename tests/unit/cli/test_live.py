@@ -1,0 +1,32 @@
+"""`pepperstone live` before it connects: help, `--check`, and the keys on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.cli.main import main
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "live"
+
+
+@pytest.mark.parametrize("name", ["ctrader-sandbox.yaml", "ctrader-demo.yaml"])
+def test_the_shipped_settings_hold(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", str(CONFIGS / name), "--check"]) == 0
+    assert "no real money" in capsys.readouterr().out
+
+
+def test_live_needs_its_confirmation_and_a_confirmation_needs_live(capsys: pytest.CaptureFixture[str]) -> None:
+    demo = str(CONFIGS / "ctrader-demo.yaml")
+    assert main(["live", demo, "--check", "--confirm-live", "1234567"]) == 2
+    assert "no account of the settings has environment: live" in capsys.readouterr().err
+    assert main(["live", demo, "--set", "accounts.0.environment=live"]) == 2
+    assert "three keys" in capsys.readouterr().err
+    assert main(["live", demo, "--set", "accounts.0.environment=live", "--confirm-live", "7"]) == 2
+    assert "names another account" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--confirm-live" in out
+    assert "pepperstone sandbox" in out

@@ -1,0 +1,89 @@
+"""What stands before a live run: settings, strategies, banner and status line; no broker is asked."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from nautilus_trader.model import InstrumentId
+
+from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.broker.events import LinkDown
+from pepperstone_adapter.broker.market import Tick
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.settings import load_settings
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.node import banner
+from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, StrategySettings
+from pepperstone_adapter.live.status import status_line
+from pepperstone_adapter.live.strategies import load_strategies
+from tests.kit.broker import KitBroker, KitSession
+
+STRATEGY = Path(__file__).resolve().parents[3] / "strategies" / "ema_cross.py"
+
+
+def ema(symbol: str = "EURUSD", **more: Any) -> StrategySettings:
+    config = {"bar_type": f"{symbol}.PEPPERSTONE-1-HOUR-BID-EXTERNAL"}
+    return StrategySettings(strategy=f"{STRATEGY}:EmaCross", config=config, **more)
+
+
+def account(**changes: Any) -> AccountSettings:
+    return AccountSettings(**({"platform": "ctrader", "account": "12345678", "symbols": ("EURUSD",)} | changes))
+
+
+def test_a_strategy_claims_the_instrument_only_it_trades() -> None:
+    loaded, warnings = load_strategies(
+        [ema(name="a"), ema("GBPUSD", name="b"), ema("GBPUSD", name="c")], ["PEPPERSTONE"]
+    )
+    assert [one.claims for one in loaded] == [(InstrumentId.from_str("EURUSD.PEPPERSTONE"),), (), ()]
+    assert len(warnings) == 2
+    assert "stay EXTERNAL" in warnings[0]
+    (alone,), _ = load_strategies([ema(claim=False)], ["PEPPERSTONE"])
+    assert alone.claims == ()
+
+
+def test_a_bad_strategy_configuration_names_the_file() -> None:
+    wrong = StrategySettings(strategy=f"{STRATEGY}:EmaCross", config={"fast": 3})
+    with pytest.raises(ConfigurationError, match="EmaCrossConfig refused its config"):
+        load_strategies([wrong], ["PEPPERSTONE"])
+
+
+def test_s23_the_banner_says_which_money_and_masks_the_account() -> None:
+    live = LiveSettings(accounts=(account(environment=Environment.LIVE),), strategies=())
+    first = banner(live, [])[0]
+    assert first.startswith("LIVE-x5678 (REAL MONEY): ctrader, venue PEPPERSTONE, EURUSD")
+    assert "12345678" not in "\n".join(banner(live, []))
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"accounts": []}, "accounts"),
+        ({"accounts": [{"platform": "ctrader", "account": "x"}]}, "accounts.0.account"),
+        ({"accounts": [{"platform": "ctrader", "account": 1, "data": False, "trading": False}]}, "both off"),
+        ({"accounts": [{"platform": "a", "account": 1}, {"platform": "b", "account": 2}]}, "same venue"),
+        ({"accounts": [{"platform": "ctrader", "account": 1}], "on_stop": {"orders": "sell"}}, "on_stop.orders"),
+        ({"accounts": [{"platform": "ctrader", "account": 1, "password": "x"}]}, "password"),
+    ],
+)
+def test_wrong_settings_name_their_key(tmp_path: Path, content: dict[str, Any], text: str) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigurationError) as error:
+        load_settings(path, LiveSettings)
+    assert text in str(error.value)
+    assert "live.yaml:" in str(error.value)
+
+
+def test_the_status_line_without_an_execution_client() -> None:
+    broker = KitBroker()
+    connection = Connection(lambda: KitSession(broker), "PEPPERSTONE", ("EURUSD",))
+    assert status_line(account(), connection, None, None) == "DEMO-x5678 | LINK DOWN | no quote yet"
+    connection.up = True
+    connection._on_events([Tick("EURUSD", 108_500, 108_507, 1), Tick("EURUSD", 108_600, None, 2)])
+    line = status_line(account(), connection, None, None)
+    assert line.startswith("DEMO-x5678 | link up | quote 0.")
+    assert line.endswith("1 bad quotes held back")
+    connection._on_events([LinkDown("revoked", 3, permanent=True)])
+    assert connection.fault == "revoked"
+    assert connection.quotes["EURUSD"].bid is None
