@@ -32,13 +32,16 @@ from pepperstone_adapter.common.errors import (
     OutcomeUnknown,
 )
 from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.ctrader.client.protocol import Timings
 from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.network.tls import CertificateRefused, Endpoint
+from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import MemoryStore, Recorder, credentials_of, sandbox, session_of
 
 D = Decimal
+HEARTBEAT = ("in", int(PayloadType.HEARTBEAT_EVENT))
 MINUTE_NS = 60_000_000_000
 
 
@@ -406,5 +409,20 @@ def test_a_session_that_is_told_to_close_is_gone_and_says_so(broker: Sandbox) ->
         assert recorder.of(LinkDown) == []  # we left; nothing was lost
         await session.connect(recorder)
         await session.close()
+
+    run(main)
+
+
+def test_f48_a_blocked_loop_stops_no_heartbeat_and_loses_no_fill(broker: Sandbox) -> None:
+    async def main() -> None:
+        async with connected(broker, timings=Timings(heartbeat_s=0.05)) as (session, recorder):
+            await session.submit(market_order())
+            before = broker.journal.counts.get(HEARTBEAT, 0)
+            end = time.monotonic() + 10
+            # The loop stands still here, as under a strategy that computes for seconds.
+            while broker.journal.counts.get(HEARTBEAT, 0) < before + 5:
+                assert time.monotonic() < end, "heartbeats stopped with the loop"
+            await recorder.until(lambda: "filled" in recorder.changes("O-1"))
+            assert recorder.of(LinkDown) == []
 
     run(main)
