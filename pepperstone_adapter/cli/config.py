@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Check, show or describe settings f
 # Where each kind of settings file is defined; the folder below `configs/` has the same name.
 _MODELS = {
     "backtest": ("pepperstone_adapter.backtest.settings", "BacktestSettings"),
-    "live": ("pepperstone_adapter.live.settings", "LiveSettings"),
+    "live": ("pepperstone_adapter.cli.live_console", "LiveFile"),
     "download": ("pepperstone_adapter.cli.download_console", "DownloadSettings"),
     "sandbox": ("pepperstone_adapter.sandbox.settings", "SandboxSettings"),
 }

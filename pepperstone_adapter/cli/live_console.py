@@ -1,29 +1,53 @@
 """What `pepperstone live` does: settings to a node, with the platforms that are installed."""
 
-from collections.abc import Sequence
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 from rich.console import Console
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
-from pepperstone_adapter.ctrader.config import CTraderAccountSettings
-from pepperstone_adapter.ctrader.factories import account_clients as ctrader_clients
 from pepperstone_adapter.live.node import AccountClients, LiveRun
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
-from pepperstone_adapter.mt5.config import Mt5AccountSettings
-from pepperstone_adapter.mt5.factories import account_clients as mt5_clients
 
-type AnyAccount = Annotated[CTraderAccountSettings | Mt5AccountSettings, Field(discriminator="platform")]
+# A platform gives its account settings (`config`) and the clients of an account (`factories.account_clients`).
+PLATFORMS = {
+    "ctrader": ("pepperstone_adapter.ctrader", "CTraderAccountSettings"),
+    "mt5": ("pepperstone_adapter.mt5", "Mt5AccountSettings"),
+}
 
 
-class LiveFile(LiveSettings):
-    """A live settings file with the accounts of every platform."""
+def installed() -> dict[str, type[AccountSettings]]:
+    """Account settings of every platform that is part of this installation."""
+    return {
+        name: getattr(importlib.import_module(f"{package}.config"), model)
+        for name, (package, model) in PLATFORMS.items()
+        if importlib.util.find_spec(f"{package}.config") and importlib.util.find_spec(f"{package}.factories")
+    }
 
-    accounts: Annotated[tuple[AnyAccount, ...], Field(min_length=1, max_length=8)]
+
+def live_file() -> type[LiveSettings]:
+    """The model of a live settings file: each account is checked by its own platform."""
+    models: list[Any] = list(installed().values())
+    account: Any = models[0]
+    if len(models) > 1:
+        account = Annotated[reduce(or_, models), Field(discriminator="platform")]
+    return create_model(
+        "LiveFile",
+        __base__=LiveSettings,
+        __doc__=LiveSettings.__doc__,
+        accounts=(Annotated[tuple[account, ...], Field(min_length=1, max_length=8)], ...),
+    )
+
+
+LiveFile = live_file()
 
 
 def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: bool) -> int:
@@ -33,10 +57,10 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
         raise ConfigurationError("--confirm-live was given and no account of the settings has environment: live")
 
     def make_clients(account: AccountSettings, whole: LiveSettings) -> AccountClients:
-        confirmed = confirm_live if account.environment is Environment.LIVE else None
-        if isinstance(account, Mt5AccountSettings):
-            return mt5_clients(account, whole, confirmed)
-        return ctrader_clients(account, whole, confirmed)
+        package, _ = PLATFORMS[account.platform]
+        make: Callable[[AccountSettings, LiveSettings, str | None], AccountClients]
+        make = importlib.import_module(f"{package}.factories").account_clients
+        return make(account, whole, confirm_live if account.environment is Environment.LIVE else None)
 
     console = Console()
     live = LiveRun(settings, make_clients, lambda line: console.print(line, markup=False, highlight=False))

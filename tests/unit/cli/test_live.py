@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pepperstone_adapter.cli.live_console import installed, live_file
 from pepperstone_adapter.cli.main import main
+from pepperstone_adapter.live.settings import LiveSettings
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "live"
 
@@ -30,3 +32,12 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "--confirm-live" in out
     assert "pepperstone sandbox" in out
+
+
+def test_an_account_is_checked_by_its_platform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "ctrader" in installed()
+    assert set(live_file().model_fields) == set(LiveSettings.model_fields)
+    path = tmp_path / "live.yaml"
+    path.write_text("accounts:\n  - {platform: metastock, account: 1}\n")
+    assert main(["live", str(path), "--check"]) == 2
+    assert "live.yaml:2" in capsys.readouterr().err
