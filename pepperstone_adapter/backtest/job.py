@@ -23,12 +23,16 @@ from pepperstone_adapter.backtest.report_data import Candles
 from pepperstone_adapter.backtest.result import RunFacts, check_output, write_result
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.settings import BacktestSettings
+from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.common.settings import dump_settings
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 from pepperstone_adapter.simulation.plan import AccountTerms
 from pepperstone_adapter.simulation.record import RunRecord
+
+EDGE_NS = 7 * 86_400 * 10**9  # a weekend with holidays beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,37 @@ def run_backtest(
     folder = settings.output.dir
     check_output(folder)
     store = CatalogStore(settings.data.catalog)
+    check_period(settings, store)
     plan = run_plan(settings, on_progress, rows=rows_of(settings, store))
     facts = run_facts(settings, name, store, plan.terms)
     with running():
         record = run(plan)
     prices = price_charts(settings, store) if settings.output.report else None
     return Finished(record, write_result(folder, record, facts, prices), folder)
+
+
+def check_period(settings: BacktestSettings, store: CatalogStore) -> None:
+    """Refuse a period that no instrument's data fills: yearly figures would be spread over years without prices.
+
+    A symbol that begins later than the others, or has gaps, is no reason: `data.quality` of the result tells.
+
+    Raises
+    ------
+    DataError
+        The data begins more than a week after the run's start, or ends more than a week before its end.
+    """
+    data, series = settings.data, series_of(settings, store)
+    first, last = min(s.start_ns for s in series), max(s.end_ns for s in series)
+    wrong = []
+    if first > data.start_ns + EDGE_NS:
+        wrong.append(f"begins at {iso(first)}, data.start is {iso(data.start_ns)}")
+    if last < data.end_ns - EDGE_NS:
+        wrong.append(f"ends at {iso(last)}, data.end is {iso(data.end_ns)}")
+    if wrong:
+        raise DataError(
+            f"the stored data of {', '.join(data.instruments)} {' and '.join(wrong)}; choose a period within the data, "
+            "or import more"
+        )
 
 
 def rows_of(settings: BacktestSettings, store: CatalogStore) -> int:

@@ -245,7 +245,14 @@ def test_an_exception_of_a_strategy_is_no_result(
         ({"data__start": "2999-01-01", "data__end": "2999-02-01"}, 2, "lies in the future"),  # B21
         ({"data__catalog": "nowhere"}, 3, "no catalog at "),  # B60
         ({"data__resolution": "M5"}, 3, "no M5 bars of GBPUSD in the catalog"),
-        ({"data__start": "2001-01-01", "data__end": "2001-02-01"}, 3, "GBPUSD"),  # B22
+        ({"data__start": "2001-01-01", "data__end": "2001-02-01"}, 3, "GBPUSD begins at 2019-02-28T23:00:00Z"),  # B22
+        ({"data__start": "2001-01-01"}, 3, "the stored data of GBPUSD begins at 2019-02-28T23:00:00Z"),  # B22
+        ({"data__end": "2023-01-01"}, 3, "data.end is 2023-01-01T00:00:00Z; choose a period within the data"),  # B22
+        ({"account__balance": "1,000.5"}, 2, "'1,000.5' is not a plain number"),  # B23
+        ({"account__balance": "0.1 lot"}, 2, "'0.1 lot' is not a plain number"),  # B23
+        ({"account__balance": "1e400"}, 2, "not a finite number"),  # B23
+        ({"data__instruments": ["gbpusd"]}, 2, "unknown symbol 'gbpusd'; did you mean GBPUSD"),  # B16
+        ({"data__instruments": ["GB\u0420USD"]}, 2, "U+0420 (CYRILLIC CAPITAL LETTER ER)"),  # B17
         ({"data__instruments": ["GBPUSD", "EURUSD"]}, 3, "no H1 bars of EURUSD in the catalog"),
         ({"account__currency": "CHF"}, 2, "add USDCHF to the instruments"),
         ({"config__units": "many"}, 1, "Flip.on_bar raised TypeError"),
