@@ -30,7 +30,7 @@ def settings_hash(settings: BacktestSettings) -> str:
 
 
 def data_hash(settings: BacktestSettings, store: CatalogStore) -> str:
-    """Over the stored rows the run replays, symbol by symbol in the settings' order.
+    """Over the stored rows the run replays, symbol by symbol in the settings' order, and the broker's stored symbols.
 
     Raises
     ------
@@ -39,6 +39,8 @@ def data_hash(settings: BacktestSettings, store: CatalogStore) -> str:
     """
     data = settings.data
     lines = [f"{s.identifier} {store.digest(s, data.start_ns, data.end_ns)}" for s in series_of(settings, store)]
+    told = settings.told_specs()
+    lines += [repr(told[name]) for name in data.instruments if name in told]
     return _sha("\n".join(lines).encode())
 
 

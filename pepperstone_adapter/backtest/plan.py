@@ -75,7 +75,7 @@ def run_plan(
 
 def specs_of(settings: BacktestSettings) -> tuple[SymbolSpec, ...]:
     """The symbols of a run, in the order of the settings."""
-    table = symbol_table.load(settings.symbols)
+    table = symbol_table.load(settings.symbols, settings.told_specs())
     return tuple(symbol_table.find(table, name) for name in settings.data.instruments)
 
 

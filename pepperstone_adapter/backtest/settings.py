@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.common.class_path import find_class, strategy_roots
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_settings
@@ -77,7 +79,9 @@ class DataSettings(StrictModel):
     """What is replayed. `resolution` is a bar period (`M1` … `D1`) or `tick` for stored quotes.
 
     `end` is exclusive. `chunk_rows` bounds memory: at most so many rows are in memory at a time; the result does not
-    depend on it.
+    depend on it. `specs` says whose symbols are traded (sizes, commission, swap, hours): `auto` takes what the broker
+    said where a download stored it in the catalog and the symbol table elsewhere, `stored` insists on the broker's,
+    `table` ignores it; `symbols` of the settings changes either.
     """
 
     catalog: Annotated[RelativePath, Field(examples=["../../catalog/data"])]
@@ -85,6 +89,7 @@ class DataSettings(StrictModel):
     end: Annotated[UtcTime, Field(examples=["2022-01-01"])]
     instruments: Annotated[tuple[str, ...], Field(min_length=1, max_length=200, examples=[["GBPUSD", "USDJPY"]])]
     resolution: str = "H1"
+    specs: Literal["auto", "stored", "table"] = "auto"
     chunk_rows: Annotated[int, Field(ge=1_000, le=50_000_000)] = 500_000
 
     @field_validator("resolution")
@@ -245,13 +250,26 @@ class BacktestSettings(StrictModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"strategies: the name {', '.join(twice)} is used twice")
-        table = symbol_table.load(self.symbols)
+        told = self.told_specs()
+        missing = [name for name in self.data.instruments if name not in told] if self.data.specs == "stored" else []
+        if missing:
+            raise ValueError(
+                f"data.specs: no broker's answer about {', '.join(missing)} is stored in {self.data.catalog}; "
+                "download the symbol (`pepperstone data download`) or use specs: auto"
+            )
+        table = symbol_table.load(self.symbols, told)
         for name in self.data.instruments:
             try:
                 symbol_table.find(table, name)
             except ConfigurationError as e:
                 raise ValueError(f"data.instruments: {e}") from e
         return self
+
+    def told_specs(self) -> dict[str, SymbolSpec]:
+        """What a broker said about its symbols at the end of the period, as far as `data.specs` wants it."""
+        if self.data.specs == "table":
+            return {}
+        return spec_store.stored(self.data.catalog, self.data.end_ns, self.account.platform)
 
 
 def load_backtest(path: str | Path, overrides: Iterable[str] = ()) -> BacktestSettings:

@@ -43,7 +43,9 @@ _INTEGERS = frozenset({"digits", "pip_position", "stops_distance_points", "venue
 _KNOWN = frozenset(f.name for f in fields(SymbolSpec)) - {"name"}
 
 
-def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, SymbolSpec]:
+def load(
+    overrides: Mapping[str, Mapping[str, Any]] | None = None, told: Mapping[str, SymbolSpec] | None = None
+) -> dict[str, SymbolSpec]:
     """All known symbols by exact name.
 
     Parameters
@@ -52,6 +54,8 @@ def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, 
         Symbol name -> fields to change, as read from settings. Nested fields (``swap``, ``commission``) are merged key
         by key; ``hours`` is the name of a template or a full ``{zone, week, holidays}``. A name that is not in the
         table needs ``like: KNOWN_SYMBOL`` (a copy under a new name) or every required field.
+    told
+        What a broker said, by exact name: it takes the place of the table's entries before `overrides` are applied.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, 
     ConfigurationError
         Unknown field or symbol (with suggestions), a value that does not fit, or inconsistent sizes.
     """
-    table = dict(_base())
+    table = {**_base(), **(told or {})}
     for name, changes in (overrides or {}).items():
         check_name(name)
         table[name] = _overridden(table, name, changes)

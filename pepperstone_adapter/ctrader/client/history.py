@@ -74,28 +74,41 @@ class History:
         """Two-sided quotes in ``[start_ns, end_ns)``, ascending."""
         spec = self._desk.symbols.by_name(symbol)
         start, end = u.ms(start_ns), u.ms(end_ns)
-        bids = await self._side(spec.venue_id or 0, oa.QuoteType.BID, start - TICK_LEAD_MS, end - 1)
-        asks = await self._side(spec.venue_id or 0, oa.QuoteType.ASK, start - TICK_LEAD_MS, end - 1)
+        bids = await self._side_from(spec.venue_id or 0, oa.QuoteType.BID, start, end)
+        asks = await self._side_from(spec.venue_id or 0, oa.QuoteType.ASK, start, end)
         return market.merge_ticks(bids, asks, spec, start, end)
+
+    async def _side_from(self, symbol_id: int, side: oa.QuoteType, start: int, end: int) -> list[tuple[int, int]]:
+        """One side's ticks in ``[start, end)``, with the price it had at `start` where one can be found: without it the
+        other side's first ticks could not be told."""
+        found = await self._side(symbol_id, side, start - TICK_LEAD_MS, end - 1)
+        if found and found[0][0] > start:
+            before = await self._page(symbol_id, side, start - WEEK_MS, start - TICK_LEAD_MS - 1)
+            found[:0] = market.tick_chain(before.tickData)[:1]
+        return found
 
     async def _side(self, symbol_id: int, side: oa.QuoteType, start: int, to: int) -> list[tuple[int, int]]:
         out: list[tuple[int, int]] = []
         while to >= start:
             window = max(start, to - WEEK_MS + 1)
-            message = oa.GetTickDataReq(
-                ctidTraderAccountId=self._desk.account_id,
-                symbolId=symbol_id,
-                type=side,
-                fromTimestamp=window,
-                toTimestamp=to,
-            )
-            answer: oa.GetTickDataRes = await self._desk.read(message, oa.GetTickDataRes, background=True)
+            answer = await self._page(symbol_id, side, window, to)
             page = market.tick_chain(answer.tickData)
             out += page
             oldest = page[-1][0] if page else window
             to = oldest - 1 if answer.hasMore and page and oldest <= to else window - 1
         out.reverse()
         return out
+
+    async def _page(self, symbol_id: int, side: oa.QuoteType, first: int, last: int) -> oa.GetTickDataRes:
+        message = oa.GetTickDataReq(
+            ctidTraderAccountId=self._desk.account_id,
+            symbolId=symbol_id,
+            type=side,
+            fromTimestamp=first,
+            toTimestamp=last,
+        )
+        answer: oa.GetTickDataRes = await self._desk.read(message, oa.GetTickDataRes, background=True)
+        return answer
 
     # -- deals and orders -------------------------------------------------------------------------------------------
 
