@@ -21,12 +21,14 @@ _MODELS = {
     "live": ("pepperstone_adapter.cli.live_console", "LiveFile"),
     "download": ("pepperstone_adapter.cli.download_console", "DownloadSettings"),
     "sandbox": ("pepperstone_adapter.sandbox.settings", "SandboxSettings"),
+    "columns": ("pepperstone_adapter.catalog.column_map", "ColumnMap"),
 }
 
 _Kind = Annotated[
     str | None,
     typer.Option(
-        "--kind", help="backtest, live, download or sandbox; when not given, told by the file's folder or keys."
+        "--kind",
+        help="backtest, live, download, sandbox or columns; when not given, told by the file's folder or keys.",
     ),
 ]
 _Set = Annotated[
@@ -81,7 +83,7 @@ def show(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="backtest, live or sandbox.")] = "backtest",
+    kind: Annotated[str, typer.Argument(help="backtest, live, download, sandbox or columns.")] = "backtest",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead.")] = None,
 ) -> None:
     """Print the JSON Schema of settings files.

@@ -33,7 +33,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(capsys: pytest.CaptureFixtu
 def test_an_unknown_kind_is_answered_with_the_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema", "bactest"]) == 2
     assert capsys.readouterr().err == (
-        "error: 'bactest' is not a kind of settings: backtest, live, sandbox; did you mean 'backtest'?\n"
+        "error: 'bactest' is not a kind of settings: backtest, live, download, sandbox, columns; did you mean 'backtest'?\n"
     )
 
 
