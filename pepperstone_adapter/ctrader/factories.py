@@ -79,6 +79,7 @@ def _connection(config: CTraderDataConfig | CTraderExecConfig) -> Connection:
         environment=environment,
         account_number=config.account,
         confirm_live=config.confirm_live,
+        prime_timeout_s=min(10.0, config.connect_timeout_s / 2),
     )
 
 

@@ -149,10 +149,10 @@ class LiveRun:
     def _config(self) -> LiveNodeConfig:
         settings = self._settings
         log = settings.log
-        first = settings.accounts[0]
+        shown = next((a for a in settings.accounts if a.environment is Environment.LIVE), settings.accounts[0])
         return LiveNodeConfig(
             # The trader id stands on every log line of the framework: it says DEMO or LIVE and the masked account.
-            trader_id=TraderId(label(first.environment, first.account)),
+            trader_id=TraderId(label(shown.environment, shown.account)),
             environment=FrameworkEnvironment.LIVE
             if any(a.environment is Environment.LIVE for a in settings.accounts)
             else FrameworkEnvironment.SANDBOX,
@@ -247,14 +247,16 @@ class LiveRun:
             if self._stop_wanted():
                 await self._wind_down()
                 return
-            for connection in self._connections():
-                if connection.fault is not None:
-                    self._failure = LinkLost(f"the link to the broker is down for good: {connection.fault}")
+            for link in self._connections():
+                if link.fault is not None:
+                    self._failure = LinkLost(f"the link to the broker is down for good: {link.fault}")
                     return
             if self._settings.status_interval_s and loop.time() >= next_status:
                 next_status = loop.time() + self._settings.status_interval_s
-                for clients, connection in zip(self._clients, self._connections(), strict=False):
-                    self._log.info(status_line(clients.account, connection, self._cache, self._portfolio))
+                for clients in self._clients:
+                    known = connection_of(clients.key)
+                    if known is not None:
+                        self._log.info(status_line(clients.account, known, self._cache, self._portfolio))
 
     def _stop_wanted(self) -> bool:
         return self._stopping is not None and self._stopping.is_set()
