@@ -114,8 +114,20 @@ async def ctrader(tmp_path: Path) -> AsyncIterator[Bench]:
         assert broker.violations() == []
 
 
+@asynccontextmanager
+async def mt5(tmp_path: Path) -> AsyncIterator[Bench]:
+    from tests.kit import mt5 as kit5
+
+    with kit5.broker(tmp_path) as broker, kit5.gateway(broker, tmp_path) as gate:
+        broker.push("EURUSD", "1.08500", "1.08507")
+        session = kit5.session_of(gate)
+        yield await _connected(session, lambda bid, ask: broker.push("EURUSD", bid, ask))
+        await session.close()
+        assert broker.violations() == []
+
+
 type Factory = Callable[[Path], AbstractAsyncContextManager[Bench]]
-VENUES: dict[str, Factory] = {"kit": kit, "ctrader": ctrader}
+VENUES: dict[str, Factory] = {"kit": kit, "ctrader": ctrader, "mt5": mt5}
 
 
 @pytest.fixture(params=list(VENUES))
@@ -222,12 +234,13 @@ def test_a_pending_order_is_amended_and_cancelled(run: Run) -> None:
     async def script(b: Bench) -> None:
         request = b.request(OrderType.LIMIT, limit_price=D("1.08000"))
         state = await b.session.submit(request)
+        units = D(20_000) if b.session.capabilities.amend_units else request.units
         await b.session.amend(
-            AmendRequest(order_id=state.order_id, symbol="EURUSD", units=D(20_000), limit_price=D("1.08100"))
+            AmendRequest(order_id=state.order_id, symbol="EURUSD", units=units, limit_price=D("1.08100"))
         )
         (working,) = (await b.session.snapshot()).orders
         assert (working.units, working.limit_price, working.client_order_id) == (
-            D(20_000),
+            units,
             D("1.08100"),
             request.client_order_id,
         )

@@ -72,12 +72,26 @@ class Book:
     _held: dict[str, Decimal] = field(default_factory=dict)  # signed units per position, from deals
     _vanished: dict[str, int] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
+    _accepted: set[int] = field(default_factory=set)  # orders whose acceptance was told
 
     # -- our own orders -----------------------------------------------------------------------------------------------
 
     def sending(self, client_order_id: str, units: Decimal) -> None:
         """An order of ours is about to be sent."""
         self._sent[magic_of(client_order_id)] = _Sent(client_order_id, units)
+
+    def accepted(self, order: OrderState) -> list[BrokerEvent]:
+        """The server took an order of ours; told once, before anything else about it."""
+        ticket = int(order.order_id)
+        if not ticket or ticket in self._accepted:
+            return []
+        self._accepted.add(ticket)
+        state = replace(order, status=OrderStatus.ACCEPTED, filled_units=Decimal(0), average_price=None)
+        return [OrderChanged(change=OrderChange.ACCEPTED, order=state, ts_ns=order.updated_ns)]
+
+    def working(self, row: Row, now_ns: int) -> list[BrokerEvent]:
+        """One working order as it is now, read back after a request about it."""
+        return self.on_orders([*(self._orders or {}).values(), row], now_ns)
 
     def client_order_id(self, row: Row) -> str | None:
         """Whose order or deal this is: ours of this run, ours of an earlier run by its comment, else None."""
@@ -109,6 +123,7 @@ class Book:
     def start(self, orders: Sequence[Row], positions: Sequence[Row], deals: Sequence[Row]) -> None:
         """Take a first snapshot as known; nothing is told about it."""
         self._orders = {row["ticket"]: row for row in orders}
+        self._accepted |= self._orders.keys()
         self.positions = {p.position_id: p for row in positions if (p := self.position(row)) is not None}
         self._deals |= {row["ticket"] for row in deals}
         self._held = {pid: p.side.sign * p.units for pid, p in self.positions.items()}
@@ -126,7 +141,10 @@ class Book:
                 out += self._unknown_symbol(row, now_ns)
                 self._deals.add(row["ticket"])
                 continue
-            out.append(self._filled(deal, row, now_ns))
+            filled = self._filled(deal, row, now_ns)
+            if filled.order.client_order_id is not None and row["magic"] in self._sent:
+                out += self.accepted(filled.order)
+            out.append(filled)
             self._deals.add(row["ticket"])
         return out + self._settle_vanished(now_ns)
 
@@ -193,9 +211,12 @@ class Book:
             if state is None:
                 out += self._unknown_symbol(row, now_ns)
             elif state.status.is_open:
-                change = OrderChange.ACCEPTED if old is None else OrderChange.REPLACED
-                out.append(OrderChanged(change=change, order=state, ts_ns=state.updated_ns or now_ns))
-        self.lookups |= before.keys() - now.keys()
+                if old is not None:
+                    out.append(OrderChanged(change=OrderChange.REPLACED, order=state, ts_ns=state.updated_ns or now_ns))
+                else:
+                    out += self.accepted(state)
+        # An order that is back was only missing from one look.
+        self.lookups = (self.lookups | before.keys()) - now.keys()
         self._orders = now
         return out
 
@@ -204,11 +225,16 @@ class Book:
         row = next((r for r in rows if r["ticket"] == ticket), None)
         if row is None or row["state"] in (OrderStateCode.PLACED, OrderStateCode.STARTED):
             return []
-        self.lookups.discard(ticket)
         state = self.order_state(row)
-        if state is None or state.status not in _ENDED:
+        sent = self._sent.get(row["magic"])
+        if state is not None and sent is not None and sent.filled < state.filled_units:
+            return []  # history lags: its deals come first
+        self.lookups.discard(ticket)
+        if state is None or (state.status not in _ENDED and state.filled_units >= state.units):
             return []  # filled: its deals tell
-        change = _ENDED[state.status]
+        # What is in the history works no more: a part that was not filled is gone.
+        change = _ENDED.get(state.status, OrderChange.CANCELED)
+        state = replace(state, status=OrderStatus.CANCELED) if state.status not in _ENDED else state
         return [OrderChanged(change=change, order=state, error=state.comment, ts_ns=state.updated_ns or now_ns)]
 
     def on_positions(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:

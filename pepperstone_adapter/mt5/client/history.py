@@ -6,13 +6,14 @@ So a page counts only when two reads in a row agree, with growing pauses between
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
 from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.errors import NotFound
+from pepperstone_adapter.common.errors import NotFound, VenueError
 from pepperstone_adapter.mt5.client import parsing
 from pepperstone_adapter.mt5.client.constants import TIMEFRAMES
 
@@ -21,6 +22,7 @@ DAY_S: Final = 86_400
 COPY_TICKS_INFO: Final = 1
 PAGE_BARS: Final = 20_000
 PAGE_TICKS_S: Final = 6 * 3600
+NOT_YET: Final = ("-1", "-4")  # call failed, not found: nothing here, or nothing yet
 PAUSES_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 PERIOD_S: Final[dict[BarPeriod, int]] = {
@@ -50,7 +52,7 @@ async def bars(
     clock: ServerClock,
     pause: Pause = asyncio.sleep,
 ) -> Sequence[Bar]:
-    """Bars that open in ``[start_ns, end_ns)``, ascending; the forming bar is marked by its caller."""
+    """Bars that open in ``[start_ns, end_ns)``, ascending, the forming one among them."""
     low, high = clock.from_utc_ns(start_ns) // NS, clock.from_utc_ns(end_ns) // NS
     step = PERIOD_S[period] * PAGE_BARS
     out: list[Bar] = []
@@ -61,6 +63,16 @@ async def bars(
         )
         out += [b for b in parsing.bars(rows, spec, period, clock) if start_ns <= b.open_ns < end_ns]
     return out
+
+
+def is_closed(bar: Bar, clock: ServerClock, now_ns: int) -> bool:
+    """Whether a bar's period is over; months have their own lengths."""
+    opened_s, now_s = clock.from_utc_ns(bar.open_ns) // NS, clock.from_utc_ns(now_ns) // NS
+    if bar.period is not BarPeriod.MN1:
+        return opened_s + PERIOD_S[bar.period] <= now_s
+    opened = datetime.fromtimestamp(opened_s, UTC)
+    following = datetime(opened.year + opened.month // 12, opened.month % 12 + 1, 1, tzinfo=UTC)
+    return int(following.timestamp()) <= now_s
 
 
 async def ticks(
@@ -90,7 +102,9 @@ async def _settled(read: Callable[[], Awaitable[Any]], pause: Pause) -> Any:
         await pause(pause_s)
         try:
             rows = await read()
-        except NotFound:  # nothing here, or nothing yet
+        except VenueError as error:
+            if error.code not in NOT_YET:
+                raise
             rows = None
         size = -1 if rows is None else len(rows)
         if size == before and size >= 0:

@@ -170,6 +170,17 @@ def set_levels(position: PositionState, protection: Protection) -> TradeRequest:
     }
 
 
+def absolute(wish: Protection, side: Side, price: Decimal) -> Protection:
+    """Levels given as distances from a fill, as prices."""
+    stop, target = wish.stop_loss, wish.take_profit
+    return Protection(
+        stop_loss=None if stop is None else price - side.sign * stop,
+        take_profit=None if target is None else price + side.sign * target,
+        trailing=wish.trailing,
+        guaranteed=wish.guaranteed,
+    )
+
+
 def prices_of(symbol_row: Any, side: Side) -> float:
     """The price a market order names: the side it would be filled at."""
     return float(symbol_row["ask"] if side is Side.BUY else symbol_row["bid"])

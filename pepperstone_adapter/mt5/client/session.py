@@ -124,8 +124,9 @@ class Mt5Session:
         self._on_events = on_events
         self._link = self._open_link(self._on_news)
         try:
-            async with asyncio.timeout(self._expected.connect_timeout_s):
-                await self._link.open(self._expected.connect_timeout_s)
+            deadline_s = asyncio.get_running_loop().time() + self._expected.connect_timeout_s
+            await self._link.open(self._expected.connect_timeout_s)
+            async with asyncio.timeout_at(deadline_s):
                 await self._terminal_attached()
                 account = await self._read_account()
                 await self._load_symbols()
@@ -403,7 +404,10 @@ class Mt5Session:
         self._bars.unsubscribe(symbol, period)
 
     async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
-        return await history.bars(self._call, self._spec(symbol), period, start_ns, end_ns, self._clock)
+        spec = self._spec(symbol)
+        found = await history.bars(self._call, spec, period, start_ns, end_ns, self._clock)
+        now_ns = time.time_ns()
+        return [bar for bar in found if history.is_closed(bar, self._clock, now_ns)]
 
     async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
         return await history.ticks(self._call, self._spec(symbol), start_ns, end_ns, self._clock)

@@ -1,7 +1,9 @@
 """Orders of one account: requests out, answers judged, lost ones found. Fills are not here: they come as deals."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,7 +21,7 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.errors import NotFound, OrderRefused, OutcomeUnknown
+from pepperstone_adapter.common.errors import NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.mt5.client import requests
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Filling
@@ -29,6 +31,8 @@ from pepperstone_adapter.mt5.client.identity import key_of, magic_of
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 INVALID_FILL: Final = 10030
+DONE_PARTIAL: Final = 10010
+SELECT_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 
 PENDING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
 CAPABILITIES: Final = Capabilities(
@@ -87,11 +91,46 @@ class Trader:
         if request.type is OrderType.MARKET:
             ticket = self._ticket(request.position_id) if request.position_id is not None else None
             answer = await self._send_market(request, spec, ticket)
+            self._emit(self._book.accepted(_accepted(request, answer)))
+            if answer["retcode"] == DONE_PARTIAL:
+                self._book.lookups.add(int(answer["order"]))  # what became of the rest
+            await self._exact_levels(request, spec, answer)
         else:
             flags = int(self._rows[request.symbol]["expiration_mode"])
             trade = requests.pending(request, spec, self._book.clock, flags)
             answer = await self._send(trade, key_of(request.client_order_id))
+            await self._read_back(answer["order"])
+            self._emit(self._book.accepted(_accepted(request, answer)))
         return _accepted(request, answer)
+
+    async def _read_back(self, ticket: int) -> None:
+        """Take a working order as known, so that the next change of it is told as a change."""
+        try:
+            rows = await self._call("orders_get", {"ticket": int(ticket)})
+        except PepperstoneError:
+            return  # the next poll shows it
+        for row in rows:
+            self._emit(self._book.working(row, time.time_ns()))
+
+    async def _exact_levels(self, request: OrderRequest, spec: SymbolSpec, answer: Any) -> None:
+        """Levels given as distances went out from the price seen before; move them when the fill was another."""
+        wish = request.protection
+        if wish is None or not wish.distance or not answer["price"] or request.position_id is not None:
+            return
+        rows = await self._call("positions_get", {"symbol": request.symbol})
+        mine = next((r for r in rows if answer["order"] in (r["ticket"], r["identifier"])), None)
+        position = self._book.position(mine) if mine is not None else None
+        if position is None:
+            return
+        filled = Decimal(repr(answer["price"])).quantize(spec.point)
+        exact = requests.absolute(wish, request.side, filled)
+        if position.protection == exact:
+            return
+        try:
+            await self._send(requests.set_levels(position, exact), _once("levels"))
+        except PepperstoneError as error:
+            text = f"the levels of position {position.position_id} are off by the slippage of its fill: {error}"
+            self._emit([Notice(level="warning", text=text, ts_ns=time.time_ns())])
 
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
         position = self._book.positions.get(position_id)
@@ -114,8 +153,11 @@ class Trader:
         known = self._filling.get(request.symbol)
         if known is not None and request.time_in_force is TimeInForce.GTC:
             choices = (known, *(mode for mode in choices if mode is not known))
-        tick = await self._call("symbol_info_tick", request.symbol)
+        tick = await self._tick(request.symbol)
         price = requests.prices_of(tick, request.side)
+        if request.protection is not None and request.protection.distance:
+            seen = Decimal(repr(price)).quantize(spec.point)
+            request = replace(request, protection=requests.absolute(request.protection, request.side, seen))
         for attempt, filling in enumerate(choices):
             trade = requests.market(request, spec, filling, price, ticket)
             key = key_of(f"{request.client_order_id}/{attempt}" if attempt else request.client_order_id)
@@ -131,6 +173,19 @@ class Trader:
             return answer
         raise OrderRefused("INVALID_FILL", f"{request.symbol} takes no filling mode")
 
+    async def _tick(self, symbol: str) -> Any:
+        """The newest tick; puts the symbol into the Market Watch first, where the terminal wants that."""
+        for pause_s in SELECT_PAUSES_S:
+            try:
+                tick = await self._call("symbol_info_tick", symbol)
+            except NotFound:
+                tick = None
+            if tick is not None and tick["bid"] and tick["ask"]:
+                return tick
+            await self._call("symbol_select", symbol, True)
+            await asyncio.sleep(pause_s)
+        raise OrderRefused("PRICE_OFF", f"the terminal has no price of {symbol} (market closed?); nothing was sent")
+
     async def amend(self, request: AmendRequest) -> OrderState:
         self._ready(request.symbol)
         row = await self._working_row(request.order_id)
@@ -139,12 +194,17 @@ class Trader:
             raise NotFound("ORDER", f"no working order {request.order_id}")
         flags = int(self._rows[request.symbol]["expiration_mode"])
         await self._send(requests.modify(request, current, row["magic"], self._book.clock, flags), _once("modify"))
+        await self._read_back(int(request.order_id))
         fresh = self._book.order_state(await self._working_row(request.order_id))
         return fresh or current
 
     async def cancel(self, order_id: str, symbol: str) -> None:
         self._ready(symbol)
-        await self._send(requests.remove(order_id), _once("remove"))
+        try:
+            await self._send(requests.remove(order_id), _once("remove"))
+        except OrderRefused:
+            await self._working_row(order_id)  # NotFound when there is no such order: that is the reason then
+            raise
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:
         position = self._book.positions.get(position_id)

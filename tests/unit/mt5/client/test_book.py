@@ -20,8 +20,10 @@ def test_a_deal_is_a_fill_once_however_often_it_is_read() -> None:
     subject = book()
     subject.sending("O-1", Decimal(10_000))
     row = rows.deal(5, magic=magic_of("O-1"), order=50, position_id=50, commission=-0.35)
-    (event,) = subject.on_deals([row], NOW)
+    accepted, event = subject.on_deals([row], NOW)
+    assert isinstance(accepted, OrderChanged)
     assert isinstance(event, OrderChanged)
+    assert accepted.change is OrderChange.ACCEPTED
     assert event.change is OrderChange.FILLED
     assert event.order.client_order_id == "O-1"
     assert event.order.order_id == "50"
@@ -42,8 +44,8 @@ def test_partial_fills_add_up_to_the_units_asked_for() -> None:
     first = rows.deal(1, magic=magic_of("O-1"), order=50, volume=0.1)
     second = rows.deal(2, magic=magic_of("O-1"), order=50, volume=0.2)
     events = [e for e in subject.on_deals([second, first], NOW) if isinstance(e, OrderChanged)]
-    assert [e.change for e in events] == [OrderChange.PARTIALLY_FILLED, OrderChange.FILLED]
-    assert [e.order.filled_units for e in events] == [Decimal(10_000), Decimal(30_000)]
+    assert [e.change for e in events] == [OrderChange.ACCEPTED, OrderChange.PARTIALLY_FILLED, OrderChange.FILLED]
+    assert [e.order.filled_units for e in events] == [Decimal(0), Decimal(10_000), Decimal(30_000)]
 
 
 def test_a_stop_loss_is_the_servers_protective_order_and_not_ours_by_magic() -> None:
