@@ -265,16 +265,18 @@ def test_a_comment_changed_by_the_broker_does_not_lose_an_order(tmp_path: Path) 
 
 
 def test_history_that_needs_time_is_asked_until_it_is_whole(tmp_path: Path) -> None:
-    with kit.broker(tmp_path, first_history_empty=True) as broker, kit.gateway(broker, tmp_path) as gate:
-        for i in range(30):
-            broker.call(
-                broker._quote, "EURUSD", 110_000 + i, 110_010 + i, broker.clock.now_ns() - (40 - i) * 60 * 10**9
-            )
+    with (
+        kit.broker(tmp_path, first_history_empty=True, history_days=1) as broker,
+        kit.gateway(broker, tmp_path) as gate,
+    ):
 
         async def main() -> None:
             async with connected(gate) as (session, _):
-                now_ns = broker.clock.now_ns()
-                assert len(await session.history_bars("EURUSD", BarPeriod.M1, now_ns - HOUR_NS, now_ns)) == 30
+                minute_ns = broker.clock.now_ns() // (60 * 10**9) * 60 * 10**9
+                found = await session.history_bars("EURUSD", BarPeriod.M1, minute_ns - 2 * HOUR_NS, minute_ns - HOUR_NS)
+                assert [bar.open_ns for bar in found] == list(
+                    range(minute_ns - 2 * HOUR_NS, minute_ns - HOUR_NS, 60 * 10**9)
+                )
 
         run(main)
 

@@ -27,9 +27,14 @@ STAND_IN = "pepperstone_adapter.sandbox.mt5_terminal:connect"
 NAMES = ("EURUSD", "USDJPY", "XAUUSD")
 
 
-def broker(path: Path, clock: BrokerClock | None = None, **mt5: Any) -> Sandbox:
+def broker(path: Path, clock: BrokerClock | None = None, history_days: int = 0, **mt5: Any) -> Sandbox:
     """A sandbox with a terminal, prices pushed by the test."""
-    settings = settings_for_tests(path, symbols={"names": NAMES}, mt5={"port": 0, **mt5})
+    settings = settings_for_tests(
+        path,
+        symbols={"names": NAMES},
+        mt5={"port": 0, **mt5},
+        tape={"source": "walk" if history_days else "none", "history_days": history_days, "ticks_per_s": 0.001},
+    )
     running = start(settings, clock=clock)
     running.push("EURUSD", "1.10000", "1.10010")
     running.push("USDJPY", "150.000", "150.010")
