@@ -15,6 +15,7 @@ from nautilus_trader.model import ExecAlgorithmId, OrderSide, OrderType, TimeInF
 from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
 
 from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
+from pepperstone_adapter.broker.units import units_to_lots
 from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.times import iso
@@ -106,12 +107,17 @@ def _session(spec: SymbolSpec, tape: Tape, ts_ns: int) -> str | None:
 
 def _volume(units: Decimal, spec: SymbolSpec, reduces: bool) -> str | None:
     if units > spec.volume_max:
-        return f"VOLUME_TOO_HIGH: {units} units of {spec.name}, at most {spec.volume_max}"
-    if units % spec.volume_step:
-        return f"VOLUME_STEP: {units} units of {spec.name} is no multiple of {spec.volume_step}"
+        return f"VOLUME_TOO_HIGH: {_size(units, spec)} of {spec.name}, at most {_size(spec.volume_max, spec)}"
     if units < spec.volume_min and not reduces:
-        return f"VOLUME_TOO_LOW: {units} units of {spec.name}, at least {spec.volume_min}"
+        return f"VOLUME_TOO_LOW: {_size(units, spec)} of {spec.name}, at least {_size(spec.volume_min, spec)}"
+    if units % spec.volume_step:
+        return f"VOLUME_STEP: {_size(units, spec)} of {spec.name} is no multiple of {_size(spec.volume_step, spec)}"
     return None
+
+
+def _size(units: Decimal, spec: SymbolSpec) -> str:
+    """In units, which orders are in, and in lots, which people mistake them for."""
+    return f"{units:f} units ({units_to_lots(units, spec.contract_size).normalize():f} lots)"
 
 
 def _levels(order: Any, spec: SymbolSpec, tape: Tape, ts_ns: int, entry: Decimal | None) -> str | None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from nautilus_trader.model import OrderSide, TimeInForce, TrailingOffsetType
+from nautilus_trader.model import OrderSide, Price, TimeInForce, TrailingOffsetType
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import TradingMode
@@ -64,10 +64,14 @@ def _position(s: Steps) -> Any:
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        (buy(500), "VOLUME_STEP: 500 units of EURUSD is no multiple of 1000"),
-        (buy(20_000_000), "VOLUME_TOO_HIGH: 20000000 units of EURUSD, at most 10000000"),
+        # B24: a tenth of a lot written as lots (0.1 × 100,000 meant), too much, and between two steps
+        (buy(1), "VOLUME_TOO_LOW: 1 units (0.00001 lots) of EURUSD, at least 1000 units (0.01 lots)"),
+        (buy(20_000_000), "VOLUME_TOO_HIGH: 20000000 units (200 lots) of EURUSD, at most 10000000 units (100 lots)"),
+        (buy(1_500), "VOLUME_STEP: 1500 units (0.015 lots) of EURUSD is no multiple of 1000 units (0.01 lots)"),
+        # B27: a protective level on the wrong side
         (stop(BUY, 1.09), "INVALID_LEVEL: BUY STOP_MARKET at 1.09000 must be above 1.10010 of EURUSD"),
         (stop(SELL, 1.11), "INVALID_LEVEL: SELL STOP_MARKET at 1.11000 must be below 1.10000 of EURUSD"),
+        # B26
         (
             limit(BUY, 1.09, time_in_force=TimeInForce.GTD, expire_time=utc(2024, 1, 8, 9, 0)),
             "INVALID_EXPIRY: 2024-01-08T09:00:00Z is not ahead of 2024-01-08T10:02:00Z",
@@ -83,10 +87,23 @@ def test_the_desk_refuses(act: Act, reason: str) -> None:
     assert not record.fills
 
 
-def test_below_the_minimum_volume() -> None:
-    small = spec("EURUSD", volume_min=D(10_000))
-    _, steps = run_with([1.1] * 3, {1: buy(5_000, small)}, symbol=small)
-    assert reasons(steps) == ["VOLUME_TOO_LOW: 5000 units of EURUSD, at least 10000"]
+def test_b25_a_price_off_the_tick_names_the_nearest() -> None:
+    coarse = spec("EURUSD", digits=4)  # ticks of a pip, in a market of pips
+
+    def off(s: Steps) -> None:
+        order = s.order_factory.limit(s.id_of(coarse), BUY, s.qty(coarse, 100_000), Price.from_str("1.09005"))
+        s.submit_order(order)
+
+    _, steps = run_with([1.1] * 3, {1: off}, symbol=coarse)
+    assert reasons(steps) == ["INVALID_PRICE: price 1.09005 of EURUSD is off its tick; nearest 1.0900, 1.0901"]
+
+
+def test_b26_an_order_type_the_broker_has_not() -> None:
+    def market_to_limit(s: Steps) -> None:
+        s.submit_order(s.order_factory.market_to_limit(s.id_of(EURUSD), BUY, s.qty(EURUSD, 100_000)))
+
+    _, steps = run_with([1.1] * 3, {1: market_to_limit})
+    assert reasons(steps) == ["UNSUPPORTED_ORDER_TYPE: MARKET_TO_LIMIT"]
 
 
 def test_a_stop_inside_the_stops_distance() -> None:
