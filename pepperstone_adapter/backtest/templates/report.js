@@ -52,9 +52,13 @@ function drawExcursions() {
 
 function drawDistribution() {
   const net = DATA.trades.map((t) => t[T.net]);
+  // Bins of one width for both colours, with an edge at zero: heights can be compared.
+  const low = Math.min(0, ...net), high = Math.max(0, ...net), raw = (high - low) / 40 || 1;
+  const power = 10 ** Math.floor(Math.log10(raw)), size = power * [1, 2, 5, 10].find((n) => n * power >= raw);
+  const xbins = { start: Math.floor(low / size) * size, end: (Math.floor(high / size) + 1) * size, size };
   plot("chart-distribution", [true, false].map((won) => ({
     type: "histogram", x: net.filter((v) => v > 0 === won), marker: { color: css(won ? "--up" : "--down"), opacity: 0.8 },
-    nbinsx: 40, hovertemplate: "%{x}: %{y} trades<extra></extra>",
+    autobinx: false, xbins, hovertemplate: "%{x}: %{y} trades<extra></extra>",
   })), layout(290, { hovermode: "closest", barmode: "overlay", bargap: 0.04, margin: { b: 44 },
     xaxis: { title: { text: `Net per trade, ${DATA.currency}` }, tickformat: ",.0f" }, yaxis: { title: { text: "Trades" } } }));
 }
