@@ -12,9 +12,7 @@ def test_this_machine(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "10.0.0.1", "::", "example.com", "localhost.example.com", "127.0.0.1.nip.io"]
-)  # noqa: S104
+@pytest.mark.parametrize("host", ["10.0.0.1", "::", "example.com", "localhost.example.com", "127.0.0.1.nip.io"])
 def test_elsewhere(host: str) -> None:
     assert not is_loopback(host)
     with pytest.raises(ConfigurationError, match="only go to this machine"):
