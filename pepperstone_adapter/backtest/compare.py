@@ -73,12 +73,13 @@ def compare(folder_a: Path, folder_b: Path) -> Comparison:
         One of them holds no result of this version.
     """
     a, b = read_result(folder_a), read_result(folder_b)
+    currencies = (a["account"]["currency"], b["account"]["currency"])
     return Comparison(
         a=a,
         b=b,
         settings=settings_difference(_settings(folder_a), _settings(folder_b)),
         same={name: a["hashes"][name] == b["hashes"][name] for name in a["hashes"]},
-        figures=[_change(name, _at(a, key), _at(b, key), kind) for name, key, kind in FIGURES],
+        figures=[_change(name, _at(a, key), _at(b, key), kind, currencies) for name, key, kind in FIGURES],
     )
 
 
@@ -136,7 +137,10 @@ def _at(result: Mapping[str, Any], key: str) -> Any:
     return result[section][name]
 
 
-def _change(name: str, a: float | None, b: float | None, kind: str) -> FigureChange:
+def _change(name: str, a: float | None, b: float | None, kind: str, currencies: tuple[str, str]) -> FigureChange:
+    """Amounts in two currencies are named by them, and have no difference."""
+    foreign = kind == "money" and currencies[0] != currencies[1]
+
     def text(value: float | None, sign: bool = False) -> str:
         if kind == "money":
             return money(value, sign)
@@ -145,5 +149,6 @@ def _change(name: str, a: float | None, b: float | None, kind: str) -> FigureCha
         shown = ratio(value, 0 if kind == "count" else 2)
         return f"+{shown}" if sign and value is not None and value > 0 else shown
 
-    change = "" if a is None or b is None else text(b - a, True)
-    return FigureChange(name, text(a), text(b), change)
+    if foreign:
+        return FigureChange(name, *(f"{text(v)} {c}" for v, c in zip((a, b), currencies, strict=True)), "")
+    return FigureChange(name, text(a), text(b), "" if a is None or b is None else text(b - a, True))

@@ -40,6 +40,16 @@ def test_a_result_equals_itself(two: tuple[Path, Path]) -> None:
     assert {f.change for f in found.figures} <= {"0.00", "0.00 %", "0", ""}
 
 
+def test_amounts_in_two_currencies_have_no_difference(two: tuple[Path, Path]) -> None:
+    file = two[1] / "result.json"
+    file.write_text(file.read_text().replace('"currency": "USD"', '"currency": "EUR"'))
+    figures = {f.name: f for f in compare(*two).figures}
+    assert figures["Net profit"].a.endswith(" USD")
+    assert figures["Net profit"].b.endswith(" EUR")
+    assert figures["Net profit"].change == ""
+    assert figures["Return"].change.endswith(" %")
+
+
 def test_the_page_draws_both_curves(two: tuple[Path, Path]) -> None:
     page = render_comparison(compare(*two), *two)
     curves = data_of(page)["curves"]
