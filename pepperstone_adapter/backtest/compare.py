@@ -150,5 +150,5 @@ def _change(name: str, a: float | None, b: float | None, kind: str, currencies: 
         return f"+{shown}" if sign and value is not None and value > 0 else shown
 
     if foreign:
-        return FigureChange(name, *(f"{text(v)} {c}" for v, c in zip((a, b), currencies, strict=True)), "")
+        return FigureChange(name, f"{text(a)} {currencies[0]}", f"{text(b)} {currencies[1]}", "")
     return FigureChange(name, text(a), text(b), "" if a is None or b is None else text(b - a, True))
