@@ -117,8 +117,8 @@ def write_result(
     ------
     ConfigurationError
         The folder cannot take a result (`check_output`).
-    OSError
-        The disk is full or not writable; nothing of the new result is left.
+    DataError
+        The disk is full or not writable; nothing of the new result is left, an older one is untouched.
     """
     check_output(folder)
     document = build_result(record, facts)
@@ -128,7 +128,13 @@ def write_result(
     files[RESULT] = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     if prices is not None:
         files["report.html"] = render(record, document, prices, facts.settings_yaml).encode()
-    _replace_folder(folder.absolute(), files)
+    try:
+        _replace_folder(folder.absolute(), files)
+    except OSError as e:
+        raise DataError(
+            f"{folder}: the result cannot be written ({e.strerror or e}); nothing was left there: make room, or choose "
+            "another --out"
+        ) from e
     return document
 
 

@@ -339,6 +339,30 @@ def test_b14_an_output_that_cannot_be(write: Written, pepperstone: Callable[...,
     assert (code, "holds files that are not a result" in err) == (2, True)
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pepperstone_adapter.cli.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main(["backtest", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
+def test_b62_a_full_disk_leaves_the_result_that_was_there(
+    write: Written, pepperstone: Callable[..., Run], tmp_path: Path
+) -> None:
+    # The limit on a file's size fails writes as a full disk does: the report is larger than that.
+    assert pepperstone("backtest", write())[0] == 0
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(write())], capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith(f"error: {tmp_path / 'out'}: the result cannot be written (File too large)")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
 def test_report_commands_name_what_is_not_there(pepperstone: Callable[..., Run], tmp_path: Path) -> None:
     for arguments in (("show", tmp_path), ("compare", tmp_path, tmp_path)):
         code, _, err = pepperstone("report", *arguments)
