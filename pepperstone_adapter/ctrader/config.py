@@ -3,14 +3,13 @@
 Neither holds a secret: `profile` names where `pepperstone auth login ctrader` stored the credentials.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pepperstone_adapter.broker.account import Environment, PositionMode
 from pepperstone_adapter.common.settings import RelativePath
-from pepperstone_adapter.ctrader.constants import PLATFORM, SANDBOX_HOST, SANDBOX_PORT
+from pepperstone_adapter.ctrader.constants import PLATFORM, SANDBOX_HOST
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.settings import AccountSettings
 
@@ -76,13 +75,6 @@ class _CTrader:
     @property
     def key(self) -> str:
         return connection_key(self.environment, self.account)
-
-    @property
-    def endpoint(self) -> tuple[str | None, int | None, Path | None]:
-        """Host, port and certificate authority, None where the environment's default is meant."""
-        if self.environment == Environment.SANDBOX.value:
-            return self.host or SANDBOX_HOST, self.port or SANDBOX_PORT, Path(self.ca_file) if self.ca_file else None
-        return self.host, self.port, None
 
 
 class CTraderDataConfig(LiveDataConfig, _CTrader):

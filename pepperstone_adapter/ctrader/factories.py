@@ -23,7 +23,7 @@ from pepperstone_adapter.ctrader.config import (
     CTraderExecConfig,
     values_of,
 )
-from pepperstone_adapter.ctrader.constants import SANDBOX_LOGIN
+from pepperstone_adapter.ctrader.constants import SANDBOX_HOST, SANDBOX_LOGIN, SANDBOX_PORT
 from pepperstone_adapter.ctrader.data import CTraderDataClient
 from pepperstone_adapter.ctrader.execution import CTraderExecutionClient
 from pepperstone_adapter.live.connection import Connection
@@ -53,16 +53,21 @@ def load_credentials(environment: Environment, profile: str) -> tuple[Credential
     return stored
 
 
+def endpoint_of(config: CTraderAccountSettings | CTraderDataConfig | CTraderExecConfig) -> Endpoint:
+    """Where the server of an account is: its environment's, or what the settings say instead."""
+    environment = Environment(config.environment)
+    if environment is Environment.SANDBOX:
+        ca_file = Path(config.ca_file) if config.ca_file else None
+        return Endpoint(host=config.host or SANDBOX_HOST, port=config.port or SANDBOX_PORT, ca_file=ca_file)
+    default = ENDPOINTS[environment.value]
+    return Endpoint(host=config.host or default.host, port=config.port or default.port)
+
+
 def session_of(config: CTraderDataConfig | CTraderExecConfig) -> CTraderSession:
     environment = Environment(config.environment)
-    host, port, ca_file = config.endpoint
-    default = ENDPOINTS.get(config.environment)
-    endpoint = Endpoint(
-        host=host or (default.host if default else ""), port=port or (default.port if default else 0), ca_file=ca_file
-    )
     return CTraderSession(
         Wanted(account_number=config.account, environment=environment),
-        endpoint,
+        endpoint_of(config),
         lambda: load_credentials(environment, config.profile),
         connect_timeout_s=config.connect_timeout_s,
     )

@@ -162,6 +162,8 @@ class LinkProtocol:
         self._drop: PepperstoneError | None = None
         self._retry_at_s: float | None = 0.0
         self._unknown_types: set[int] = set()
+        #: Sees every message, ours (True) and theirs, before it is acted on; for recordings.
+        self.tap: Callable[[bool, openapi.Decoded], None] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -225,6 +227,8 @@ class LinkProtocol:
         self._probe = None
         for decoded in self._codec.receive(data):
             self.counters.received += 1
+            if self.tap is not None:
+                self.tap(False, decoded)
             self._take(decoded, now_s)
             if self._drop is not None:
                 break
@@ -300,7 +304,11 @@ class LinkProtocol:
 
     def _encode(self, request: Request) -> bytes:
         try:
-            return self._codec.send(request.message, request.id)
+            data = self._codec.send(request.message, request.id)
+            if self.tap is not None:
+                payload = request.message.SerializeToString()
+                self.tap(True, openapi.Decoded(request.payload_type, request.message, request.id, payload))
+            return data
         except PepperstoneError as error:
             self._requests.pop(request.id, None)
             self._settle(request, error)

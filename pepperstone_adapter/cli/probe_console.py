@@ -1,0 +1,88 @@
+"""What `pepperstone probe` does and prints."""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ConfigDict, model_validator
+from rich.console import Console
+from rich.table import Table
+
+from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.common.settings import StrictModel, load_settings
+from pepperstone_adapter.ctrader.client.desk import Wanted
+from pepperstone_adapter.ctrader.client.probe import Finding, run_probe
+from pepperstone_adapter.ctrader.client.probe_checks import CHECKS
+from pepperstone_adapter.ctrader.client.recording import WireRecording
+from pepperstone_adapter.ctrader.config import CTraderAccountSettings
+from pepperstone_adapter.ctrader.factories import endpoint_of, load_credentials
+
+WIDTH = 160
+MARKS = {True: "as assumed", False: "differs", None: ""}
+
+
+class ProbeSettings(StrictModel):
+    """Only the account counts; the rest of a live or download file is somebody else's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    account: CTraderAccountSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_several(cls, raw: Any) -> Any:
+        """A live file lists its accounts: the first is meant, and options change it."""
+        if isinstance(raw, dict) and raw.get("accounts"):
+            return {"account": {**raw["accounts"][0], **(raw.get("account") or {})}}
+        return raw
+
+
+def probe_ctrader(
+    path: Path | None, overrides: Sequence[str], observe_s: float, record: Path | None, *, as_json: bool
+) -> None:
+    """Run the probe and print its findings."""
+    account = load_settings(path, ProbeSettings, overrides).account
+    wanted = Wanted(account_number=account.account, environment=Environment(account.environment))
+    held = load_credentials(account.environment, account.profile)
+    console = Console(stderr=True, quiet=as_json)
+    with ExitStack() as stack:
+        recording = None
+        if record is not None:
+            recording = WireRecording(stack.enter_context(record.open("w", encoding="utf-8")), time.monotonic)
+        with console.status(f"asking {account.platform} {account.environment.value}; about {2 * observe_s + 20:.0f} s"):
+            findings = run_probe(
+                wanted,
+                endpoint_of(account),
+                held,
+                CHECKS,
+                observe_s=observe_s,
+                tap=recording or (lambda _ours, _decoded: None),
+            )
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in findings], indent=2))
+        return
+    _print(findings)
+    if record is not None and recording is not None:
+        typer.echo(f"{recording.messages:,} messages recorded in {record}")
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    table = Table("", "question", "seen", "assumed", "", box=None, pad_edge=False)
+    topic = ""
+    for finding in findings:
+        mark = MARKS[finding.as_assumed]
+        style = "bold yellow" if finding.as_assumed is False else None
+        table.add_row(
+            finding.topic if finding.topic != topic else "", finding.question, finding.seen, finding.assumed, mark,
+            style=style,
+        )  # fmt: skip
+        topic = finding.topic
+    Console(width=max(Console().width, WIDTH)).print(table, markup=False, highlight=False)
+    differ = sum(f.as_assumed is False for f in findings)
+    agree = sum(f.as_assumed is True for f in findings)
+    typer.echo(f"{agree} answers as assumed, {differ} differ; the rest are facts without an assumption")
