@@ -60,8 +60,8 @@ def test_a_probe_tells_what_the_server_does_and_leaves_no_trace(
     assert seen["account: kind"]["seen"] == "HEDGED"
     assert seen["prices: subscribing twice"]["as_assumed"] is True
     assert seen["depth: first message"]["seen"] == "5 bids, 5 asks, 0 deletions"
-    # One lot of EURUSD, 100,000 x 1.1 at leverage 30, is 3,666.67 of margin.
-    assert seen["leverage: margin of one lot of EURUSD"]["seen"] == "3,666.67 in account currency"
+    # One lot of EURUSD bought at the ask of 1.10010, leverage 30: 100,000 x 1.1001 / 30 = 3,667.00.
+    assert seen["leverage: margin of one lot of EURUSD"]["seen"] == "3,667.00 in account currency"
     assert seen["leverage: leverage that margin means"]["as_assumed"] is True
     assert seen["schema: fields this version does not know"]["seen"] == "Symbol #41, Trader #23"
     lines = [json.loads(line) for line in recording.read_text().splitlines()]
