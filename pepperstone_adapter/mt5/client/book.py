@@ -29,11 +29,12 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.mt5.client import parsing
-from pepperstone_adapter.mt5.client.constants import OrderStateCode
+from pepperstone_adapter.mt5.client.constants import OrderStateCode, Reason
 from pepperstone_adapter.mt5.client.identity import magic_of
 
 type Row = Mapping[str, Any]
 
+SERVER_REASONS: Final = frozenset(reason for reason in Reason if reason >= Reason.SL)
 LAG_NS: Final = 10 * 1_000_000_000
 _ENDED: Final = {
     OrderStatus.CANCELED: OrderChange.CANCELED,
@@ -96,6 +97,8 @@ class Book:
     def client_order_id(self, row: Row) -> str | None:
         """Whose order or deal this is: ours of this run, ours of an earlier run by its comment, else None."""
         magic, comment = row["magic"], row["comment"]
+        if row["reason"] in SERVER_REASONS:
+            return None  # a level hit or a stop-out carries its position's magic number and is no order of ours
         sent = self._sent.get(magic)
         if sent is not None:
             return sent.client_order_id

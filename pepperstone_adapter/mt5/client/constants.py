@@ -108,6 +108,8 @@ class Reason(IntEnum):
     TP = 5
     SO = 6
     ROLLOVER = 7
+    VMARGIN = 8
+    SPLIT = 9
 
 
 class MarginMode(IntEnum):

@@ -31,7 +31,6 @@ from pepperstone_adapter.common.errors import (
     AuthenticationFailed,
     ConfigurationError,
     ConnectFailed,
-    LinkError,
     LinkLost,
     OrderRefused,
     PepperstoneError,
@@ -247,6 +246,11 @@ class Mt5Session:
                 return self._book.on_orders(item["rows"], now_ns)
             case "positions":
                 return self._book.on_positions(item["rows"], now_ns)
+            case "terminal" if not item["row"]["connected"]:
+                return self._down("the terminal has no connection to its trade server", False, now_ns)
+            case "terminal" if not self._up and (self._recovering is None or self._recovering.done()):
+                self._recover()
+                return []
             case "account" | "terminal":
                 self._spawn(self._account_changed())
                 return []
@@ -306,7 +310,7 @@ class Mt5Session:
             except AuthenticationFailed as error:
                 self._emit(self._down(str(error), True, time.time_ns()))
                 return
-            except LinkError:
+            except PepperstoneError:  # whatever it was, a session that is not compared must not trade: try again
                 await asyncio.sleep(LOOKUP_S)
         if self._account is not None:
             self._emit([AccountChanged(account=self._account, ts_ns=time.time_ns())])

@@ -10,6 +10,7 @@ Requests still waiting never reached the terminal: orders are answered **not_sen
 must not be sent minutes late by a replacement), reads wait for the next worker.
 """
 
+import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,9 +41,12 @@ class Dispatcher:
         Order keys on disk.
     send
         Hands a request to the worker; called only while none is in flight.
+    patience
+        Factor on every deadline.
     """
 
-    def __init__(self, keys: OrderKeys, send: Callable[[Message], bool]) -> None:
+    def __init__(self, keys: OrderKeys, send: Callable[[Message], bool], patience: float = 1.0) -> None:
+        self._patience = patience
         self._keys = keys
         self._send = send
         self._orders: deque[_Request] = deque()
@@ -82,7 +86,12 @@ class Dispatcher:
             reply(_reply(client_id, "not_sent", error=[-10_004, "no terminal"]))
             return
         else:
-            kept = self._keys.claim(request.key, now_ns)
+            try:
+                kept = self._keys.claim(request.key, now_ns)
+            except sqlite3.Error as error:  # a full disk: no order without a durable key
+                text = f"the order's key cannot be kept ({error}); free space on the gateway's disk"
+                reply(_reply(client_id, "not_sent", error=[-3, text]))
+                return
             if kept is not None:
                 reply({**kept.answer, "id": client_id} if kept.answer else _reply(client_id, "unknown"))
                 return
@@ -136,7 +145,7 @@ class Dispatcher:
         request = queue.popleft()
         self._number += 1
         self._flying = request
-        self._deadline_s = now_s + CALLS[request.fn].deadline_s
+        self._deadline_s = now_s + CALLS[request.fn].deadline_s * self._patience
         # A pipe that does not take it belongs to a dying worker: `worker_down` follows and settles the request.
         self._send({"t": "req", "id": self._number, "fn": request.fn, "args": request.args})
 

@@ -65,6 +65,8 @@ class GatewayOptions:
         How long attaching to a terminal may take (measured: up to 100 s with a silent one).
     hang_s
         A worker that said nothing for so long while no request runs is taken for hung.
+    patience
+        Factor on the deadline of every call (see `calls`).
     worker_command, worker_env
         How to start a worker and what to add to its environment; for stand-ins.
     """
@@ -82,6 +84,7 @@ class GatewayOptions:
     slowest_s: float = 0.050
     start_s: float = 150.0
     hang_s: float = 20.0
+    patience: float = 1.0
     worker_command: tuple[str, ...] = ()
     worker_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -133,7 +136,7 @@ class Supervisor:
         self._options = options
         options.state_dir.mkdir(parents=True, exist_ok=True)
         self._keys = OrderKeys(options.state_dir / "mt5-order-keys.sqlite")
-        self._dispatcher = Dispatcher(self._keys, self._to_worker)
+        self._dispatcher = Dispatcher(self._keys, self._to_worker, options.patience)
         self._ring = EventRing(secrets.token_hex(8))
         self._clients: set[_Client] = set()
         self._cursors: dict[str, list[int] | None] = {}

@@ -151,3 +151,13 @@ def test_a_symbol_outside_the_list_is_told_once() -> None:
 
 def test_balance_rows_are_no_fills() -> None:
     assert book().on_deals([rows.deal(1, type=2, symbol="", volume=0.0, profit=100.0)], NOW) == []
+
+
+def test_a_stop_out_carries_our_magic_and_is_not_our_order() -> None:
+    subject = book(positions=[rows.position(7, magic=magic_of("O-1"))])
+    subject.sending("O-1", Decimal(10_000))
+    row = rows.deal(9, type=1, entry=1, reason=6, magic=magic_of("O-1"), comment="[so 50.00%]")
+    (event,) = (e for e in subject.on_deals([row], NOW) if isinstance(e, OrderChanged))
+    assert (event.order.client_order_id, event.order.stop_out, event.by_server) == (None, True, True)
+    assert event.deal is not None
+    assert event.deal.client_order_id is None
