@@ -182,9 +182,7 @@ def _run_window(
         engine.clear_data()
     venue.failures.raise_first()
     venue.recorder.purge()
-    venue.recorder.check_balance(window.end_ns)
-    venue.curve.window(window.end_ns, venue.recorder.closed)
-    venue.recorder.closed.clear()
+    venue.settle(window.end_ns)
 
 
 def _finish(venue: SimulatedVenue, end_ns: int) -> None:
@@ -195,9 +193,9 @@ def _finish(venue: SimulatedVenue, end_ns: int) -> None:
     venue.engine.end()
     venue.failures.raise_first()
     record, books, plan_currency = venue.record, venue.books, venue.plan.currency
-    venue.recorder.check_balance(end_ns)
-    venue.curve.window(end_ns, venue.recorder.closed)
-    record.positions += [venue.curve.position_row(t, end_ns) for t in books.tickets.values()]
+    venue.settle(end_ns)
+    for ticket in books.tickets.values():
+        venue.curve.write(ticket, end_ns)
     record.events_sha256 = venue.recorder.finish()
     record.end_ns = end_ns
     record.end_balance = books.balance

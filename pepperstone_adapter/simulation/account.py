@@ -22,7 +22,7 @@ from pepperstone_adapter.simulation.margin import Side, symbol_margin
 from pepperstone_adapter.simulation.plan import AccountTerms
 from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.record import LedgerKind
-from pepperstone_adapter.simulation.recorder import GRACE, Recorder
+from pepperstone_adapter.simulation.recorder import BACKLOG, Recorder
 from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.stop_out import MarginWatch, breach, way
 from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
@@ -259,7 +259,7 @@ class Account:
         self._look_ahead(ts_ns)
         if booking.realized and self._terms.conversion_fee_percent and spec.quote_currency != self.books.currency:
             self._charge_conversion(booking)
-        if self.recorder.backlog > 3 * GRACE:
+        if self.recorder.backlog > BACKLOG:
             self._backlog = True
             self.due_ns = 0
 

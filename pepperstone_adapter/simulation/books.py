@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pepperstone_adapter.simulation.record import LedgerKind, LedgerRow
+from pepperstone_adapter.simulation.table import Table
 
 ZERO = Decimal(0)
 
@@ -79,7 +80,7 @@ class Books:
 
     currency: str
     balance: Decimal = ZERO
-    ledger: list[LedgerRow] = field(default_factory=list)
+    ledger: Table[LedgerRow] = field(default_factory=lambda: Table(LedgerRow))
     tickets: dict[str, Ticket] = field(default_factory=dict)
 
     def post(
@@ -95,18 +96,8 @@ class Books:
     ) -> None:
         """Write one change of the balance."""
         self.balance += amount
-        self.ledger.append(
-            LedgerRow(
-                ts_ns=ts_ns,
-                kind=kind,
-                amount=amount,
-                balance_after=self.balance,
-                currency=currency,
-                rate=rate,
-                instrument_id=instrument_id,
-                position_id=position_id,
-                trade_id=trade_id,
-            )
+        self.ledger.add(
+            ts_ns, kind, amount, self.balance, currency, rate, instrument_id, position_id, trade_id
         )
 
     def split(self, position_id: str, sign: int, units: Decimal) -> tuple[Decimal, ...]:

@@ -17,6 +17,7 @@ from pepperstone_adapter.simulation.fees import minor_unit
 from pepperstone_adapter.simulation.plan import Int64s
 from pepperstone_adapter.simulation.rates import path
 from pepperstone_adapter.simulation.record import EquityPoint, PositionRow, RunRecord
+from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.tape import Rows, Tape
 
 NS = 1_000_000_000
@@ -59,8 +60,8 @@ class Curve:
         self._exposure = {(name, sign): (_Steps(), _Steps()) for name in specs for sign in (1, -1)}
         self._margin = _Steps()
         self._count = _Steps()
-        self._posted = 0
         self._balance = 0.0
+        self.positions = Table(PositionRow)
         self._quantum = minor_unit(books.currency)
 
     def booked(self, ts_ns: int, booking: Booking, price: Decimal, margin_change: Decimal) -> None:
@@ -84,7 +85,7 @@ class Curve:
         """Sample the window that has just been run, and write the rows of positions that closed in it."""
         self._excursions(closed)
         for ticket, _ in closed:
-            self._record.positions.append(self.position_row(ticket, end_ns))
+            self.write(ticket, end_ns)
         times = self._times(end_ns)
         if len(times):
             self._sample(times)
@@ -93,6 +94,7 @@ class Curve:
             cost.forget()
         self._margin.forget()
         self._count.forget()
+        self._balance = float(self._books.balance)
 
     def _times(self, end_ns: int) -> Int64s:
         """The last row of each step, over all symbols, of the window just run."""
@@ -138,15 +140,11 @@ class Curve:
             )  # fmt: skip
 
     def _balances(self, times: Int64s) -> Floats:
-        rows = self._books.ledger[self._posted :]
         steps = _Steps(self._balance)
-        for row in rows:
-            steps.times.append(row.ts_ns)
-            steps.values.append(float(row.balance_after))
-        out = steps.at(times)
-        self._posted += len(rows)
-        self._balance = steps.values[-1]
-        return out
+        for ts_ns, _kind, _amount, balance, *_ in self._books.ledger.fresh:
+            steps.times.append(ts_ns)
+            steps.values.append(float(balance))
+        return steps.at(times)
 
     def _rate(self, currency: str, times: Int64s) -> Floats | float:
         rate: Floats | float = 1.0
@@ -179,25 +177,23 @@ class Curve:
                     ticket.lowest = low if ticket.lowest is None else min(low, ticket.lowest)
                     ticket.highest = high if ticket.highest is None else max(high, ticket.highest)
 
-    def position_row(self, ticket: Ticket, now_ns: int) -> PositionRow:
+    def write(self, ticket: Ticket, now_ns: int) -> None:
+        """Write the row of a position."""
         spec = self._specs[ticket.symbol]
         opened = ticket.entered_cost / ticket.entered
         closed = ticket.left_cost / ticket.left if ticket.left else None
         prices = [opened] if closed is None else [opened, closed]
         prices += [Decimal(p).scaleb(-spec.digits) for p in (ticket.lowest, ticket.highest) if p is not None]
-        rate = self._rate(spec.quote_currency, np.array([ticket.closed_ns or now_ns], np.int64))
-        worth = Decimal(float(np.asarray(rate).flat[0]))
-        open_profits = [(p - opened) * ticket.sign * ticket.peak_units * worth for p in prices]
+        size = ticket.peak_units * ticket.sign
+        if spec.quote_currency != self._books.currency:
+            size *= Decimal(float(np.asarray(self._rate(spec.quote_currency, np.array([ticket.closed_ns or now_ns]))).flat[0]))
         # What was realized was converted at a side of the market, not at its middle, and cent by cent.
-        open_profits += [ZERO, ticket.gross]
-        return PositionRow(
-            position_id=ticket.position_id, strategy_id=ticket.strategy_id,
-            instrument_id=f"{ticket.symbol}.{self._record.venue}", side="LONG" if ticket.sign > 0 else "SHORT",
-            units=ticket.peak_units, opened_ns=ticket.opened_ns, closed_ns=ticket.closed_ns, open_price=opened,
-            close_price=closed, gross=ticket.gross, commission=ticket.commission, swap=ticket.swap,
-            net=ticket.gross + ticket.swap - ticket.commission,
-            mae=min(open_profits).quantize(self._quantum), mfe=max(open_profits).quantize(self._quantum),
-            exit_reason=ticket.exit_reason,
+        profits = (ZERO, ticket.gross, (min(prices) - opened) * size, (max(prices) - opened) * size)
+        self.positions.add(
+            ticket.position_id, ticket.strategy_id, f"{ticket.symbol}.{self._record.venue}",
+            "LONG" if ticket.sign > 0 else "SHORT", ticket.peak_units, ticket.opened_ns, ticket.closed_ns, opened, closed,
+            ticket.gross, ticket.commission, ticket.swap, ticket.gross + ticket.swap - ticket.commission,
+            min(profits).quantize(self._quantum), max(profits).quantize(self._quantum), ticket.exit_reason,
         )  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """What happened in a run, as plain rows: filled while the run goes, read by results and reports.
 
 Money is Decimal in account currency, prices and sizes Decimal (sizes in units), times UTC nanoseconds. Rows are in the
-order things happened. Nothing here holds a framework object, so a row outlives the engine and its cache. Rows are written
-once and never changed; they are not `frozen` because that makes them three times as slow to create.
+order things happened (orders: in the order they ended, those still open last). Nothing here holds a framework object, so a
+row outlives the engine and its cache. Rows are written once and never changed; they are not `frozen` because that makes them
+three times as slow to create. A run keeps its rows in tables (`table`), which make the objects when they are read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -20,7 +22,7 @@ class LedgerKind(StrEnum):
     ADJUSTMENT = "adjustment"  # e.g. negative balance protection
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class LedgerRow:
     """One change of the balance. `rate` converts `currency` (of the cause) to account currency; `amount` is in account
     currency, already rounded to its cents."""
@@ -36,7 +38,7 @@ class LedgerRow:
     trade_id: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class FillRow:
     """One execution with what an outsider needs to recompute the ledger.
 
@@ -64,7 +66,7 @@ class FillRow:
     reason: str  # client | stop_loss | take_profit | stop_out | trailing_stop
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class OrderRow:
     client_order_id: str
     venue_order_id: str
@@ -86,7 +88,7 @@ class OrderRow:
     ended_ns: int
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class PositionRow:
     """A position ticket from open to close (still open ones at the end have `closed_ns` = 0).
 
@@ -150,8 +152,8 @@ class RunRecord:
     costs_slippage: Decimal = Decimal(0)
     elapsed_s: float = 0.0
     events_sha256: str = ""
-    ledger: list[LedgerRow] = field(default_factory=list)
-    fills: list[FillRow] = field(default_factory=list)
-    orders: list[OrderRow] = field(default_factory=list)
-    positions: list[PositionRow] = field(default_factory=list)
+    ledger: Sequence[LedgerRow] = field(default_factory=list)
+    fills: Sequence[FillRow] = field(default_factory=list)
+    orders: Sequence[OrderRow] = field(default_factory=list)
+    positions: Sequence[PositionRow] = field(default_factory=list)
     equity: list[EquityPoint] = field(default_factory=list)

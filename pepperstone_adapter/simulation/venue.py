@@ -46,10 +46,10 @@ class SimulatedVenue:
         specs = {spec.name: spec for spec in plan.specs}
         self.tapes = {name: Tape(spec) for name, spec in specs.items()}
         self.failures = Failures(lambda: self.broker.now_ns())
-        self.record = RunRecord(
+        self.record = record = RunRecord(
             account_currency=plan.currency, start_balance=plan.start_balance, venue=plan.venue, start_ns=start_ns
         )
-        self.books = Books(plan.currency, ledger=self.record.ledger)
+        self.books = Books(plan.currency)
         self.books.post(start_ns, LedgerKind.DEPOSIT, plan.start_balance, plan.currency, ONE)
         rates = Rates(self.tapes)
         self.fills = AccountFills(plan.slippage, plan.seed, self.tapes, lambda: self.broker.now_ns(), self.failures)
@@ -59,6 +59,8 @@ class SimulatedVenue:
         )  # fmt: skip
         self.recorder = Recorder(self.record, self.books, specs, self.fees, self.fills, self.venue, self.failures)
         self.curve = Curve(specs, self.tapes, self.books, self.record, plan.equity_step_s)
+        record.ledger, record.positions = self.books.ledger, self.curve.positions
+        record.fills, record.orders = self.recorder.fills, self.recorder.orders
         self.account = Account(
             specs, self.tapes, rates, plan.terms, plan.mode, self.books, self.recorder, self.curve, self.failures,
             start_ns, round(plan.latency.base_ms * MS), _jitter(plan),
@@ -85,6 +87,14 @@ class SimulatedVenue:
         self.engine.dispose()
         del self.engine
         self.recorder.cache = self.fees.cache = None
+
+    def settle(self, end_ns: int) -> None:
+        """After a window of data: compare the balances, value the account over the window, and put the rows away."""
+        self.recorder.check_balance(end_ns)
+        self.curve.window(end_ns, self.recorder.closed)
+        self.recorder.closed.clear()
+        for table in (self.books.ledger, self.curve.positions, self.recorder.fills, self.recorder.orders):
+            table.pack()
 
     @property
     def latest_arrival_ns(self) -> int:
