@@ -31,7 +31,7 @@ from pepperstone_adapter.common.errors import (
 from pepperstone_adapter.ctrader.client import parsing
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.ctrader.client.desk import Desk, Notify, Tie, Wanted, log
-from pepperstone_adapter.ctrader.client.errors import WrongEnvironment, error_of, is_session_lost
+from pepperstone_adapter.ctrader.client.errors import WrongEnvironment, error_of, is_application_lost, is_session_lost
 from pepperstone_adapter.ctrader.client.feed import Feed
 from pepperstone_adapter.ctrader.client.history import History
 from pepperstone_adapter.ctrader.client.hub import Hub
@@ -188,6 +188,8 @@ class Account(Desk):
             # Routing faults after a first success are the venue's maintenance; so is a session lost on the way.
             if self.first.settled and (isinstance(error, WrongEnvironment) or is_session_lost(error)):
                 self._held = None
+                if is_application_lost(error):  # only a new link signs the application in again
+                    self.hub.end(LinkLost(f"the venue has forgotten the application: {error}"))
                 return False
             self._held = None
             if not self.first.settled:

@@ -169,6 +169,11 @@ def is_session_lost(error: BaseException) -> bool:
     return error.code == "INVALID_REQUEST" and "not authorized" in error.text.lower()
 
 
+def is_application_lost(error: BaseException) -> bool:
+    """Whether the venue no longer knows who is on this link."""
+    return isinstance(error, VenueError) and error.code == "CH_CLIENT_NOT_AUTHENTICATED"
+
+
 def is_token_refused(error: BaseException) -> bool:
     return isinstance(error, VenueError) and error.code in TOKEN_CODES
 
