@@ -22,7 +22,7 @@ import numpy as np
 
 FIRST_POINTS, CYCLE = 110_000, 50_000  # below twice the first price, so that no jump is held back
 SYMBOL = "EURUSD"
-LOGIN = 5001
+ACCOUNT_ID, LOGIN = 1001, 5001
 FLUSH_S = 0.001
 
 
@@ -84,12 +84,13 @@ def serve(folder: Path) -> None:
 
     pin(1)
     settings = settings_for_tests(
-        folder, accounts=[{"id": 1001, "login": LOGIN}], limits={"enabled": False}, symbols={"always_open": True}
+        folder, accounts=[{"id": ACCOUNT_ID, "login": LOGIN}], limits={"enabled": False}, symbols={"always_open": True}
     )
     with start(settings) as sandbox:
         for symbol, bid, ask in ((SYMBOL, "1.10000", "1.10010"), ("GBPUSD", "1.30000", "1.30010")):
             sandbox.push(symbol, bid, ask)
-        say({"port": sandbox.ports.demo, "ca_file": str(sandbox.ca_file)})
+        symbol_id = sandbox.venue.directory.symbol_ids[SYMBOL]
+        say({"port": sandbox.ports.demo, "ca_file": str(sandbox.ca_file), "symbol_id": symbol_id})
         for line in sys.stdin:
             told = json.loads(line)
             if told["do"] == "flood":
@@ -130,7 +131,7 @@ class Server:
             [sys.executable, __file__, "serve", str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         facts = self._read()
-        self.port, self.ca_file = int(facts["port"]), Path(facts["ca_file"])
+        self.port, self.ca_file, self.symbol_id = int(facts["port"]), Path(facts["ca_file"]), int(facts["symbol_id"])
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
