@@ -127,7 +127,7 @@ def strategy(purges: bool, quotes: bool) -> Any:
 def leg_ours(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
     from pepperstone_adapter.backtest.run import run
     from pepperstone_adapter.broker import symbol_table
-    from pepperstone_adapter.simulation.plan import RunPlan, StoredBars, StoredQuotes, StrategyPlan
+    from pepperstone_adapter.simulation.plan import RunPlan, StoredBars, StoredQuotes
     from pepperstone_adapter.simulation.profile import Profile
 
     spec = symbol_table.get(SYMBOL)
@@ -139,7 +139,7 @@ def leg_ours(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
     plan = RunPlan(
         specs=(spec,),
         data=(source,),
-        strategies=(StrategyPlan(strategy=strategy(False, quotes)),),
+        strategies=(strategy(False, quotes),),
         terms=Profile.load("razor-ctrader-USD").terms([spec]),
         start_balance=Decimal(10_000_000),
         end_ns=end_of(folder, bars),

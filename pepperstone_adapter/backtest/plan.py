@@ -21,7 +21,6 @@ from pepperstone_adapter.simulation.plan import (
     SpreadTable,
     StoredBars,
     StoredQuotes,
-    StrategyPlan,
 )
 from pepperstone_adapter.simulation.profile import Profile
 from pepperstone_adapter.simulation.spread_table import HOURS_A_WEEK
@@ -57,7 +56,7 @@ def run_plan(
             else StoredBars(catalog=data.catalog, symbol=spec.name, period=framework_period(data.bar_period))
             for spec in specs
         ),
-        strategies=tuple(StrategyPlan(strategy=strategy_of(s)) for s in settings.strategies),
+        strategies=tuple(strategy_of(s) for s in settings.strategies),
         terms=terms_of(settings, specs),
         currency=account.currency,
         start_balance=account.balance,

@@ -7,18 +7,13 @@ windows. Nothing is returned unless the whole run was sound: an exception of a s
 disagrees with the framework's account, or data the run cannot use ends it with the cause.
 """
 
-import importlib
-import importlib.util
-import sys
 import time
-from pathlib import Path
-from typing import Any
 
 from pepperstone_adapter.backtest.feed import Feed, Window
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.fees import rounded
-from pepperstone_adapter.simulation.plan import RunPlan, StrategyPlan
+from pepperstone_adapter.simulation.plan import RunPlan
 from pepperstone_adapter.simulation.rates import require_paths
 from pepperstone_adapter.simulation.record import RunRecord
 from pepperstone_adapter.simulation.venue import SimulatedVenue
@@ -30,7 +25,7 @@ def run(plan: RunPlan) -> RunRecord:
     Raises
     ------
     ConfigurationError
-        Before anything runs: no data, no way to convert a currency, a strategy that cannot be loaded, a subscription the
+        Before anything runs: no data, no way to convert a currency, a subscription the
         data cannot serve.
     DataError
         The stored data cannot be used.
@@ -44,7 +39,7 @@ def run(plan: RunPlan) -> RunRecord:
     venue = SimulatedVenue(plan, start_ns)
     try:
         for strategy in plan.strategies:
-            venue.add_strategy(load_strategy(strategy))
+            venue.add_strategy(strategy)
         _start(venue)
         labels = _subscriptions(venue, feed)
         span = feed.end_ns - feed.start_ns
@@ -70,56 +65,6 @@ def check_conversions(plan: RunPlan) -> None:
         if rule is not None and rule.rate:
             needed |= {(rule.currency, plan.currency), (spec.quote_currency, rule.currency)}
     require_paths(specs, sorted(needed), symbol_table.load().values())
-
-
-def load_strategy(plan: StrategyPlan) -> Any:
-    """A strategy instance from its plan.
-
-    Raises
-    ------
-    ConfigurationError
-        Class or config cannot be found or built.
-    """
-    if plan.strategy is not None:
-        return plan.strategy
-    cls = _load(plan.path)
-    config_path = plan.config_path or f"{plan.path}Config"
-    values = dict(plan.config)
-    if plan.order_id_tag is not None:
-        values["order_id_tag"] = plan.order_id_tag
-    try:
-        config_class = _load(config_path)
-        return cls(config_class(**values))
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        raise ConfigurationError(f"strategy {plan.path}: its config was refused: {error}") from error
-
-
-def _load(path: str) -> Any:
-    place, _, name = path.rpartition(":")
-    try:
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:
-        raise ConfigurationError(f"strategy {path}: cannot be imported: {type(error).__name__}: {error}") from error
-    found = getattr(module, name, None)
-    if found is None:
-        raise ConfigurationError(f"strategy {path}: {place} has no {name}")
-    return found
-
-
-def _from_file(file: Path) -> Any:
-    name = f"_strategy_{file.stem}"
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(file):
-        return known
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no Python file {file}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _start(venue: SimulatedVenue) -> None:
@@ -181,7 +126,6 @@ def _run_window(
         engine.run(streaming=True)
         engine.clear_data()
     venue.failures.raise_first()
-    venue.recorder.purge()
     venue.settle(window.end_ns)
 
 

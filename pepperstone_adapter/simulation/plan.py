@@ -64,29 +64,6 @@ type DataSource = BarArrays | QuoteArrays | StoredBars | StoredQuotes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyPlan:
-    """One strategy of a run.
-
-    Attributes
-    ----------
-    path
-        ``module:Class`` or ``file.py:Class``; checked by the settings before anything is imported.
-    config
-        Keyword arguments of the strategy's config class.
-    config_path
-        ``module:ConfigClass``; None: the class named ``<Class>Config`` beside the strategy.
-    strategy
-        A ready instance instead of `path`, for tests and notebooks.
-    """
-
-    path: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    config_path: str | None = None
-    strategy: Any = None
-    order_id_tag: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadTable:
     """Spread of one symbol in points, per hour of the week in New York (Sunday 00:00 first, 168 values).
 
@@ -166,7 +143,7 @@ class RunPlan:
 
     specs: tuple[SymbolSpec, ...]
     data: tuple[DataSource, ...]
-    strategies: tuple[StrategyPlan, ...]
+    strategies: tuple[Any, ...]  # framework `Strategy` instances
     terms: AccountTerms
     currency: str = "USD"
     start_balance: Decimal = Decimal(10_000)

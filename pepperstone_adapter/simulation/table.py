@@ -58,7 +58,7 @@ class Table[Row](Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         for at, size, _ in self._blocks:
             self._file.seek(at)
-            yield from self._rows(marshal.loads(self._file.read(size)))
+            yield from self._rows(marshal.loads(self._file.read(size)))  # noqa: S302 - written by `pack`
         yield from [self._row(*values) for values in self.fresh]
 
     def _rows(self, columns: list[Any]) -> Iterable[Row]:

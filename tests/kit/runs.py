@@ -26,7 +26,6 @@ from pepperstone_adapter.simulation.plan import (
     QuoteArrays,
     RunPlan,
     SpreadTable,
-    StrategyPlan,
 )
 from pepperstone_adapter.simulation.record import RunRecord
 
@@ -232,7 +231,7 @@ def plan_steps(
     plan = RunPlan(
         specs=specs,
         data=(data, *(m if isinstance(m, BarArrays | QuoteArrays) else bars(s, m) for s, m in others)),
-        strategies=(StrategyPlan(strategy=steps),),
+        strategies=(steps,),
         terms=account or terms(specs, spread=spread, leverage=leverage, commission=commission, **(term_changes or {})),
         **{"start_balance": Decimal(100_000), **changes},
     )

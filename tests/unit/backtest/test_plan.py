@@ -64,7 +64,7 @@ def test_a_plan_says_what_the_settings_say(tmp_path: Path) -> None:
     assert plan.latency == Latency(base_ms=50.0)
     assert plan.slippage["EURUSD"] == Slippage()
     assert (plan.start_ns, plan.end_ns) == (1_577_836_800 * 10**9, 1_580_515_200 * 10**9)
-    assert plan.strategies[0].strategy.size == 3
+    assert plan.strategies[0].size == 3
 
 
 @pytest.mark.parametrize(("days", "seconds"), [(1, 60), (30, 120), (1000, 3600)])
