@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import OrderSide
+from nautilus_trader.model import OrderFilled, OrderSide
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
 from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Posting, Ticket
 from pepperstone_adapter.simulation.curve import Curve
-from pepperstone_adapter.simulation.desk import entry_price, refusal
+from pepperstone_adapter.simulation.desk import Counter, entry_price, refusal
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.fees import rounded
+from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.margin import Side, symbol_margin
-from pepperstone_adapter.simulation.plan import AccountTerms
+from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.record import LedgerKind
 from pepperstone_adapter.simulation.recorder import BACKLOG, Recorder
@@ -47,6 +48,7 @@ class Account:
         curve: Curve,
         failures: Failures,
         start_ns: int,
+        slippage: Mapping[str, Slippage],
         latency_ns: int = 0,
         jitter_ns: Callable[[str], int] | None = None,
     ) -> None:
@@ -71,8 +73,10 @@ class Account:
         self._latency_ns = latency_ns
         self._jitter_ns = jitter_ns
         self.strategies: list[Any] = []
-        self._backlog = False
         self._watch = MarginWatch(tapes, rates, books.currency)
+        self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
+        self._counters = {name: Counter(spec) for name, spec in specs.items()}
+        self._granted: set[str] = set()  # client order ids
         self._danger_ns = NEVER
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
@@ -82,20 +86,34 @@ class Account:
     # --- guard.Hooks
 
     def order_event(self, event: Any) -> None:
-        self.recorder.order_event(event)
+        """Fills of orders that were granted can wait to be booked; after any other the account looks at its books."""
+        self.recorder.note(event)
+        if type(event) is OrderFilled and str(event.client_order_id) not in self._granted:
+            self.settle(event.ts_event)
+        if self.recorder.backlog > BACKLOG:
+            self.due_ns = 0
+
+    def settle(self, ts_ns: int) -> None:
+        """Look at the books: book what has been filled, find the next danger, measure the headroom."""
+        if not self.recorder.waits:
+            return
+        self._granted.clear()
+        self.recorder.book()
+        self._look_ahead(ts_ns)
+        self._measure()
 
     def subscribed(self, kind: str, key: Any) -> None:
         (self.bar_types if kind == "bars" else self.quote_ids).add(key)
 
     def catch_up(self, ts_ns: int) -> None:
         """Do what is due by `ts_ns`: book rollovers, drop ended orders and positions."""
+        self.settle(ts_ns)
+        if self.recorder.backlog > BACKLOG // 2:
+            self.recorder.purge()
         while ts_ns >= self._next_rollover[0]:
             self._roll_over(*self._next_rollover)
             self._next_rollover = next(self._rollovers)
             self.broker.wake_at(self._next_rollover[0])
-        if self._backlog:
-            self._backlog = False
-            self.recorder.purge()
         if ts_ns >= self._danger_ns:
             self._check_margin(ts_ns)
         self.due_ns = min(self._next_rollover[0], self._danger_ns)
@@ -137,25 +155,44 @@ class Account:
     def window(self, start_ns: int, end_ns: int) -> None:
         """New data is on the tapes: look ahead again."""
         self._watch.load(start_ns, end_ns)
+        self._headroom.load()
+        self._granted.clear()
         self._look_ahead(start_ns - 1)
+        self._measure()
 
     # --- orders
 
     def _submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
-        reason = self._refusal(order, position_id, self.broker.now_ns(), None, False)
+        now = self.broker.now_ns()
+        if self._grants(order, now):
+            self._granted.add(str(order.client_order_id))
+            send()
+            return
+        reason = self._refusal(order, position_id, now, None, False)
         if reason is None:
             send()
             self.sent()
         else:
             self.broker.desk.deny_order(order, reason)
 
+    def _grants(self, order: Any, now: int) -> bool:
+        """Whether an order is beyond doubt: one like it has passed the desk, and there is headroom for it."""
+        symbol = str(order.instrument_id.symbol)
+        counter = self._counters.get(symbol)
+        if counter is None or not counter.knows(order, now):
+            return False
+        return self._headroom.grants(symbol, 0.0 if order.is_reduce_only else float(order.quantity))
+
     def _refusal(self, order: Any, position_id: Any, now: int, entry: Decimal | None, child: bool) -> str | None:
         symbol = str(order.instrument_id.symbol)
         spec = self._specs.get(symbol)
         if spec is None:
             return f"UNKNOWN_SYMBOL: {symbol} is not part of this run"
+        self.settle(now)
         opened = ZERO if child else self._opens(order, symbol, position_id)
         reason = refusal(order, spec, self._tapes[symbol], now, reduces=not opened, entry=entry)
+        if reason is None and opened:
+            self._counters[symbol].note(order, now)
         if reason is not None or not opened or order.order_type.name != "MARKET":
             return reason
         return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
@@ -163,6 +200,7 @@ class Account:
     def refuse_at_trigger(self, order: Any) -> bool:
         """Whether a pending order that has been met opens more than free margin allows; it is then canceled."""
         symbol, now = str(order.instrument_id.symbol), self.broker.now_ns()
+        self.settle(now)
         opened = self._opens(order, symbol, order.position_id)
         if not opened:
             return False
@@ -254,17 +292,13 @@ class Account:
             self.used_margin += margin - self._margins[ticket.symbol]
             self._margins[ticket.symbol] = margin
         self.curve.booked(ts_ns, booking, price, self.used_margin - before)
-        if self._closing:
-            return  # `forced_closed` goes on from here
-        self._look_ahead(ts_ns)
-        if booking.realized and self._terms.conversion_fee_percent and spec.quote_currency != self.books.currency:
+        if booking.realized and not self._closing and spec.quote_currency != self.books.currency:
             self._charge_conversion(booking)
-        if self.recorder.backlog > BACKLOG:
-            self._backlog = True
-            self.due_ns = 0
 
     def _charge_conversion(self, booking: Booking) -> None:
         """The broker's fee on profit and loss that was converted to account currency."""
+        if not self._terms.conversion_fee_percent:
+            return
         fee = rounded(abs(booking.realized) * self._terms.conversion_fee_percent / 100, self.books.currency)
         if fee:
             self.broker.post([Posting(LedgerKind.CONVERSION, -fee, self.books.currency, ONE, booking.ticket)])
@@ -304,7 +338,7 @@ class Account:
         level = self._terms.stop_out_level if self._margin_called else self._level_watched()
         threshold = self.used_margin * level / 100
         tickets = self.books.tickets.values()
-        if self._watch.safe(tickets, self.books.balance, threshold):
+        if self._watch.worst_equity(tickets, self.books.balance) > threshold:
             self._danger_ns = NEVER
             return
         found = self._watch.next_danger(tickets, float(self.books.balance), float(threshold), ts_ns)
@@ -312,6 +346,15 @@ class Account:
         if found is not None:
             self.broker.wake_at(found)
             self.due_ns = min(self.due_ns, found)
+
+    def _measure(self) -> None:
+        if self._latency_ns or self._closing or self._margin_called:
+            self._headroom.close()
+            return
+        both_sides = sum(
+            (symbol_margin(*self._sides[name], tiers, "sum") for name, tiers in self._terms.leverage.items()), ZERO
+        )
+        self._headroom.measure(self.books.tickets.values(), self.books.balance, both_sides)
 
     def _level_watched(self) -> Decimal:
         return max(self._terms.margin_call_level, self._terms.stop_out_level)

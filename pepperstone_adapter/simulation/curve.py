@@ -186,7 +186,9 @@ class Curve:
         prices += [Decimal(p).scaleb(-spec.digits) for p in (ticket.lowest, ticket.highest) if p is not None]
         size = ticket.peak_units * ticket.sign
         if spec.quote_currency != self._books.currency:
-            size *= Decimal(float(np.asarray(self._rate(spec.quote_currency, np.array([ticket.closed_ns or now_ns]))).flat[0]))
+            size *= Decimal(
+                float(np.asarray(self._rate(spec.quote_currency, np.array([ticket.closed_ns or now_ns]))).flat[0])
+            )
         # What was realized was converted at a side of the market, not at its middle, and cent by cent.
         profits = (ZERO, ticket.gross, (min(prices) - opened) * size, (max(prices) - opened) * size)
         self.positions.add(

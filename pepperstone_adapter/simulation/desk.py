@@ -16,7 +16,7 @@ from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
 
 from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
 from pepperstone_adapter.broker.units import units_to_lots
-from pepperstone_adapter.simulation.sessions import accepts_orders
+from pepperstone_adapter.simulation.sessions import accepts_orders, session
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.times import iso
 
@@ -38,6 +38,34 @@ class OrderDesk(ExecutionAlgorithm):
 
     def __init__(self) -> None:
         super().__init__(ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
+
+
+class Counter:
+    """One symbol's counter at the desk: it remembers what was in order, so that the next order like it is not checked again.
+
+    That is a market order of a volume that may open a position, in a session that has been looked up.
+    """
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self._spec = spec
+        self._volumes: set[int] = set()  # raw quantities
+        self._from_ns = self._until_ns = 0
+
+    def knows(self, order: Any, ts_ns: int) -> bool:
+        """Whether `refusal` would find nothing, known without asking it."""
+        return (
+            self._from_ns <= ts_ns < self._until_ns
+            and order.quantity.raw in self._volumes
+            and order.order_type == OrderType.MARKET
+            and order.time_in_force == TimeInForce.GTC
+        )
+
+    def note(self, order: Any, ts_ns: int) -> None:
+        """An opening order has passed `refusal`."""
+        if self._spec.short_selling and order.order_type == OrderType.MARKET:
+            self._volumes.add(order.quantity.raw)
+            if not self._from_ns <= ts_ns < self._until_ns:
+                self._from_ns, self._until_ns = session(self._spec.hours, ts_ns) or (0, 0)
 
 
 def refusal(

@@ -13,6 +13,7 @@ such pairs the framework is told of no commission, and the charge is posted like
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 
 from nautilus_trader.execution import FeeModel
@@ -29,6 +30,7 @@ MILLION = Decimal(1_000_000)
 _MINOR_DIGITS = {"JPY": 0}
 
 
+@cache
 def minor_unit(currency: str) -> Decimal:
     return Decimal(1).scaleb(-_MINOR_DIGITS.get(currency, 2))
 

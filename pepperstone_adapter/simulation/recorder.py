@@ -1,9 +1,10 @@
 """From order events to rows: fills, orders, ledger and the hash over all of them.
 
-Called by every guarded strategy for each of its order events; what is done here is done for every fill of a run, so values
-are taken from an event once, and rows are tuples (see `table`). Rows of orders are written when they have ended and a while
-has passed: the framework's work per fill grows with the closed positions in its cache, so ended ones are purged, all but
-the latest `GRACE`, which strategies may still look up.
+Guarded strategies hand in each of their order events (`note`); they are booked together when the account needs to know
+(`book`), because code that has just been run is several times as fast as code that a whole bar of the framework has driven
+out of the processor's caches. The balance is taken down at the fill itself. Rows of orders are written when they have
+ended and a while has passed: the framework's work per fill grows with the closed positions in its cache, so ended ones are
+purged, all but the latest `GRACE`, which strategies may still look up.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.times import iso
 
 GRACE = 16
-BACKLOG = 128  # ended orders and positions that make a purge worth its price
+BACKLOG = 256
 ZERO, ONE, HALF = Decimal(0), Decimal(1), Decimal("0.5")
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 
@@ -56,6 +57,7 @@ class Recorder:
         self._unit = minor_unit(books.currency)
         self._failures = failures
         self._sha = hashlib.sha256()
+        self._waiting: list[tuple[Any, Any]] = []  # order events, and the balance after each fill
         self._lines: list[str] = []  # not hashed yet
         self._endings: dict[str, tuple[str, int]] = {}
         self._order_positions: dict[str, str] = {}
@@ -64,19 +66,42 @@ class Recorder:
         self.closed: list[tuple[Ticket, bool]] = []  # since the window began, and whether a market order closed them
         self._symbols = {f"{name}.{venue}": spec for name, spec in specs.items()}
 
-    def order_event(self, event: Any) -> None:
-        """Note one order event."""
-        self.record.events += 1
-        if type(event) is OrderFilled:
-            self._filled(event)
+    def note(self, event: Any) -> None:
+        """Keep an order event until the books are looked at."""
+        if type(event) is not OrderFilled:
+            self._waiting.append((event, None))
             return
+        # The account goes without its past states, which every look at it would copy.
+        self.cache.purge_account_events(event.ts_event, 0)
+        self._waiting.append((event, self.cache.account_for_venue(self._venue).balance_total(self._currency)))
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def backlog(self) -> int:
+        """Work that can be put off, but not for ever: events to be booked, ended orders and positions to be purged."""
+        return len(self._waiting) + len(self._ended_orders) + len(self._ended_positions)
+
+    def book(self) -> None:
+        """Book the fills that wait, and write down the other events."""
+        waiting, self._waiting = self._waiting, []
+        self.record.events += len(waiting)
+        for event, balance in waiting:
+            if balance is None:
+                self._noted(event)
+            else:
+                self._filled(event, balance.as_decimal())
+
+    def _noted(self, event: Any) -> None:
         name, key, ts_ns = type(event).__name__, str(event.client_order_id), event.ts_event
         self._lines.append(f"{name}|{key}|{ts_ns}\n")
         if name in _ENDED:
             self._endings[key] = (str(getattr(event, "reason", None) or ""), ts_ns)
             self._ended_orders[key] = (event.client_order_id, ts_ns)
 
-    def _filled(self, event: Any) -> None:
+    def _filled(self, event: Any, balance: Decimal) -> None:
         order_id, ts_ns, quantity, order_type = event.client_order_id, event.ts_event, event.last_qty, event.order_type
         key, trade_id, position_id = str(order_id), str(event.trade_id), str(event.position_id)
         strategy_id, instrument_id = str(event.strategy_id), str(event.instrument_id)
@@ -98,7 +123,7 @@ class Recorder:
             for part in self.books.split(position_id, sign, units)
         ]
         first = bookings[0]
-        self._book_money(ts_ns, bookings, charge, spec, instrument_id, position_id, trade_id)
+        self._book_money(ts_ns, balance, bookings, charge, spec, instrument_id, position_id, trade_id)
         reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, bool(first.closed)))
         self.record.costs_spread += (ask - bid) * HALF * units * charge.xrate
         if slipped:
@@ -122,6 +147,7 @@ class Recorder:
     def _book_money(
         self,
         ts_ns: int,
+        balance: Decimal,
         bookings: list[Booking],
         charge: Charge,
         spec: SymbolSpec,
@@ -130,7 +156,7 @@ class Recorder:
         trade_id: str,
     ) -> None:
         """Ledger rows of a fill: what the framework's account did, checked against what it should have done."""
-        books, first, balance = self.books, bookings[0], self._balance(ts_ns)
+        books, first = self.books, bookings[0]
         realized = balance - books.balance + (ZERO if charge.posted else charge.amount)
         wanted, slack = ZERO, ZERO
         if first.closed:
@@ -170,6 +196,7 @@ class Recorder:
 
     def posted(self, ts_ns: int, row: Posting) -> None:
         """Write a cash posting to the ledger: it has reached the framework's account."""
+        self.book()
         position_id = row.ticket.position_id if row.ticket else ""
         instrument_id = f"{row.ticket.symbol}.{self._venue}" if row.ticket else ""
         self._lines.append(f"P|{row.kind}|{row.amount}|{position_id}|{ts_ns}\n")
@@ -177,19 +204,9 @@ class Recorder:
 
     def check_balance(self, ts_ns: int) -> None:
         """Raise when the framework's balance is not the ledger's."""
-        balance = self._balance(ts_ns)
+        balance = self.cache.account_for_venue(self._venue).balance_total(self._currency).as_decimal()
         if balance != self.books.balance:
             raise RunFailed(f"at {iso(ts_ns)} the framework's balance is {balance}, the ledger's {self.books.balance}")
-
-    def _balance(self, ts_ns: int) -> Decimal:
-        """The balance of the framework's account; it goes without its past states, which every look at it would copy."""
-        self.cache.purge_account_events(ts_ns, 0)
-        balance = self.cache.account_for_venue(self._venue).balance_total(self._currency)
-        return Decimal(balance.as_decimal())
-
-    @property
-    def backlog(self) -> int:
-        return len(self._ended_positions) + len(self._ended_orders)
 
     def purge(self, keep: int = GRACE) -> None:
         """Write the rows of orders that have ended and drop them and closed positions from the framework's cache, but for

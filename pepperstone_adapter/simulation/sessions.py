@@ -14,6 +14,7 @@ from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.simulation.plan import Int64s
 
 AFTER_CLOSE_NS = 5 * 60 * 1_000_000_000
+DAY_NS = 86_400 * 1_000_000_000
 
 
 def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[np.bool_]:
@@ -35,3 +36,9 @@ def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[
 
 def accepts_orders(hours: TradingHours, ts_ns: int) -> bool:
     return hours.is_open(ts_ns) or hours.is_open(ts_ns - AFTER_CLOSE_NS - 1)
+
+
+def session(hours: TradingHours, ts_ns: int) -> tuple[int, int] | None:
+    """Start and end of the session open at a time, no more than a day of it; None when it is closed."""
+    spans = hours.open_intervals(ts_ns, ts_ns + DAY_NS)
+    return spans[0] if spans and spans[0][0] == ts_ns else None

@@ -79,28 +79,32 @@ class MarginWatch:
         self._blocks = {}
         self._whole = {}
 
-    def safe(self, tickets: Iterable[Ticket], balance: Decimal, threshold: Decimal) -> bool:
-        """Whether equity stays above `threshold` at the extremes of the whole window: a few multiplications."""
+    def worst_equity(self, tickets: Iterable[Ticket], balance: Decimal) -> Decimal:
+        """Equity at the extremes of the whole window: no row of it can be worse. A few multiplications."""
         equity = balance
         for ticket in tickets:
-            low, high, least, most = self._whole.get(ticket.symbol) or self._extent(ticket.symbol)
+            low, high, least, most = self.extent(ticket.symbol)
             worst = ticket.profit(low if ticket.sign > 0 else high)
             equity += worst * (most if worst < 0 else least)
-        return equity > threshold
+        return equity
+
+    def extent(self, name: str) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """Lowest BID and highest ASK of the window, and the range of the rate of the quote currency."""
+        found = self._whole.get(name)
+        if found is None:
+            found = self._whole[name] = self._extent(name)
+        return found
 
     def _extent(self, name: str) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        """Lowest BID and highest ASK of the window, and the range of the rate of the quote currency."""
         tape = self._tapes[name]
         extremes = self._extremes(name)
         low, high = self._rate_range(tape.spec.quote_currency, 0)
-        found = (
+        return (
             Decimal(int(extremes.low.min())).scaleb(-tape.spec.digits),
             Decimal(int(extremes.high.max())).scaleb(-tape.spec.digits),
             Decimal(float(np.min(low))),
             Decimal(float(np.max(high))),
         )
-        self._whole[name] = found
-        return found
 
     def next_danger(self, tickets: Iterable[Ticket], balance: float, threshold: float, now_ns: int) -> int | None:
         """The first time after `now_ns` in this window at which equity is at or below `threshold`; None if never."""

@@ -63,7 +63,7 @@ class SimulatedVenue:
         record.fills, record.orders = self.recorder.fills, self.recorder.orders
         self.account = Account(
             specs, self.tapes, rates, plan.terms, plan.mode, self.books, self.recorder, self.curve, self.failures,
-            start_ns, round(plan.latency.base_ms * MS), _jitter(plan),
+            start_ns, plan.slippage, round(plan.latency.base_ms * MS), _jitter(plan),
         )  # fmt: skip
         self.fills.refused = self.account.refuse_at_trigger
         self._cash = cash_instrument(plan.venue, plan.currency)
@@ -90,6 +90,8 @@ class SimulatedVenue:
 
     def settle(self, end_ns: int) -> None:
         """After a window of data: compare the balances, value the account over the window, and put the rows away."""
+        self.account.settle(end_ns)
+        self.recorder.purge()
         self.recorder.check_balance(end_ns)
         self.curve.window(end_ns, self.recorder.closed)
         self.recorder.closed.clear()
