@@ -109,6 +109,13 @@ def pending(request: OrderRequest, spec: SymbolSpec, clock: ServerClock, expirat
     first = request.limit_price if request.type is OrderType.LIMIT else request.stop_price
     if first is None or (stop_limit and request.limit_price is None):
         raise OrderRefused("INVALID_PRICE", f"a {request.type} order needs its price")
+    if stop_limit and request.limit_price is not None and (request.limit_price - first) * request.side.sign > 0:
+        word = "at or below" if request.side is Side.BUY else "at or above"
+        raise OrderRefused(
+            "INVALID_PRICE",
+            f"MetaTrader places the limit {request.limit_price:f} when the stop {first:f} is reached: it must lie {word} "
+            "the stop",
+        )
     out: TradeRequest = {
         "action": int(Action.PENDING),
         "symbol": request.symbol,

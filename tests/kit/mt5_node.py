@@ -1,0 +1,86 @@
+"""A real LiveNode on the sandbox's MetaTrader terminal: gateway and worker process of its own, judged by the books."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.live import LiveNode
+
+from pepperstone_adapter.live.factories import connection_of, forget
+from pepperstone_adapter.mt5.config import Mt5DataConfig, Mt5ExecConfig
+from pepperstone_adapter.mt5.factories import Mt5DataClientFactory, Mt5ExecutionClientFactory
+from pepperstone_adapter.sandbox.report import books
+from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
+from tests.kit.ctrader_node import PRICES
+from tests.kit.node import Bench, Probe, run_node
+
+LOGIN = 3_000_001
+FOK_AND_IOC = {"filling": 3}
+
+
+@contextmanager
+def sandbox(tmp_path: Path, mt5: dict[str, Any] | None = None, **changes: Any) -> Iterator[Sandbox]:
+    """A running sandbox with a terminal and first prices."""
+    terminal = {"port": 0, "symbol": FOK_AND_IOC, **(mt5 or {})}
+    with start(settings_for_tests(tmp_path / "sandbox", mt5=terminal, **changes)) as broker:
+        for symbol, (bid, ask) in PRICES.items():
+            broker.push(symbol, bid, ask)
+        yield broker
+
+
+def report(broker: Sandbox, login: int = LOGIN) -> dict[str, Any]:
+    """Orders, positions, deals and money of an account at the terminal's broker."""
+    found: dict[str, Any] = broker.call(books, broker.terminal.ledger, login)
+    return found
+
+
+def configs(broker: Sandbox, tmp_path: Path, **changes: Any) -> tuple[Mt5DataConfig, Mt5ExecConfig]:
+    """Configurations of both clients, on a gateway of the node's own."""
+    values = {
+        "account": str(LOGIN),
+        "environment": "sandbox",
+        "terminal": "local",
+        "symbols": ["EURUSD"],
+        "port": broker.ports.mt5,
+        "hours": "always",
+        "gateway_dir": str(tmp_path / "gateway"),
+        "connect_timeout_s": 15.0,
+        **changes,
+    }
+    execution = Mt5ExecConfig(state_dir=str(tmp_path / "state5"), audit_interval_s=2.0, answer_deadline_s=0.5, **values)
+    return Mt5DataConfig(**values), execution
+
+
+def run_mt5(
+    tmp_path: Path,
+    broker: Sandbox,
+    script: Callable[[Bench], Awaitable[None]],
+    node_options: dict[str, Any] | None = None,
+    setup: Callable[[LiveNode], None] | None = None,
+    claim: bool = False,
+    **changes: Any,
+) -> Bench:
+    """Run a node on the terminal and a script beside it."""
+    data, execution = configs(broker, tmp_path, **changes)
+    bench = Bench(Probe())
+    bench.sandbox = broker
+
+    async def with_clients(b: Bench) -> None:
+        connection = connection_of(data.key)
+        assert connection is not None
+        b.connection, b.client = connection, connection.execution
+        await script(b)
+
+    try:
+        return run_node(
+            bench,
+            with_clients,
+            data=(data, Mt5DataClientFactory),
+            execution=(execution, Mt5ExecutionClientFactory),
+            claim=claim,
+            node_options=node_options,
+            setup=setup,
+        )
+    finally:
+        forget(data.key)
