@@ -32,6 +32,7 @@ class AccountSnapshot:
     equity: Decimal | None = None
     used_margin: Decimal | None = None
     trading_allowed: bool = True
+    closing_allowed: bool = False  # where trading is not: positions may still be closed and orders cancelled
     trading_note: str = ""  # why not, in a person's words
     ts_ns: int = 0
 

@@ -47,8 +47,8 @@ class RateWindow:
 class Pauses:
     """Kinds of request the server has blocked for a while.
 
-    A server's hint may be too small when it also keeps a longer quota: repeated refusals wait at least an exponential
-    time, and one success forgets them.
+    A server's hint may be too small when it also keeps a longer quota: refusals after a pause wait at least an
+    exponential time, and one success forgets them. Refusals within a pause belong to the burst that began it.
     """
 
     def __init__(self, backoff: Backoff | None = None) -> None:
@@ -58,10 +58,14 @@ class Pauses:
 
     def refuse(self, key: Hashable, retry_after_s: float, now_s: float) -> float:
         """Pause `key`; return the seconds it will wait."""
+        until_s = self._until.get(key, 0.0)
+        if until_s > now_s:  # the rest of a burst that was refused together: one refusal, told many times
+            self._until[key] = max(until_s, now_s + retry_after_s)
+            return self._until[key] - now_s
         count = self._refusals.get(key, 0)
         self._refusals[key] = count + 1
         wait_s = max(retry_after_s, self._backoff.delay_s(count, lambda: 0.0))
-        self._until[key] = max(self._until.get(key, 0.0), now_s + wait_s)
+        self._until[key] = now_s + wait_s
         return wait_s
 
     def succeed(self, key: Hashable) -> None:

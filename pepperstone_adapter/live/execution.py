@@ -113,6 +113,7 @@ class BrokerExecutionClient(ExecutionClient):
         self.connection = connection
         self.table = OrderTable()
         self.halted: str | None = None
+        self.started_ns = clock.timestamp_ns()
         self.may_tell_strangers: Callable[[], bool] = lambda: True
         self._mode = mode
         self._currency = currency
@@ -242,8 +243,10 @@ class BrokerExecutionClient(ExecutionClient):
             closed = f"the broker's link is down for good: {self.connection.fault}"
         elif not self.connection.up:
             closed = "the broker's link is down; orders flow again after it has reconnected and reconciled"
-        elif account is not None and not account.trading_allowed:
-            closed = f"the broker does not allow trading: {account.trading_note or 'no reason given'}"
+        halted = None if self.halted is None else f"trading is halted: {self.halted}"
+        if account is not None and not account.trading_allowed:
+            forbidden = f"the broker does not allow trading: {account.trading_note or 'no reason given'}"
+            closed, halted = (closed, forbidden) if account.closing_allowed else (closed or forbidden, halted)
         return Surroundings(
             spec=spec,
             capabilities=self.connection.session.capabilities,
@@ -251,7 +254,7 @@ class BrokerExecutionClient(ExecutionClient):
             table=self.table,
             netting=self._netting,
             open_gate=closed,
-            risk_gate=None if self.halted is None else f"trading is halted: {self.halted}",
+            risk_gate=halted,
         )
 
     async def _submit_order(self, command: Any) -> None:

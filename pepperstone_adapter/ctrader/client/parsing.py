@@ -294,6 +294,7 @@ def account(trader: oa.Trader, currency: str, environment: Environment, ts_ns: i
     require(trader, "ctidTraderAccountId", "balance", "depositAssetId")
     cents = money_digits(trader, None)
     rights = enum_of(trader, "accessRights", oa.AccessRights.FULL_ACCESS)
+    may_act = not note  # what else forbids trading forbids closing too
     note = RIGHTS_NOTES.get(oa.AccessRights(rights), note)
     mode = enum_of(trader, "accountType", oa.AccountType.HEDGED)
     return AccountSnapshot(
@@ -306,6 +307,7 @@ def account(trader: oa.Trader, currency: str, environment: Environment, ts_ns: i
         balance=u.money(trader.balance, cents),
         leverage=Decimal(trader.leverageInCents) / 100,
         trading_allowed=rights == oa.AccessRights.FULL_ACCESS and not note,
+        closing_allowed=may_act and rights in (oa.AccessRights.FULL_ACCESS, oa.AccessRights.CLOSE_ONLY),
         trading_note=note,
         ts_ns=ts_ns,
     )

@@ -299,7 +299,10 @@ class LinkProtocol:
 
     def _new_queue(self) -> PacedQueue[Request]:
         # A new link has new budgets at the server; pauses belong to the application and stay.
-        budgets = {limits.GENERAL: RateWindow(limits.GENERAL_PER_S), limits.HISTORY: RateWindow(limits.HISTORY_PER_S)}
+        budgets = {
+            limits.GENERAL: RateWindow(limits.GENERAL_IN_WINDOW, limits.WINDOW_S),
+            limits.HISTORY: RateWindow(limits.HISTORY_IN_WINDOW, limits.WINDOW_S),
+        }
         return PacedQueue(budgets, self._pauses, limits.URGENT, {limits.GENERAL: limits.GENERAL_RESERVE})
 
     def _encode(self, request: Request) -> bytes:
