@@ -17,8 +17,8 @@ from pepperstone_adapter.common.resources import resource_root
 ROOT = resource_root()
 MAX_LINES = 500
 
-# The simulated account is proved whole, by runs: what a run imports of it is tested.
-DOORS = {("pepperstone_adapter", "backtest"): ("pepperstone_adapter", "simulation")}
+# What is tested through another package: the simulated account by runs, what only commands use by commands.
+DOORS = {("pepperstone_adapter", "backtest"): ("simulation",), ("pepperstone_adapter", "cli"): ("backtest", "ctrader")}
 TESTED_BY = {
     "pepperstone_adapter/__main__.py": "tests/unit/cli/test_main.py",  # runs it as a process
 }
@@ -31,7 +31,7 @@ def modules() -> list[str]:
 
 
 def names_in(path: Path) -> set[str]:
-    """Modules a file imports, or names in a text, as commands are loaded: `"pepperstone_adapter.cli.demo"`."""
+    """Modules a file imports, or names in a text as `"pepperstone_adapter.mt5.gateway:serve"` does."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -39,7 +39,8 @@ def names_in(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names |= {word for word in node.value.split() if word.startswith(("pepperstone_adapter.", "strategies."))}
+            words = (word.partition(":")[0] for word in node.value.split())
+            names |= {word for word in words if word.startswith(("pepperstone_adapter.", "strategies."))}
     return names
 
 
@@ -62,7 +63,7 @@ def reached(waiting: set[str]) -> set[str]:
         if name in seen or file is None or not file.is_relative_to(ROOT) or file.is_relative_to(ROOT / "tests"):
             continue
         seen.add(name)
-        own = {package_of(file), DOORS.get(package_of(file))}
+        own = {package_of(file), *(("pepperstone_adapter", name) for name in DOORS.get(package_of(file), ()))}
         waiting |= {n for n in names_in(file) if (other := file_of(n)) and package_of(other) in own}
     return seen
 

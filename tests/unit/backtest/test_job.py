@@ -1,0 +1,68 @@
+"""What is asked of the stored data before a run, and what is said about it: on eight H1 bars of one day."""
+
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.backtest.job import check_period, rows_of
+from pepperstone_adapter.backtest.quality import quality_pct
+from pepperstone_adapter.backtest.settings import BacktestSettings
+from pepperstone_adapter.catalog.importer import import_file
+from pepperstone_adapter.catalog.request import ImportRequest
+from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.common.errors import DataError
+from tests.unit.backtest.test_plan import load
+
+HEADER = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\n"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CatalogStore:
+    """EURUSD, Wednesday 15 January 2020: bars that close at 09:00 to 16:00 UTC."""
+    rows = (f"2020.01.15\t{h:02d}:00:00\t1.11000\t1.11010\t1.10990\t1.11000\t5\n" for h in range(8, 16))
+    (tmp_path / "EURUSD.csv").write_text(HEADER + "".join(rows))
+    import_file(ImportRequest(catalog=tmp_path / "cat", file=tmp_path / "EURUSD.csv", zone="utc"))
+    return CatalogStore(tmp_path / "cat")
+
+
+def between(folder: Path, start: str, end: str) -> BacktestSettings:
+    return load(folder, f"data.start={start}", f"data.end={end}", "data.instruments=[EURUSD]")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ("2020-01-08T09:00:01Z", "2020-01-22T16:00:00Z", None),
+        ("2020-01-08T08:00:00Z", "2020-01-16", "begins at 2020-01-15T09:00:00Z, data.start is 2020-01-08T08:00:00Z"),
+        ("2020-01-15", "2020-01-22T17:00:00Z", "ends at 2020-01-15T16:00:00Z, data.end is 2020-01-22T17:00:00Z"),
+        ("2019-01-01", "2021-01-01", "begins at .* and ends at "),
+    ],
+)
+def test_a_week_may_be_missing_at_each_end(
+    store: CatalogStore, tmp_path: Path, start: str, end: str, words: str | None
+) -> None:
+    settings = between(tmp_path, start, end)
+    if words is None:
+        check_period(settings, store)
+        return
+    with pytest.raises(DataError, match=f"the stored data of EURUSD {words}"):
+        check_period(settings, store)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "percent"),
+    [
+        ("2020-01-15T09:00:00Z", "2020-01-15T16:01:00Z", 100.0),
+        ("2020-01-15T05:00:00Z", "2020-01-15T17:00:00Z", 100 * 8 / 12),  # closes at 5:00 to 16:00
+        ("2020-01-15T16:00:00Z", "2020-01-15T20:00:00Z", 25.0),
+    ],
+)
+def test_quality_is_of_the_runs_period(
+    store: CatalogStore, tmp_path: Path, start: str, end: str, percent: float
+) -> None:
+    assert quality_pct(between(tmp_path, start, end), store) == {"EURUSD": pytest.approx(percent)}
+
+
+def test_rows_of_a_part_of_the_series(store: CatalogStore, tmp_path: Path) -> None:
+    # 09:00 to 16:00 are seven hours and eight bars: half of the time, half of the bars.
+    assert rows_of(between(tmp_path, "2020-01-15T09:00:00Z", "2020-01-15T12:30:00Z"), store) == 4
