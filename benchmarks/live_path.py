@@ -8,6 +8,7 @@ it was handed to the server's socket (CLOCK_MONOTONIC, the same in both processe
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -171,15 +172,9 @@ def server() -> Iterator[Server]:
 
 def run_node(started: Server, strategy: Any, work: Callable[[], Awaitable[None]]) -> None:
     """Run a live node with one strategy on the server's account until `work` is done."""
-    from nautilus_trader.common import Environment as FrameworkEnvironment
-    from nautilus_trader.common import LoggerConfig, LogLevel
-    from nautilus_trader.live import LiveNode, LiveNodeConfig
-    from nautilus_trader.model import TraderId
-
     from pepperstone_adapter.broker.account import Environment
     from pepperstone_adapter.ctrader.config import CTraderAccountSettings
     from pepperstone_adapter.ctrader.factories import account_clients
-    from pepperstone_adapter.live.presets import engine_config
     from pepperstone_adapter.live.settings import LiveSettings
 
     account = CTraderAccountSettings(
@@ -191,19 +186,39 @@ def run_node(started: Server, strategy: Any, work: Callable[[], Awaitable[None]]
     )
     settings = LiveSettings(accounts=(account,), state_dir=started.folder / "state")
     clients = account_clients(account, settings, None)
+    data, execution = (clients.data_config, clients.data_factory), (clients.exec_config, clients.exec_factory)
+    run_clients(account.venue, data, execution, strategy, work)
+
+
+def run_clients(
+    venue: str,
+    data: tuple[Any, type],
+    execution: tuple[Any, type],
+    strategy: Any,
+    work: Callable[[], Awaitable[None]],
+    **engine: Any,
+) -> None:
+    """Run a node of these clients (configuration and factory) with one strategy until `work` is done."""
+    from nautilus_trader.common import Environment as FrameworkEnvironment
+    from nautilus_trader.common import LoggerConfig, LogLevel
+    from nautilus_trader.live import LiveNode, LiveNodeConfig
+    from nautilus_trader.model import TraderId
+
+    from pepperstone_adapter.live.presets import engine_config
+
     node = LiveNode.build(
         "benchmark",
         LiveNodeConfig(
             trader_id=TraderId("BENCH-001"),
             environment=FrameworkEnvironment.SANDBOX,
             logging=LoggerConfig(stdout_level=LogLevel.ERROR),
-            exec_engine=engine_config({}),
-            data_clients={account.venue: clients.data_config},
-            exec_clients={account.venue: clients.exec_config},
+            exec_engine=engine_config(engine),
+            data_clients={venue: data[0]},
+            exec_clients={venue: execution[0]},
             delay_post_stop_secs=0.1,
         ),
-        data_factories={account.venue: clients.data_factory},
-        exec_factories={account.venue: clients.exec_factory},
+        data_factories={venue: data[1]},
+        exec_factories={venue: execution[1]},
     )
     node.add_strategy(strategy)
 
@@ -222,6 +237,8 @@ def run_node(started: Server, strategy: Any, work: Callable[[], Awaitable[None]]
 
     asyncio.run(main())
     node.dispose()
+    node = None  # the framework allows one node a thread: the next one needs this one gone
+    gc.collect()
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:

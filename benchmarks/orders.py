@@ -6,10 +6,14 @@ same run, all from the call to the moment the caller is told of the acceptance:
 * raw: a blocking TLS socket, the frame made and read by hand: server and wire, the floor of any client.
 * node: `Strategy.submit_order` to `on_order_accepted` in a whole live node (risk checks, identity store, pacing,
   network thread, TLS, parsing, framework events).
+* framework: the same strategy in a node whose execution client accepts at once, with no broker: the floor of any
+  adapter of this framework.
 * sdk: the official client in a process of its own, `send` to its first callback.
 
-What a way adds is its time less the raw median. Targets: `added_p50_ms` at most 1, `added_p99_ms` at most 5;
-`ratio` is what the SDK adds over what the node adds (medians).
+What this program adds is the node's time less the raw and the framework's medians; what the SDK adds is its time less
+the raw median. The node's time holds one flush of the intent to the disk, measured beside it (`flush_p50_ms`): no order
+leaves without it. Targets: `added_p50_ms` at most 1, `added_p99_ms` at most 5; `ratio` is what the SDK adds over what
+the node adds (medians).
 """
 
 import argparse
@@ -23,11 +27,31 @@ import time
 from decimal import Decimal
 
 import numpy as np
-from live_path import ACCOUNT_ID, SYMBOL, Server, percentile_ms, run_node, server, until
-from nautilus_trader.model import InstrumentId, OrderSide, Price, Quantity
+from live_path import ACCOUNT_ID, SYMBOL, Server, percentile_ms, run_clients, run_node, server, until
+from nautilus_trader.live.clients import DataClientFactory, ExecutionClient, ExecutionClientFactory, MarketDataClient
+from nautilus_trader.model import (
+    AccountBalance,
+    AccountId,
+    AccountType,
+    Currency,
+    InstrumentId,
+    Money,
+    OmsType,
+    OrderSide,
+    Price,
+    Quantity,
+    Venue,
+    VenueOrderId,
+)
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter import openapi
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.orders import Side
+from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
+from pepperstone_adapter.mapping.data import QuoteScale
+from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
+from pepperstone_adapter.mapping.instruments import instrument_from_spec
 from pepperstone_adapter.openapi import messages as oa
 
 EURUSD = InstrumentId.from_str(f"{SYMBOL}.PEPPERSTONE")
@@ -59,6 +83,52 @@ class Trader(Strategy):
     def on_order_accepted(self, _event) -> None:
         self.ns.append(time.perf_counter_ns() - self._began)
         self.accepted.set()
+
+
+class FloorData(MarketDataClient):
+    """Says what the instrument is, and one quote."""
+
+    async def _connect(self) -> None:
+        instrument = instrument_from_spec(symbol_table.get(SYMBOL))
+        self._handle_instrument(instrument)
+
+    async def _disconnect(self) -> None: ...
+
+    async def _subscribe_quotes(self, _command) -> None:
+        self._handle_data(QuoteScale(EURUSD, 5, 0).quote(110_000, 110_010, 1, 1))
+
+
+class FloorExecution(ExecutionClient):
+    """Accepts every order at once."""
+
+    async def _connect(self) -> None:
+        usd = Currency.from_str("USD")
+        balance = AccountBalance(Money(1e6, usd), Money(0, usd), Money(1e6, usd))
+        self.generate_account_state([balance], [], True, self.clock.timestamp_ns())
+
+    async def _disconnect(self) -> None: ...
+
+    async def _submit_order(self, command) -> None:
+        now = self.clock.timestamp_ns()
+        self.generate_order_submitted(command.order)
+        order = self.cache.order(command.order_init.client_order_id)
+        self.generate_order_accepted(order, VenueOrderId(str(now)), now)
+
+
+class FloorDataFactory(DataClientFactory):
+    @staticmethod
+    def create(*, name, config, cache, clock):
+        return FloorData(name=name, config=config, cache=cache, clock=clock, venue=Venue("PEPPERSTONE"))
+
+
+class FloorExecutionFactory(ExecutionClientFactory):
+    @staticmethod
+    def create(*, name, config, cache, clock, trader_id):
+        return FloorExecution(
+            name=name, config=config, cache=cache, clock=clock, trader_id=trader_id, venue=Venue("PEPPERSTONE"),
+            account_id=AccountId("PEPPERSTONE-1"), account_type=AccountType.MARGIN, oms_type=OmsType.HEDGING,
+            base_currency=Currency.from_str("USD"),
+        )  # fmt: skip
 
 
 class Raw:
@@ -143,6 +213,23 @@ def sdk_orders(port: int, symbol_id: int, count: int) -> None:
     print(json.dumps(times))
 
 
+async def placed(trader: Trader) -> None:
+    trader.accepted.clear()
+    trader.place()
+    await asyncio.wait_for(trader.accepted.wait(), 10)
+
+
+def flush(store: IdStore, number: int) -> int:
+    """Nanoseconds to put one intent on the disk, as the node does before each order."""
+    record = OrderRecord(
+        client_order_id=f"O-{number}", venue_text=f"t{number}", strategy_id="S", symbol=SYMBOL, side=Side.BUY,
+        units=Decimal(1_000), kind="limit",
+    )  # fmt: skip
+    began = time.perf_counter_ns()
+    store.add([record])
+    return time.perf_counter_ns() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=int, default=200, help="Orders of the node, and of the raw socket.")
@@ -152,36 +239,48 @@ def main() -> None:
     if args.sdk:
         sdk_orders(*args.sdk)
         return
-    trader = Trader()
+    trader, alone = Trader(), Trader()
     raw_ns: list[int] = []
+    flush_ns: list[int] = []
     with server() as started:
 
         async def work() -> None:
             await until(lambda: trader.quoted, 10)
             raw = await asyncio.to_thread(Raw, started)
-            for _ in range(args.orders):  # in turn, so that a busy moment of the machine meets both
+            store = IdStore(started.folder / "beside.sqlite")
+            for n in range(args.orders):  # in turn, so that a busy moment of the machine meets all
                 raw_ns.append(await asyncio.to_thread(raw.place))
-                trader.accepted.clear()
-                trader.place()
-                await asyncio.wait_for(trader.accepted.wait(), 10)
+                flush_ns.append(flush(store, n))
+                await placed(trader)
+                await asyncio.sleep(PAUSE_S)
+
+        async def floor() -> None:
+            await until(lambda: alone.quoted, 10)
+            for _ in range(args.orders):
+                await placed(alone)
                 await asyncio.sleep(PAUSE_S)
 
         run_node(started, trader, work)
+        data, execution = (LiveDataConfig(), FloorDataFactory), (LiveExecConfig(), FloorExecutionFactory)
+        run_clients("PEPPERSTONE", data, execution, alone, floor, reconciliation=False)
         sdk = subprocess.run(
             [sys.executable, __file__, "--sdk", str(started.port), str(started.symbol_id), str(args.sdk_orders)],
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
-    raw, node = np.array(raw_ns[5:]), np.array(trader.ns[5:])  # the first ones warm up
+    warm = 5  # the first ones warm up
+    raw, node, framework, flushed = (np.array(times[warm:]) for times in (raw_ns, trader.ns, alone.ns, flush_ns))
     sdk_ns = np.array(json.loads(sdk.stdout.splitlines()[-1]))
-    base = np.median(raw)
+    added = node - np.median(raw) - np.median(framework)
+    sdk_added = sdk_ns - np.median(raw)
     print(
         json.dumps({
             "benchmark": "orders", "orders": len(node), "raw_p50_ms": percentile_ms(raw, 50),
+            "framework_p50_ms": percentile_ms(framework, 50), "flush_p50_ms": percentile_ms(flushed, 50),
             "node_p50_ms": percentile_ms(node, 50), "node_p99_ms": percentile_ms(node, 99),
-            "added_p50_ms": percentile_ms(node - base, 50), "added_p99_ms": percentile_ms(node - base, 99),
-            "sdk_orders": len(sdk_ns), "sdk_added_p50_ms": percentile_ms(sdk_ns - base, 50),
-            "sdk_added_max_ms": percentile_ms(sdk_ns - base, 100),
-            "ratio": float(round(Decimal(float(np.median(sdk_ns) - base)) / Decimal(float(np.median(node) - base)), 1)),
+            "added_p50_ms": percentile_ms(added, 50), "added_p99_ms": percentile_ms(added, 99),
+            "sdk_orders": len(sdk_ns), "sdk_added_p50_ms": percentile_ms(sdk_added, 50),
+            "sdk_added_max_ms": percentile_ms(sdk_added, 100),
+            "ratio": round(float(np.median(sdk_added) / np.median(added)), 1),
         })
     )  # fmt: skip
 
