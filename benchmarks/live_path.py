@@ -251,6 +251,15 @@ async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
     return True
 
 
+def rss_mib() -> float:
+    """Resident memory of this process; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return 0.0
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
 def percentile_ms(ns: np.ndarray, share: float) -> float:
     return round(float(np.percentile(ns, share)) / 1e6, 3)
 
