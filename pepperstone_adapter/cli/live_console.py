@@ -63,7 +63,9 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
         return make(account, whole, confirm_live if account.environment is Environment.LIVE else None)
 
     console = Console()
-    live = LiveRun(settings, make_clients, lambda line: console.print(line, markup=False, highlight=False))
+    live = LiveRun(
+        settings, make_clients, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+    )
     if check:
         live.describe()
         return 0

@@ -7,7 +7,7 @@ from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFacto
 from nautilus_trader.model import TraderId
 
 from pepperstone_adapter.broker.account import Environment, PositionMode
-from pepperstone_adapter.common.errors import CredentialsError
+from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.session import ENDPOINTS, CTraderSession
 from pepperstone_adapter.ctrader.client.stores import (
@@ -32,6 +32,8 @@ from pepperstone_adapter.live.keys import check_before_connecting
 from pepperstone_adapter.live.node import AccountClients
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.network.tls import Endpoint
+
+SANDBOX_PATIENCE_S = 15.0  # a broker on this machine answers at once or is not there
 
 
 def load_credentials(environment: Environment, profile: str) -> tuple[CredentialStore, Credentials]:
@@ -126,7 +128,15 @@ def account_clients(account: AccountSettings, settings: LiveSettings, confirm_li
     if not isinstance(account, CTraderAccountSettings):
         raise TypeError(f"not a cTrader account: {account.platform}")
     # Half of the node's patience: the session's own error is told, not the framework's timeout.
-    values = values_of(account, confirm_live, connect_timeout_s=settings.connect_timeout_s / 2)
+    patience_s = settings.connect_timeout_s / 2
+    if account.ca_file is not None:
+        patience_s = min(patience_s, SANDBOX_PATIENCE_S)
+        if not account.ca_file.exists():
+            raise ConfigurationError(
+                f"{account.ca_file}: no such ca_file; start `pepperstone sandbox configs/sandbox/default.yaml` first: it "
+                "writes the file and prints its path"
+            )
+    values = values_of(account, confirm_live, connect_timeout_s=patience_s)
     data = CTraderDataConfig(stale_after_s=account.stale_after_s, **values)
     execution = CTraderExecConfig(
         state_dir=str(Path(settings.state_dir) / "ctrader"),

@@ -60,6 +60,7 @@ class BrokerDataClient(ClientWithoutTrades):
         self._built: dict[BarType, TickBars] = {}
         self._status: dict[str, Any] = {}
         self._last_init_ns = 0
+        self._behind_ns = 0  # how far the broker's last tick was behind this machine's clock (negative: ahead)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -129,6 +130,7 @@ class BrokerDataClient(ClientWithoutTrades):
         self._handle_data(bar(event, bar_type, instrument.price_precision, self._now_ns(), instrument.size_precision))
 
     def _feed_built(self, symbol: str, bid: int, ask: int, ts_ns: int) -> None:
+        self._behind_ns = self.clock.timestamp_ns() - ts_ns
         for bar_type, builder in self._built.items():
             if bar_type.instrument_id.symbol.value == symbol:
                 done = builder.add(bid, ask, ts_ns)
@@ -168,7 +170,8 @@ class BrokerDataClient(ClientWithoutTrades):
                     book.clear()
             now = self.clock.timestamp_ns()
             for bar_type, builder in self._built.items():
-                done = builder.close(now - 1_000_000_000)
+                # A period ends by the broker's clock; a second more for its last tick to come.
+                done = builder.close(now - self._behind_ns - 1_000_000_000)
                 if done is not None:
                     self._emit_bar(done, bar_type)
             for symbol in list(self._status):

@@ -4,12 +4,15 @@ Theory of its life. *Starting*: the clients connect; what stops them (`Connectio
 that error, and a connect that takes longer than `connect_timeout_s` ends it as well, so no process looks alive without
 being connected. *Running*: claims of earlier positions are withdrawn (a manual trade from now on is nobody's), a status
 line is written now and then, a link that cannot come back stops the node. *Stopping*: the first Ctrl-C (or SIGTERM)
-does what `on_stop` says and stops; the second ends the process at once. The whole stop takes a few seconds at most.
+does what `on_stop` says and stops; the second ends the process at once. The whole stop takes a few seconds at most, and
+the last line says what is left at the broker.
 """
 
 import asyncio
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,14 +33,16 @@ from pepperstone_adapter.live.keys import label, masked
 from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
 from pepperstone_adapter.live.recording import convert_recording, streaming_config
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
-from pepperstone_adapter.live.status import status_line
+from pepperstone_adapter.live.status import status_line, summary
 from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
 
 INTERRUPTED_EXIT_CODE = 130
+NODE_NAME = "pepperstone"
 STOP_TIMEOUT_S = 12.0
 STARTING_STOP_TIMEOUT_S = 0.5
 LINK_STOP_TIMEOUT_S = 3.0
 WIND_DOWN_TIMEOUT_S = 4.0
+ONE_PRESS_S = 0.3  # a wrapper such as `uv run` hands one Ctrl-C on a second time
 LEVELS = {
     "DEBUG": LogLevel.DEBUG,
     "INFO": LogLevel.INFO,
@@ -88,6 +93,7 @@ class LiveRun:
         self._warnings += unsafe_overrides(settings.engine)
         self._log = Logger("status")
         self._signals = 0
+        self._signalled_s = 0.0
         self._stopping: asyncio.Event | None = None
         self._failure: PepperstoneError | None = None
         self._cache: Any = None
@@ -118,7 +124,7 @@ class LiveRun:
                 locks.enter_context(self._lock(clients.account))
             self.describe()
             node = LiveNode.build(
-                "pepperstone",
+                NODE_NAME,
                 self._config(),
                 data_factories={c.account.venue: c.data_factory for c in self._clients if c.account.data},
                 exec_factories={c.account.venue: c.exec_factory for c in self._clients if c.account.trading},
@@ -131,7 +137,10 @@ class LiveRun:
                         one.strategy.set_external_order_instrument_ids(list(one.claims))
                 asyncio.run(self._main(node))
             finally:
+                lines = self._sum_up()
                 node.dispose()
+                for line in lines:
+                    self._say(line)
                 for clients in self._clients:
                     forget(clients.key)
                 self._cache = self._portfolio = None
@@ -141,6 +150,10 @@ class LiveRun:
         if self._failure is not None:
             raise self._failure
         return INTERRUPTED_EXIT_CODE if self._signals else 0
+
+    def _sum_up(self) -> list[str]:
+        known = ((c.account, connection_of(c.key)) for c in self._clients)
+        return [summary(account, c, self._cache) for account, c in known if c is not None and c.snapshot is not None]
 
     def _lock(self, account: AccountSettings) -> FileLock:
         name = file_name_of(f"{account.platform}-{account.environment.value}-{account.account}")
@@ -161,6 +174,8 @@ class LiveRun:
                 fileout_level=LEVELS[log.file_level] if log.dir is not None else None,
                 file_config=FileWriterConfig(directory=str(log.dir), file_name="live") if log.dir is not None else None,
                 print_config=False,
+                is_colored=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+                component_levels={NODE_NAME: "WARN"},  # its banner of the machine and its libraries
             ),
             exec_engine=engine_config(settings.engine),
             data_clients={c.account.venue: c.data_config for c in self._clients if c.account.data},
@@ -288,7 +303,11 @@ class LiveRun:
                 )
 
     def _on_signal(self) -> None:
+        now_s = time.monotonic()
+        if self._signals and now_s - self._signalled_s < ONE_PRESS_S:
+            return
         self._signals += 1
+        self._signalled_s = now_s
         if self._signals > 1:
             os._exit(INTERRUPTED_EXIT_CODE)
         policy = self._settings.on_stop

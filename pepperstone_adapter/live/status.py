@@ -1,14 +1,15 @@
-"""One line about a running account: link, latency, positions, equity."""
+"""One line about a running account (link, latency, positions, equity), and one when it has stopped."""
 
 import time
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import Venue
+from nautilus_trader.model import OrderStatus, Venue
 
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.keys import label
 from pepperstone_adapter.live.settings import AccountSettings
+from pepperstone_adapter.live.tracking import ENTRY
 
 
 def status_line(account: AccountSettings, connection: Connection, cache: Any, portfolio: Any) -> str:
@@ -38,6 +39,36 @@ def status_line(account: AccountSettings, connection: Connection, cache: Any, po
     if held_back:
         parts.append(f"{held_back} bad quotes held back")
     return " | ".join(parts)
+
+
+def summary(account: AccountSettings, connection: Connection, cache: Any) -> str:
+    """What a run did and what it leaves at the broker, by the broker's own books.
+
+    ``DEMO-x1234 stopped: 5 orders (4 filled, 1 refused); balance 10,012.33 USD (+12.33 since the start); at the broker:
+    EURUSD buy 10,000 (no. 123), no working orders``.
+    """
+    parts = []
+    execution = connection.execution
+    if execution is not None and cache is not None:
+        own = [o for o in cache.orders(Venue(account.venue)) if str(o.strategy_id) != "EXTERNAL"]
+        own = [o for o in own if o.ts_init >= execution.started_ns]
+        filled = sum(o.filled_qty.is_positive() for o in own)
+        refused = sum(o.status in (OrderStatus.DENIED, OrderStatus.REJECTED) for o in own)
+        parts.append(f"{_count(len(own), 'order')} ({filled} filled, {refused} refused)")
+    now, before = connection.account, connection.snapshot
+    if now is not None and before is not None:
+        change = now.balance - before.account.balance
+        parts.append(f"balance {now.balance:,.2f} {now.currency} ({change:+,.2f} since the start)")
+    if execution is not None:
+        positions = [
+            f"{p.symbol} {p.side.value} {p.units:,f} (no. {p.position_id})" for p in execution.table.positions.values()
+        ]
+        working = sum(o.kind == ENTRY for o in execution.table.open_orders())
+        parts.append(
+            f"at the broker: {', '.join(positions) or 'no positions'}, {working or 'no'} working order"
+            f"{'' if working == 1 else 's'}"
+        )
+    return f"{label(account.environment, account.account)} stopped: {'; '.join(parts)}"
 
 
 def _count(number: int, what: str) -> str:

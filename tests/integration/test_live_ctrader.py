@@ -198,7 +198,7 @@ def test_a_manual_close_and_a_cut_link_leave_the_books_equal(tmp_path: Path) -> 
         await b.until(lambda: not b.connection.up, "link down")
         ledger, clock = b.sandbox.ledger, b.sandbox.clock
         b.sandbox.call(ledger.close, ACCOUNT_ID, int(ticket), Decimal(4_000), clock.now_ns())
-        await b.until(lambda: b.connection.up, "link up", timeout_s=20)
+        await b.until(lambda: b.connection.up, "link up")
         await b.until(lambda: int(b.cache.position(PositionId(ticket)).quantity) == 6_000, "manual partial close")
         again = b.probe.order_factory.market(EURUSD, SELL, units(6_000), reduce_only=True)
         b.probe.submit_order(again, position_id=PositionId(ticket))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
@@ -25,9 +26,10 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 
 class OneOfEachConfig(StrategyConfig):
-    def __init__(self, *, instrument_id: str, stop_after: bool = False, **_: object) -> None:
+    def __init__(self, *, instrument_id: str, stop_after: bool = False, again: bool = False, **_: object) -> None:
         self.instrument_id = InstrumentId.from_str(instrument_id)
         self.stop_after = stop_after
+        self.again = again
 
 
 class OneOfEach(Strategy):
@@ -49,7 +51,7 @@ class OneOfEach(Strategy):
         if self._config.stop_after:
             self.shutdown_system("done")
             return
-        if not self.cache.positions_open(strategy_id=self.strategy_id):
+        if self._config.again or not self.cache.positions_open(strategy_id=self.strategy_id):
             self.submit_order(self.order_factory.market(one, OrderSide.BUY, Quantity.from_int(10_000)))
             self.submit_order(
                 self.order_factory.limit(one, OrderSide.BUY, Quantity.from_int(1_000), Price.from_str("1.05000"))
@@ -108,7 +110,7 @@ def running(path: Path, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
             process.stdout.close()
 
 
-def until(condition: Callable[[], object], what: str, process: "subprocess.Popen[str]", timeout_s: float = 40) -> None:
+def until(condition: Callable[[], object], what: str, process: "subprocess.Popen[str]", timeout_s: float = 60) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         if process.poll() is not None or time.monotonic() > end:
@@ -148,7 +150,7 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
         until(lambda: traded(broker), "position and order", process)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
-        out = process.communicate(timeout=20)[0]
+        out = process.communicate(timeout=60)[0]
         assert process.returncode == 130, out[-3000:]
         assert time.monotonic() - started < 8
         assert len(report(broker)["positions"]) == 1
@@ -161,10 +163,43 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
             out = read_until(again, "SANDBOX-x001 | link up")
             assert "1 position |" in out.splitlines()[-1]
             again.send_signal(signal.SIGTERM)
-            out += again.communicate(timeout=20)[0]
+            out += again.communicate(timeout=60)[0]
             assert again.returncode == 130, out[-3000:]
             assert len(report(broker)["positions"]) == 1
         assert broker.violations() == []
+
+
+@pytest.mark.slow
+def test_f90_one_ctrl_c_told_twice_is_orderly_and_a_second_one_ends_at_once(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        with running(settings(tmp_path, broker)) as process:
+            until(lambda: traded(broker), "position and order", process)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)  # a wrapper such as `uv run` hands on what the terminal sent to both
+            out = process.communicate(timeout=60)[0]
+            assert process.returncode == 130, out[-3000:]
+            assert working(broker) == []
+            ticket = report(broker)["positions"][0]["position_id"]
+            said = next(line for line in out.splitlines() if " stopped: " in line)
+            assert said == (  # commission is booked when the position closes
+                "SANDBOX-x001 stopped: 2 orders (1 filled, 0 refused); balance 10,000.00 USD (+0.00 since the start); "
+                f"at the broker: EURUSD buy 10,000 (no. {ticket}), no working orders"
+            )
+            assert "\x1b[" not in out  # no colours where nobody looks
+            assert "rustc" not in out  # nor the framework's banner
+        # a broker that answers nothing more: the orderly stop would wait for the cancel
+        with running(settings(tmp_path, broker, strategy={"again": True})) as process:
+            until(lambda: len(working(broker)) == 1, "working order", process)
+            broker.add_fault(FaultRule(kind=FaultKind.SILENCE, on="request", message="CancelOrderReq", seconds=60))
+            process.send_signal(signal.SIGINT)
+            read_until(process, "stopping: orders cancel")
+            told_s = time.monotonic()
+            until(lambda: time.monotonic() - told_s > 0.5, "half a second", process)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+            assert process.returncode == 130
+            assert time.monotonic() - told_s < 3
+            assert len(working(broker)) == 1
 
 
 @pytest.mark.slow
@@ -175,7 +210,7 @@ def test_f90_positions_are_closed_when_the_settings_say_so(tmp_path: Path) -> No
     ):
         until(lambda: traded(broker), "position and order", process)
         process.send_signal(signal.SIGTERM)
-        out = process.communicate(timeout=20)[0]
+        out = process.communicate(timeout=60)[0]
         assert process.returncode == 130, out[-3000:]
         assert report(broker)["positions"] == [], out[-3000:]
 
@@ -241,6 +276,6 @@ def test_f96_ctrl_c_while_connecting_ends_within_five_seconds(tmp_path: Path) ->
             read_until(process, "Connecting")
             started = time.monotonic()
             process.send_signal(signal.SIGINT)
-            out = process.communicate(timeout=20)[0]
+            out = process.communicate(timeout=60)[0]
             assert process.returncode == 130, out[-3000:]
             assert time.monotonic() - started < 5

@@ -15,7 +15,7 @@ from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, 
 from pepperstone_adapter.network.tls import Endpoint
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
 
-WAIT_S = 15.0
+WAIT_S = 45.0
 ACCOUNT = {"id": 1001, "login": 5001}
 
 

@@ -10,17 +10,18 @@ from nautilus_trader.live import LiveNode
 from pepperstone_adapter.ctrader.config import CTraderDataConfig, CTraderExecConfig
 from pepperstone_adapter.ctrader.factories import CTraderDataClientFactory, CTraderExecutionClientFactory
 from pepperstone_adapter.live.factories import connection_of, forget
+from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
-from tests.kit.node import Bench, Probe, run_node
+from tests.kit.node import DEADLINE_S, Bench, Probe, run_node
 
 LOGIN, ACCOUNT_ID = "2000001", 1_000_001
 PRICES = {"EURUSD": ("1.08500", "1.08507"), "GBPUSD": ("1.26400", "1.26410"), "USDJPY": ("150.000", "150.008")}
 
 
 @contextmanager
-def sandbox(tmp_path: Path, **changes: Any) -> Iterator[Sandbox]:
+def sandbox(tmp_path: Path, clock: BrokerClock | None = None, **changes: Any) -> Iterator[Sandbox]:
     """A running sandbox with first prices."""
-    with start(settings_for_tests(tmp_path / "sandbox", **changes)) as broker:
+    with start(settings_for_tests(tmp_path / "sandbox", **changes), clock=clock) as broker:
         for symbol, (bid, ask) in PRICES.items():
             broker.push(symbol, bid, ask)
         yield broker
@@ -49,7 +50,7 @@ def run_ctrader(
         "currency": currency,
         "port": broker.ports.demo,
         "ca_file": str(broker.ca_file),
-        "connect_timeout_s": 10.0,
+        "connect_timeout_s": DEADLINE_S / 2,
     }
     data = CTraderDataConfig(**values)
     execution = CTraderExecConfig(

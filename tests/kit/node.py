@@ -22,6 +22,8 @@ from pepperstone_adapter.live.presets import engine_config
 from tests.kit.broker import KitBroker, KitSession
 
 VENUE = "PEPPERSTONE"
+# Only a broken run waits this long; a loaded machine may need much of it.
+DEADLINE_S = 60.0
 EURUSD = InstrumentId.from_str(f"EURUSD.{VENUE}")
 USDJPY = InstrumentId.from_str(f"USDJPY.{VENUE}")
 
@@ -99,7 +101,9 @@ class Bench:
         self.cache: Any = None
         self.portfolio: Any = None
 
-    async def until(self, condition: Callable[[], object], what: str = "condition", timeout_s: float = 10.0) -> None:
+    async def until(
+        self, condition: Callable[[], object], what: str = "condition", timeout_s: float = DEADLINE_S
+    ) -> None:
         """Wait for a condition; fails with what was awaited and the events so far."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -200,7 +204,7 @@ def run_node(
         "logging": LoggerConfig(stdout_level=LogLevel.ERROR),
         "exec_engine": engine_config({}),
         "delay_post_stop_secs": 0.2,
-        "timeout_connection_secs": 15.0,
+        "timeout_connection_secs": DEADLINE_S,
         "timeout_disconnection_secs": 5.0,
         **(node_options or {}),
     }
@@ -223,7 +227,7 @@ def run_node(
         handle = node.handle()
         running = asyncio.ensure_future(node.run_async())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE_S):
                 while not (handle.is_running or running.done()):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
             if running.done():

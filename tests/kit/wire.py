@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from pepperstone_adapter import openapi
 from pepperstone_adapter.openapi import messages as oa
 
-WAIT_S = 8.0
+WAIT_S = 30.0
 
 
 class WireClient:

@@ -34,6 +34,7 @@ class Feed:
         self._bars: dict[tuple[int, BarPeriod], BarCloser] = {}
         self._by_symbol: dict[int, list[BarCloser]] = {}
         self._streaming: set[int] = set()  # symbols whose spots the venue sends on this connection
+        self._behind_ns = 0  # how far the venue's last tick was behind this machine's clock (negative: ahead)
         self.bad_prices = 0
 
     # -- what is wanted ---------------------------------------------------------------------------------------------
@@ -114,6 +115,8 @@ class Feed:
         if tick is not None:
             if symbol_id in self._quotes:
                 desk.emit((tick,))
+            if tick.ts_ns:
+                self._behind_ns = now_ns - tick.ts_ns
             if tick.bid is not None:
                 for closer in self._by_symbol.get(symbol_id, ()):
                     closer.bid(tick.bid, tick.ts_ns or now_ns)
@@ -139,9 +142,9 @@ class Feed:
             self._desk.emit((market.depth(event, spec, self._desk.now_ns),))
 
     async def close_due_bars(self) -> None:
-        """Hand over bars whose time is over while nothing came to end them."""
+        """Hand over bars whose time is over, by the venue's clock, while nothing came to end them."""
         for closer in list(self._bars.values()):
-            done = closer.time(self._desk.now_ns)
+            done = closer.time(self._desk.now_ns - self._behind_ns)
             if done is not None:
                 self._desk.later(self._finish(done))
 

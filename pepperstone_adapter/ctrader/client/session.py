@@ -54,6 +54,7 @@ from pepperstone_adapter.network.tls import Endpoint
 
 CONNECT_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 4.5
+SANDBOX_HINT = "is the sandbox running? `pepperstone sandbox configs/sandbox/default.yaml` starts it"
 
 ENDPOINTS = {
     "demo": Endpoint(host="demo.ctraderapi.com", port=5035),
@@ -169,6 +170,8 @@ class CTraderSession:
             failure = account.last_failure
             await self.close()
             why = f": {failure}" if failure is not None else " (the server does not answer)"
+            if self.endpoint.ca_file is not None:
+                why += f"; {SANDBOX_HINT}"
             raise ConnectFailed(
                 f"not connected to {self.endpoint} within {self._connect_timeout_s:g} s{why}"
             ) from failure

@@ -287,6 +287,7 @@ def _trading_mode(symbol: oa.Symbol, light: oa.LightSymbol) -> TradingMode:
 
 
 def _stops_distance(symbol: oa.Symbol) -> int:
+    # Nobody has seen a distance in percent, nor says in which unit it is told: the venue itself refuses what is too near.
     in_points = not symbol.HasField("distanceSetIn") or (
         symbol.distanceSetIn == oa.SymbolDistanceType.SYMBOL_DISTANCE_IN_POINTS
     )
