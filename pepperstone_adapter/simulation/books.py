@@ -96,9 +96,7 @@ class Books:
     ) -> None:
         """Write one change of the balance."""
         self.balance += amount
-        self.ledger.add(
-            ts_ns, kind, amount, self.balance, currency, rate, instrument_id, position_id, trade_id
-        )
+        self.ledger.add(ts_ns, kind, amount, self.balance, currency, rate, instrument_id, position_id, trade_id)
 
     def split(self, position_id: str, sign: int, units: Decimal) -> tuple[Decimal, ...]:
         """The parts in which a fill must be applied: a netting reversal closes first and opens the rest."""

@@ -29,7 +29,7 @@ CREDENTIALS = Credentials(
 )
 
 
-def file_store(folder: Path, passphrase: str = "canary-pass") -> EncryptedFileStore:  # noqa: S107
+def file_store(folder: Path, passphrase: str = "canary-pass") -> EncryptedFileStore:
     return EncryptedFileStore("default", folder, lambda: Secret(passphrase))
 
 
