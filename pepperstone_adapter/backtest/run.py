@@ -7,6 +7,7 @@ windows. Nothing is returned unless the whole run was sound: an exception of a s
 disagrees with the framework's account, or data the run cannot use ends it with the cause.
 """
 
+import gc
 import time
 
 from pepperstone_adapter.backtest.feed import Feed, Window
@@ -37,6 +38,7 @@ def run(plan: RunPlan) -> RunRecord:
     feed = Feed(plan)
     start_ns = feed.start_ns - 1
     venue = SimulatedVenue(plan, start_ns)
+    gc.freeze()  # what was there before the run need not be walked by every collection of it
     try:
         for strategy in plan.strategies:
             venue.add_strategy(strategy)
@@ -49,6 +51,7 @@ def run(plan: RunPlan) -> RunRecord:
                 plan.on_progress(window.end_ns, (window.end_ns - feed.start_ns) / span)
         _finish(venue, feed.end_ns)
     finally:
+        gc.unfreeze()
         venue.close()
     venue.record.elapsed_s = time.perf_counter() - began
     return venue.record

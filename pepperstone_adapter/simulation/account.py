@@ -76,7 +76,6 @@ class Account:
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
         self._counters = {name: Counter(spec) for name, spec in specs.items()}
-        self._granted: set[str] = set()  # client order ids
         self._danger_ns = NEVER
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
@@ -88,7 +87,7 @@ class Account:
     def order_event(self, event: Any) -> None:
         """Fills of orders that were granted can wait to be booked; after any other the account looks at its books."""
         self.recorder.note(event)
-        if type(event) is OrderFilled and str(event.client_order_id) not in self._granted:
+        if type(event) is OrderFilled and str(event.client_order_id) not in self.recorder.sent:
             self.settle(event.ts_event)
         if self.recorder.backlog > BACKLOG:
             self.due_ns = 0
@@ -97,8 +96,8 @@ class Account:
         """Look at the books: book what has been filled, find the next danger, measure the headroom."""
         if not self.recorder.waits:
             return
-        self._granted.clear()
         self.recorder.book()
+        self.recorder.sent.clear()
         self._look_ahead(ts_ns)
         self._measure()
 
@@ -156,7 +155,7 @@ class Account:
         """New data is on the tapes: look ahead again."""
         self._watch.load(start_ns, end_ns)
         self._headroom.load()
-        self._granted.clear()
+        self.recorder.sent.clear()
         self._look_ahead(start_ns - 1)
         self._measure()
 
@@ -165,7 +164,7 @@ class Account:
     def _submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         now = self.broker.now_ns()
         if self._grants(order, now):
-            self._granted.add(str(order.client_order_id))
+            self.recorder.sent[str(order.client_order_id)] = order
             send()
             return
         reason = self._refusal(order, position_id, now, None, False)

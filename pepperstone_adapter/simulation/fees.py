@@ -11,10 +11,9 @@ such pairs the framework is told of no commission, and the charge is posted like
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from nautilus_trader.execution import FeeModel
 from nautilus_trader.model import Currency, Money, OrderSide, PriceType, Venue
@@ -25,7 +24,7 @@ from pepperstone_adapter.simulation.failures import Failures
 
 type Rate = Callable[[str, str], Decimal]  # (from currency, to currency) -> how much one unit is worth
 
-MILLION = Decimal(1_000_000)
+ONE, MILLION = Decimal(1), Decimal(1_000_000)
 # Every account currency Pepperstone offers has two decimals but the yen.
 _MINOR_DIGITS = {"JPY": 0}
 
@@ -66,8 +65,7 @@ def commission(
     return rounded(amount * to_account, account_currency), to_account
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """One fill's commission in account currency, the rule's currency and its rate, and the framework's rate for profit.
 
     `posted`: the framework was told of no commission; it is charged as a cash posting right after the fill.
@@ -111,7 +109,7 @@ class AccountFees(FeeModel):
         self._currency = Currency.from_str(currency)
         self._zero = Money.zero(self._currency)
         self._venue = venue
-        self._rate = rate
+        self._rate: Rate = lambda source, target: ONE if source == target else rate(source, target)
         self._failures = failures
 
     def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
@@ -130,7 +128,7 @@ class AccountFees(FeeModel):
         amount, rate = commission(
             rule, spec, quantity.as_decimal(), price.as_decimal(), self._currency.code, self._rate
         )
-        xrate = Decimal(1)
+        xrate = ONE
         if spec.quote_currency != self._currency.code:
             side = PriceType.ASK if order.side == OrderSide.BUY else PriceType.BID
             quoted = self.cache.get_xrate(self._venue, instrument.quote_currency, self._currency, side)

@@ -80,6 +80,8 @@ class Rates:
         LookupError
             The data has not begun for a symbol on the way.
         """
+        if source == target:
+            return ONE
         rate = ONE
         for name, inverse in self._path(source, target):
             quote = self._tapes[name].quote(ts_ns)

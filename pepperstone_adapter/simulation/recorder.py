@@ -2,9 +2,8 @@
 
 Guarded strategies hand in each of their order events (`note`); they are booked together when the account needs to know
 (`book`), because code that has just been run is several times as fast as code that a whole bar of the framework has driven
-out of the processor's caches. The balance is taken down at the fill itself. Rows of orders are written when they have
-ended and a while has passed: the framework's work per fill grows with the closed positions in its cache, so ended ones are
-purged, all but the latest `GRACE`, which strategies may still look up.
+out of the processor's caches. The balance is taken down at the fill itself. The framework's work per fill grows with the
+closed positions in its cache, so what has ended is purged, all but the latest `GRACE`, which strategies may still look up.
 """
 
 import hashlib
@@ -12,7 +11,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import Currency, OrderFilled, OrderSide, OrderType, Venue
+from nautilus_trader.model import (
+    Currency,
+    OrderFilled,
+    OrderInitialized,
+    OrderSide,
+    OrderStatus,
+    OrderSubmitted,
+    OrderType,
+    Venue,
+)
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.simulation.books import Booking, Books, Posting, Ticket
@@ -26,6 +34,8 @@ from pepperstone_adapter.simulation.times import iso
 GRACE = 16
 BACKLOG = 256
 ZERO, ONE, HALF = Decimal(0), Decimal(1), Decimal("0.5")
+# An order's submission is told by its row; half of all events are these.
+_SUBMISSION = (OrderInitialized, OrderSubmitted)
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 
 
@@ -59,17 +69,20 @@ class Recorder:
         self._sha = hashlib.sha256()
         self._waiting: list[tuple[Any, Any]] = []  # order events, and the balance after each fill
         self._lines: list[str] = []  # not hashed yet
-        self._endings: dict[str, tuple[str, int]] = {}
+        self.sent: dict[str, Any] = {}  # market orders whose fills may wait: what their rows need is known beforehand
         self._order_positions: dict[str, str] = {}
-        self._ended_orders: dict[str, tuple[Any, int]] = {}  # key -> id and time, in the order they ended
+        self._ended_orders: list[int] = []  # when they ended
         self._ended_positions: list[int] = []
         self.closed: list[tuple[Ticket, bool]] = []  # since the window began, and whether a market order closed them
         self._symbols = {f"{name}.{venue}": spec for name, spec in specs.items()}
 
     def note(self, event: Any) -> None:
         """Keep an order event until the books are looked at."""
-        if type(event) is not OrderFilled:
-            self._waiting.append((event, None))
+        kind = type(event)
+        if kind is not OrderFilled:
+            self.record.events += 1
+            if kind not in _SUBMISSION:
+                self._waiting.append((event, None))
             return
         # The account goes without its past states, which every look at it would copy.
         self.cache.purge_account_events(event.ts_event, 0)
@@ -87,7 +100,6 @@ class Recorder:
     def book(self) -> None:
         """Book the fills that wait, and write down the other events."""
         waiting, self._waiting = self._waiting, []
-        self.record.events += len(waiting)
         for event, balance in waiting:
             if balance is None:
                 self._noted(event)
@@ -98,17 +110,17 @@ class Recorder:
         name, key, ts_ns = type(event).__name__, str(event.client_order_id), event.ts_event
         self._lines.append(f"{name}|{key}|{ts_ns}\n")
         if name in _ENDED:
-            self._endings[key] = (str(getattr(event, "reason", None) or ""), ts_ns)
-            self._ended_orders[key] = (event.client_order_id, ts_ns)
+            self._ended(event, str(getattr(event, "reason", None) or ""))
 
     def _filled(self, event: Any, balance: Decimal) -> None:
-        order_id, ts_ns, quantity, order_type = event.client_order_id, event.ts_event, event.last_qty, event.order_type
-        key, trade_id, position_id = str(order_id), str(event.trade_id), str(event.position_id)
+        ts_ns, quantity, order_type = event.ts_event, event.last_qty, event.order_type
+        key, trade_id, position_id = str(event.client_order_id), str(event.trade_id), str(event.position_id)
         strategy_id, instrument_id = str(event.strategy_id), str(event.instrument_id)
         units, price = quantity.as_decimal(), event.last_px.as_decimal()
         spec = self._symbols[instrument_id]
         buy = event.order_side == OrderSide.BUY
         at_market = order_type == OrderType.MARKET
+        self.record.events += 1
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{units}|{price}\n")
         charge = self._fees.charges.pop(key)
         bid, ask = self._fill_model.quotes.pop(key, (price, price))
@@ -133,9 +145,18 @@ class Recorder:
             "BUY" if buy else "SELL", units, price, bid, ask, spec.quote_currency, charge.xrate, charge.amount, slipped,
             reason,
         )  # fmt: skip
-        self._order_positions[key] = position_id
-        self._ended_orders.pop(key, None)  # filled in parts: it ends with the last one
-        self._ended_orders[key] = (order_id, ts_ns)
+        order = self.sent.pop(key, None)
+        if order is not None and order.quantity == quantity:
+            tags = order.tags
+            self._ended_orders.append(ts_ns)
+            self.orders.add(
+                key, str(event.venue_order_id), strategy_id, instrument_id, "BUY" if buy else "SELL", "MARKET", "GTC", units,
+                units, None, None, price, "FILLED", "", position_id, ",".join(map(str, tags)) if tags else "",
+                order.ts_init, ts_ns,
+            )  # fmt: skip
+        else:
+            self._order_positions[key] = position_id
+            self._ended(event, "")
         if first.ticket.closed_ns:
             first.ticket.exit_reason = reason
             self._ended_positions.append(ts_ns)
@@ -208,20 +229,14 @@ class Recorder:
         if balance != self.books.balance:
             raise RunFailed(f"at {iso(ts_ns)} the framework's balance is {balance}, the ledger's {self.books.balance}")
 
-    def purge(self, keep: int = GRACE) -> None:
-        """Write the rows of orders that have ended and drop them and closed positions from the framework's cache, but for
-        the latest `keep`."""
+    def purge(self) -> None:
+        """Drop what has ended from the framework's cache, but for the latest `GRACE`, and what ended together with it."""
         orders, positions = self._ended_orders, self._ended_positions
-        for key in list(orders)[: max(0, len(orders) - 2 * keep)]:
-            order = self.cache.order(orders.pop(key)[0])
-            if order.is_closed:
-                self._order_row(order, key)
-        # What ended in the same instant as the first that stays, stays too.
-        if orders:
-            _, stays_ns = next(iter(orders.values()))
-            self.cache.purge_closed_orders(stays_ns - 1)
-        del positions[:-keep]
-        if positions:
+        if len(orders) > 2 * GRACE:
+            del orders[: -2 * GRACE]
+            self.cache.purge_closed_orders(orders[0] - 1)
+        if len(positions) > GRACE:
+            del positions[:-GRACE]
             self.cache.purge_closed_positions(positions[0] - 1)
         self._hash()
 
@@ -230,16 +245,23 @@ class Recorder:
         self._lines.clear()
 
     def finish(self) -> str:
-        """Write what is left; returns the hash of events."""
-        self.purge(0)
+        """Write the orders that are still open; returns the hash of events."""
+        self._hash()
         open_now = [o for o in self.cache.orders() if not o.is_closed and str(o.instrument_id) in self._symbols]
         for order in sorted(open_now, key=lambda o: (o.ts_init, str(o.client_order_id))):
-            self._order_row(order, str(order.client_order_id))
+            self._order_row(order, "", 0)
         return self._sha.hexdigest()
 
-    def _order_row(self, order: Any, key: str) -> None:
-        reason, ended_ns = self._endings.pop(key, ("", order.ts_last if order.is_closed else 0))
-        instrument_id, average = str(order.instrument_id), order.avg_px
+    def _ended(self, event: Any, reason: str) -> None:
+        """Write the row of an order if this is the event that ended it."""
+        order = self.cache.order(event.client_order_id)
+        if type(event) is OrderFilled and (order.status != OrderStatus.FILLED or order.last_trade_id != event.trade_id):
+            return  # filled in parts, and this is not the last of them
+        self._ended_orders.append(event.ts_event)
+        self._order_row(order, reason, event.ts_event)
+
+    def _order_row(self, order: Any, reason: str, ended_ns: int) -> None:
+        key, instrument_id, average = str(order.client_order_id), str(order.instrument_id), order.avg_px
         self.orders.add(
             key, str(order.venue_order_id or ""), str(order.strategy_id), instrument_id, order.side.name,
             order.order_type.name, order.time_in_force.name, order.quantity.as_decimal(), order.filled_qty.as_decimal(),
