@@ -88,7 +88,7 @@ class LiveRun:
     ) -> None:
         self._settings = settings
         self._clients = [make_clients(account, settings) for account in settings.accounts]
-        self._say = say
+        self._console = say
         self._strategies, self._warnings = load_strategies(settings.strategies, [a.venue for a in settings.accounts])
         self._warnings += unsafe_overrides(settings.engine)
         self._log = Logger("status")
@@ -99,6 +99,13 @@ class LiveRun:
         self._cache: Any = None
         self._portfolio: Any = None
         self._claims_withdrawn = False
+
+    def _say(self, line: str) -> None:
+        """Tell the person; a console that is gone (a closed pipe, a full disk) stops nothing (F94)."""
+        try:
+            self._console(line)
+        except OSError as error:
+            self._log.warning(f"the console takes nothing more: {error.strerror}")
 
     def describe(self) -> None:
         """Say what would run."""

@@ -239,14 +239,16 @@ def explains(position: PositionState, deals: Iterable[Deal]) -> bool:
 
 
 async def run_forever(reconciler: Reconciler, audit_interval_s: float) -> None:
-    """Resolve every second, audit every `audit_interval_s` while the link is up; a failed read is tried again."""
+    """Resolve every second, audit every `audit_interval_s` while the link is up; whatever fails is tried again."""
     next_audit = time.monotonic() + audit_interval_s
     while True:
         await asyncio.sleep(min(1.0, audit_interval_s))
-        await reconciler.resolve()
-        if reconciler.connection.up and time.monotonic() >= next_audit:
-            next_audit = time.monotonic() + audit_interval_s
-            try:
+        try:
+            await reconciler.resolve()
+            if reconciler.connection.up and time.monotonic() >= next_audit:
+                next_audit = time.monotonic() + audit_interval_s
                 await reconciler.audit()
-            except (PepperstoneError, OutcomeUnknown) as error:
-                reconciler.log.warning(f"audit not finished, tried again in {audit_interval_s:g} s: {error}")
+        except (PepperstoneError, OutcomeUnknown) as error:
+            reconciler.log.warning(f"audit not finished, tried again in {audit_interval_s:g} s: {error}")
+        except Exception as error:  # noqa: BLE001 - without the audit a lost event would stay lost (F95)
+            reconciler.log.error(f"the audit broke, tried again: {type(error).__name__}: {error}")

@@ -47,6 +47,7 @@ class Startup:
         oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now)
         since = max(min(oldest, now - RECENT_NS), now - HISTORY_NS)
         deals = await self._connection.session.deals(since, now + RECENT_NS)
+        await self._name_unanswered()
         reader = StartReader(self._connection, self._client.table, self._store, self._reports, now)
         self._state = reader.read(snapshot, deals)
         for instrument in self._connection.instruments.values():
@@ -55,6 +56,16 @@ class Startup:
             self._log.warning(warning)
         self._client.reconciler.start_deals_at(now)
         return self._state
+
+    async def _name_unanswered(self) -> None:
+        """Intents that were killed before their answer: deals do not carry our id, so the order is asked for (F83)."""
+        for record in self._store.open_records():
+            if record.leg is None and record.order_id is None:
+                found = await self._connection.session.find_order(
+                    client_order_id=record.venue_text, since_ns=max(0, record.created_ns - 60 * NS)
+                )
+                if found is not None:
+                    self._store.note(record.client_order_id, order_id=found.order.order_id)
 
     async def release(self, state: StartState) -> None:
         """When the framework has taken `state` in: held events, strangers, old intents, then the audit."""

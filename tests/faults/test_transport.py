@@ -173,9 +173,9 @@ def test_F07_a_frozen_broker_process_is_left_within_the_inbound_deadline(tmp_pat
     import time
 
     from pepperstone_adapter.broker.events import LinkDown, LinkUp
-    from tests.kit.ctrader import MemoryStore, Recorder
     from pepperstone_adapter.common.secrets import Secret
     from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, Tokens
+    from tests.kit.ctrader import MemoryStore, Recorder
 
     with start_process(settings_for_tests(tmp_path / "sandbox")) as process:
         for symbol, (bid, ask) in PRICES.items():

@@ -11,7 +11,6 @@ and money come from the sandbox's ledger and its wire journal, and the node's si
 
 import asyncio
 import copy
-import os
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -194,9 +193,9 @@ def _orders(b: Bench, books: Account) -> Iterator[str]:
         if order.status.is_open and known.quantity.as_decimal() != order.units:
             yield f"O2: {order.client_id} is for {order.units} at the broker and {known.quantity} here"
         price = getattr(known, "price", None)
-        if order.status.is_open and order.limit_price is not None and price is not None:
-            if price.as_decimal() != order.limit_price:
-                yield f"O2: {order.client_id} waits at {order.limit_price} at the broker and {price} here"
+        resting = order.status.is_open and order.limit_price is not None and price is not None
+        if resting and price.as_decimal() != order.limit_price:
+            yield f"O2: {order.client_id} waits at {order.limit_price} at the broker and {price} here"
 
 
 def _positions(b: Bench, books: Account) -> Iterator[str]:
@@ -267,7 +266,7 @@ def nothing_left_behind() -> Iterator[None]:
 
 def _descriptors() -> int:
     folder = Path("/proc/self/fd")
-    return len(os.listdir(folder)) if folder.exists() else 0
+    return sum(1 for _ in folder.iterdir()) if folder.exists() else 0
 
 
 # -- doing things ---------------------------------------------------------------------------------------------------------
