@@ -74,7 +74,22 @@ def _table(sandbox: Sandbox) -> Table:
         words = f"{account.environment}, {account.mode}, {account.currency}, 1:{account.leverage}"
         table.add_row(f"account {account.login}", f"id {account.id}, {words}, balance {account.balance}")
     table.add_row("prices", f"{sandbox.settings.tape.source}, speed {sandbox.settings.tape.speed:g}")
+    opens = sandbox.call(_opens_at, sandbox)
+    if opens is not None:
+        table.add_row("market", f"closed until {opens}; around the clock: --set symbols.always_open=true (with a walk)")
     return table
+
+
+def _opens_at(sandbox: Sandbox) -> str | None:
+    """When the first symbol trades again; None while one trades."""
+    now_ns = sandbox.clock.now_ns()
+    hours = [terms.spec.hours for terms in sandbox.ledger.symbols.values()]
+    if any(one.is_open(now_ns) for one in hours):
+        return None
+    opens = [at for one in hours if (at := one.next_open(now_ns)) is not None]
+    return (
+        time.strftime("%a %Y-%m-%d %H:%M UTC", time.gmtime(min(opens) // 1_000_000_000)) if opens else "further notice"
+    )
 
 
 def _status(sandbox: Sandbox) -> Text:

@@ -8,6 +8,7 @@ from nautilus_trader.model import OrderStatus, Venue
 
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.keys import label
+from pepperstone_adapter.live.market_state import market_state
 from pepperstone_adapter.live.settings import AccountSettings
 from pepperstone_adapter.live.tracking import ENTRY
 
@@ -19,6 +20,8 @@ def status_line(account: AccountSettings, connection: Connection, cache: Any, po
     """
     newest = max((q.ts_ns for q in connection.quotes.values()), default=0)
     quote = f"quote {(time.monotonic_ns() - newest) / 1e9:.1f} s ago" if newest else "no quote yet"
+    if connection.specs and not any(market_state(s, time.time_ns()).trading for s in connection.specs.values()):
+        quote += " (market closed)"
     execution = connection.execution
     parts = [label(account.environment, account.account), "link up" if connection.up else "LINK DOWN", quote]
     if execution is not None:

@@ -216,6 +216,39 @@ def test_f90_positions_are_closed_when_the_settings_say_so(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_two_accounts_in_one_node_keep_apart(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker)
+        content = yaml.safe_load(path.read_text())
+        first = content["accounts"][0]
+        content["accounts"].append(
+            first | {"account": "2000002", "venue": "SECOND", "mode": "netting", "currency": "EUR"}
+        )
+        content["strategies"] = [
+            {"strategy": "./one_of_each.py:OneOfEach", "name": name, "config": {"instrument_id": f"EURUSD.{venue}"}}
+            for name, venue in (("one", "PEPPERSTONE"), ("two", "SECOND"))
+        ]
+        path.write_text(yaml.safe_dump(content))
+
+        def both() -> bool:
+            found = [broker.call(books, broker.ledger, account) for account in (ACCOUNT_ID, 1_000_002)]
+            return all(len(f["positions"]) == 1 and len(f["orders"]) == 2 for f in found)
+
+        with running(path) as process:
+            until(both, "a position on each account", process)
+            out = read_until(process, "SANDBOX-x002 | link up")
+            process.send_signal(signal.SIGINT)
+            out += process.communicate(timeout=60)[0]
+            assert process.returncode == 130, out[-3000:]
+            said = [line for line in out.splitlines() if " stopped: " in line]
+            assert [line.partition(" ")[0] for line in said] == ["SANDBOX-x001", "SANDBOX-x002"]
+            assert all("2 orders (1 filled, 0 refused)" in line for line in said)
+            assert all("EURUSD buy 10,000 (no. " in line for line in said)
+            assert "EUR (+0.00 since the start)" in said[1]
+        assert broker.violations() == []
+
+
+@pytest.mark.slow
 def test_f91_a_second_instance_on_the_account_is_refused_by_name(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker, running(settings(tmp_path, broker)) as process:
         until(lambda: traded(broker), "position and order", process)

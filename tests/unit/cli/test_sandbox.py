@@ -9,6 +9,7 @@ from rich.console import Console
 from pepperstone_adapter.cli import sandbox_console
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
+from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.server import settings_for_tests, start
 from pepperstone_adapter.sandbox.settings import SandboxSettings
 
@@ -39,6 +40,14 @@ def test_the_table_and_the_status_line(tmp_path: Path) -> None:
     assert f"127.0.0.1:{sandbox.ports.demo} (TLS)" in said
     assert "id 1000002, demo, netting, EUR, 1:30, balance 10000" in said
     assert "0 connected | 1 ticks | 0 positions | 0 orders | 0 deals" in said
+
+
+def test_a_closed_market_is_told_with_its_opening(tmp_path: Path) -> None:
+    saturday_ns = 1_795_240_800 * 10**9  # 2026-11-21 06:00 UTC; currencies open on Sunday at 17:01 of New York
+    with start(settings_for_tests(tmp_path, symbols={"always_open": False}), clock=TestClock(saturday_ns)) as sandbox:
+        assert sandbox_console._opens_at(sandbox) == "Sun 2026-11-22 22:01 UTC"
+    with start(settings_for_tests(tmp_path)) as sandbox:
+        assert sandbox_console._opens_at(sandbox) is None
 
 
 def test_a_broken_tape_ends_the_command(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from nautilus_trader.model import InstrumentId
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.events import LinkDown
+from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
@@ -17,7 +18,7 @@ from pepperstone_adapter.live.node import banner
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, StrategySettings
 from pepperstone_adapter.live.status import status_line
 from pepperstone_adapter.live.strategies import load_strategies
-from tests.kit.broker import KitBroker, KitSession
+from tests.kit.broker import KitBroker, KitSession, spec
 
 STRATEGY = Path(__file__).resolve().parents[3] / "strategies" / "ema_cross.py"
 
@@ -84,6 +85,9 @@ def test_the_status_line_without_an_execution_client() -> None:
     line = status_line(account(), connection, None, None)
     assert line.startswith("DEMO-x5678 | link up | quote 0.")
     assert line.endswith("1 bad quotes held back")
+    never = spec("EURUSD", hours=TradingHours(zone="UTC", intervals=()))
+    connection.specs = {"EURUSD": never}
+    assert " s ago (market closed)" in status_line(account(), connection, None, None)
     connection._on_events([LinkDown("revoked", 3, permanent=True)])
     assert connection.fault == "revoked"
     assert connection.quotes["EURUSD"].bid is None
