@@ -46,5 +46,6 @@ def test_the_first_dangerous_row(seed: int, held: list[tuple[int, int, int]], th
 
     slow = next((int(ts[i]) for i in range(300) if ts[i] > now and equity(i) <= threshold + Decimal("0.001")), None)
     assert watch.next_danger(tickets, 1000.0, threshold + 0.001, now) == slow
-    if watch.safe(tickets, Decimal(1000), threshold + Decimal("0.001")):
+    if watch.worst_equity(tickets, Decimal(1000)) > threshold + Decimal("0.001"):
         assert slow is None
+    assert watch.worst_equity(tickets, Decimal(1000)) <= min(equity(i) for i in range(300))
