@@ -74,7 +74,7 @@ def test_F41_a_crash_between_refresh_and_keeping_it_asks_for_a_login(tmp_path: P
         killed("refreshed", broker, tmp_path)
         assert requests(broker, "RefreshTokenReq") == 1  # the single-use token is spent
         again = session_of(broker, login=int(LOGIN), store=store)  # type: ignore[arg-type]
-        with pytest.raises(AuthenticationFailed, match="cut off before its result was stored.*auth login"):
+        with pytest.raises(AuthenticationFailed, match=r"cut off before its result was stored.*auth login"):
             asyncio.run(again.connect(Recorder()))
         assert requests(broker, "RefreshTokenReq") == 2  # asked once more, then a person is asked, no loop
 
@@ -146,6 +146,40 @@ def test_F85_killed_three_times_while_reading_ends_in_the_same_ids(tmp_path: Pat
             killed("while_reading", broker, tmp_path)
         run_live(tmp_path, broker, look, claim=True)
         assert len(account(broker).orders) == before
+
+
+def test_F87_an_intent_is_flushed_before_the_order_leaves(tmp_path: Path) -> None:
+    """SQLite flushes a commit to the disk only under `synchronous=FULL`; what it is told is read off its own trace."""
+    said: list[str] = []
+
+    async def script(b: Bench) -> None:
+        assert b.client._store is not None
+        b.client._store._db.set_trace_callback(lambda statement: said.append(statement.split("(")[0].strip()))
+        order = Trader(b).market()
+        await b.until(lambda: "COMMIT" in said, "the intent noted")
+        intent = said[: said.index("COMMIT")]
+        switches = [s for s in intent if s.startswith("PRAGMA synchronous")]
+        assert switches[-1] == "PRAGMA synchronous=FULL"
+        assert any(s.startswith("INSERT INTO orders") for s in intent)
+        await Trader(b).reach(order, "FILLED")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F87_without_a_durable_intent_no_order_leaves(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        await t.opened()
+        b.client._store._db.execute("PRAGMA query_only=ON")  # the disk takes nothing more
+        order = t.market()
+        await t.reach(order, "DENIED")
+        assert "could not be noted" in b.probe.events[-1].reason
+        b.client._store._db.execute("PRAGMA query_only=OFF")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        assert len(entries(account(broker))) == 1
 
 
 def test_F90_ctrl_c_twice_ends_at_once_and_leaves_the_books_as_they_are(tmp_path: Path) -> None:

@@ -92,6 +92,35 @@ def test_F40_a_grant_taken_back_for_good_ends_in_words_not_in_a_loop(tmp_path: P
         assert len(entries(account(broker))) == 1
 
 
+class SlowDisk(MemoryStore):
+    """Looks at the broker while it keeps a new pair: whoever uses the token too early is seen."""
+
+    broker: Sandbox
+    used_early: int | None = None
+
+    def save(self, credentials: Any) -> None:
+        if not credentials.refreshing:
+            before = requests(self.broker, "AccountAuthReq")
+            end = time.monotonic() + 0.5
+            while requests(self.broker, "AccountAuthReq") == before and time.monotonic() < end:
+                pass  # the disk is slow
+            self.used_early = requests(self.broker, "AccountAuthReq") - before
+        super().save(credentials)
+
+
+def test_F41_a_new_token_is_kept_before_it_is_used(tmp_path: Path) -> None:
+    async def main() -> None:
+        session = session_of(broker, login=int(LOGIN), store=store)
+        await session.connect(Recorder())
+        await session.close()
+
+    with sandbox(tmp_path) as broker:
+        store = SlowDisk(credentials_of(broker, access=Secret("expired")))
+        store.broker = broker
+        asyncio.run(main())
+        assert store.used_early == 0
+
+
 def test_F44_a_throttled_order_is_refused_with_the_reason_and_never_sent_again(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)
@@ -274,6 +303,3 @@ def test_F96_a_session_that_is_closed_in_any_state_is_gone_within_five_seconds(t
     with sandbox(tmp_path) as broker:
         asyncio.run(main(broker))
         assert account(broker).orders == {}
-
-
-_ = ACCOUNT_ID

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.ctrader.client.protocol import Timings
 from pepperstone_adapter.sandbox.process import start_process
 from pepperstone_adapter.sandbox.server import settings_for_tests
 from tests.kit.ctrader import session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, PRICES, sandbox
 from tests.kit.faults import (
-    BUY,
-    EURUSD,
     SELL,
     SHORT,
     Trader,
@@ -26,7 +23,6 @@ from tests.kit.faults import (
     requests,
     rule,
     run_live,
-    units,
 )
 from tests.kit.node import Bench
 
@@ -335,6 +331,29 @@ def test_F12_a_request_the_broker_never_saw_stays_open_until_complete_reads_prov
         run_live(tmp_path, broker, script)
 
 
+def test_F12_reads_that_fail_prove_nothing(tmp_path: Path) -> None:
+    """The order is live and unanswered, and no question about it succeeds for longer than it may be unknown."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        questions = ("ReconcileReq", "OrderListReq", "OrderDetailsReq", "DealListReq")
+        for message in questions:
+            b.sandbox.add_fault(rule("error", message, times=0, text="INTERNAL_SERVER_ERROR"))
+        b.sandbox.add_fault(rule("mute", "NewOrderReq"))
+        order = t.market()
+        await b.until(lambda: account(b.sandbox).deals, "the fill nobody was told of")
+        asked = sum(requests(b.sandbox, message) for message in questions)
+        await b.until(
+            lambda: sum(requests(b.sandbox, message) for message in questions) >= asked + 8, "questions that failed"
+        )
+        assert t.status(order) == "SUBMITTED"
+        b.sandbox.clear_faults()
+        await t.reach(order, "FILLED", timeout_s=20)
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script, give_up_after_s=0.3)
+
+
 def test_F13_answers_after_the_deadline_reach_their_own_orders(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)
@@ -441,6 +460,3 @@ def test_F17_too_many_connections_is_waited_out(tmp_path: Path) -> None:
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
-
-
-_ = (BUY, EURUSD, Timings, units)

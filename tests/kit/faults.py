@@ -158,7 +158,7 @@ def run_live(
 async def agree(b: Bench, timeout_s: float = CONVERGED_S) -> None:
     """O7: wait until the node and the books say the same. Fails with every difference that is left."""
     end = asyncio.get_running_loop().time() + timeout_s
-    while (found := differences(b)) and asyncio.get_running_loop().time() < end:
+    while (found := differences(b)) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - no event to wait for
         await asyncio.sleep(0.02)
     assert found == [], f"still different after {timeout_s:g} s:\n" + "\n".join(found) + f"\nevents: {b.probe.names()}"
 
