@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import OrderFilled, OrderSide
+from nautilus_trader.model import OrderSide
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
@@ -86,8 +86,9 @@ class Account:
 
     def order_event(self, event: Any) -> None:
         """Fills of orders that were granted can wait to be booked; after any other the account looks at its books."""
-        self.recorder.note(event)
-        if type(event) is OrderFilled and str(event.client_order_id) not in self.recorder.sent:
+        if not self.recorder.note(event):
+            return
+        if str(event.client_order_id) not in self.recorder.sent:
             self.settle(event.ts_event)
         if self.recorder.backlog > BACKLOG:
             self.due_ns = 0

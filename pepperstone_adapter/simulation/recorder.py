@@ -76,17 +76,19 @@ class Recorder:
         self.closed: list[tuple[Ticket, bool]] = []  # since the window began, and whether a market order closed them
         self._symbols = {f"{name}.{venue}": spec for name, spec in specs.items()}
 
-    def note(self, event: Any) -> None:
-        """Keep an order event until the books are looked at."""
+    def note(self, event: Any) -> bool:
+        """Keep an order event until the books are looked at; whether it is a fill."""
+        self.record.events += 1
         kind = type(event)
+        if kind in _SUBMISSION:
+            return False
         if kind is not OrderFilled:
-            self.record.events += 1
-            if kind not in _SUBMISSION:
-                self._waiting.append((event, None))
-            return
+            self._waiting.append((event, None))
+            return False
         # The account goes without its past states, which every look at it would copy.
         self.cache.purge_account_events(event.ts_event, 0)
         self._waiting.append((event, self.cache.account_for_venue(self._venue).balance_total(self._currency)))
+        return True
 
     @property
     def waits(self) -> bool:
@@ -120,7 +122,6 @@ class Recorder:
         spec = self._symbols[instrument_id]
         buy = event.order_side == OrderSide.BUY
         at_market = order_type == OrderType.MARKET
-        self.record.events += 1
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{units}|{price}\n")
         charge = self._fees.charges.pop(key)
         bid, ask = self._fill_model.quotes.pop(key, (price, price))
