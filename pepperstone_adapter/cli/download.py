@@ -58,7 +58,12 @@ def command(
         pepperstone data download configs/download/ctrader-sandbox.yaml --start 2026-11-16
     """
     from pepperstone_adapter.cli.download_console import run
+    from pepperstone_adapter.common.errors import ConfigurationError
 
+    if settings is None and account is None:
+        raise ConfigurationError(
+            "no account: give --account NUMBER (a demo account), or a settings file that names one"
+        )
     given = {
         "symbols": list(symbol) if symbol else None,
         "periods": list(period) if period else None,

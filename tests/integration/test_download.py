@@ -32,12 +32,15 @@ FIRST_NS = time.time_ns() // DAY_NS * DAY_NS - 20 * DAY_NS
 
 
 def tape() -> list[TapeTick]:
-    """A tick every 50 s: the bid moves every time, the ask every third; each time its own millisecond."""
+    """A tick every 50 s: the bid moves every time, the ask every third; each time its own millisecond.
+
+    The ask that holds at midnight was told 100 s earlier: a day asked for by itself must find it.
+    """
     out = []
     for n in range(DAYS * 86_400 // 50):
         swing = (n * 37) % 211 - (n * 11) % 97
         bid = 110_000 + swing + n // 300
-        ask = 110_400 + n // 3 % 50
+        ask = 110_400 + (n + 2) // 3 % 50
         out.append(TapeTick(FIRST_NS + n * 50 * NS + n % 1000 * 1_000_000, "EURUSD", bid, ask))
     return out
 
