@@ -54,7 +54,10 @@ def ctrader(
     Exit codes: 0 the probe ran (also when answers differ), 4 credentials, 5 no connection.
     """
     from pepperstone_adapter.cli.probe_console import probe_ctrader
+    from pepperstone_adapter.common.errors import ConfigurationError
 
+    if settings is None and account is None:
+        raise ConfigurationError("no account: give --account NUMBER (a demo account), or a settings file that names one")
     given = {"account.account": account, "account.environment": environment}
     options = [f"{key}={value}" for key, value in given.items() if value is not None]
     probe_ctrader(settings, [*options, *(set_ or ())], seconds, record, as_json=json_)
