@@ -1,19 +1,46 @@
 """An account of the settings, whatever its platform, and a read-only session of it."""
 
-from pepperstone_adapter.broker.session import BrokerSession
-from pepperstone_adapter.ctrader.config import CTraderAccountSettings, CTraderDataConfig, values_of
-from pepperstone_adapter.ctrader.factories import session_of
-from pepperstone_adapter.live.keys import label
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
 
-AnyAccount = CTraderAccountSettings
+from pydantic import Discriminator, Tag
+
+from pepperstone_adapter.broker.session import BrokerSession
+from pepperstone_adapter.ctrader import config as ctrader_config
+from pepperstone_adapter.ctrader import factories as ctrader_factories
+from pepperstone_adapter.ctrader.config import CTraderAccountSettings
+from pepperstone_adapter.ctrader.constants import PLATFORM
+from pepperstone_adapter.live.keys import label
+from pepperstone_adapter.mt5 import config as mt5_config
+from pepperstone_adapter.mt5 import factories as mt5_factories
+from pepperstone_adapter.mt5.config import Mt5AccountSettings
+
+
+def _platform(value: Any) -> str:
+    """An account section that names no platform is cTrader's."""
+    found = value.get("platform", PLATFORM) if isinstance(value, dict) else value.platform
+    return str(found)
+
+
+type AnyAccount = Annotated[
+    Annotated[CTraderAccountSettings, Tag("ctrader")] | Annotated[Mt5AccountSettings, Tag("mt5")],
+    Discriminator(_platform),
+]
 """An account section of a settings file."""
 
 
-def open_session(account: AnyAccount, connect_timeout_s: float) -> BrokerSession:
+def open_session(account: CTraderAccountSettings | Mt5AccountSettings, connect_timeout_s: float) -> BrokerSession:
     """A session that is not connected yet. Nothing here trades, so a live account needs no confirmation."""
-    return session_of(CTraderDataConfig(**values_of(account, None, connect_timeout_s)))
+    if isinstance(account, Mt5AccountSettings):
+        # A gateway of our own keeps order keys somewhere; nothing is ordered here, so a folder of its own will do.
+        folder = Path(tempfile.gettempdir()) / "pepperstone-download"
+        values = mt5_config.values_of(account, folder, None, connect_timeout_s)
+        return mt5_factories.session_of(mt5_config.Mt5DataConfig(**values))
+    config = ctrader_config.CTraderDataConfig(**ctrader_config.values_of(account, None, connect_timeout_s))
+    return ctrader_factories.session_of(config)
 
 
-def source_of(account: AnyAccount, broker: str) -> str:
+def source_of(account: CTraderAccountSettings | Mt5AccountSettings, broker: str) -> str:
     """Whose prices these are, for a manifest: ``ctrader DEMO-x4567 Pepperstone``; the number masked."""
     return f"{account.platform} {label(account.environment, account.account)} {broker}".strip()

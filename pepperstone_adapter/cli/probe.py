@@ -61,3 +61,36 @@ def ctrader(
     given = {"account.account": account, "account.environment": environment}
     options = [f"{key}={value}" for key, value in given.items() if value is not None]
     probe_ctrader(settings, [*options, *(set_ or ())], seconds, record, as_json=json_)
+
+
+@app.command()
+def mt5(
+    settings: Annotated[
+        Path | None,
+        typer.Argument(help="Settings file with an account (live or download settings).", metavar="FILE"),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", help="Account number, where no settings file names it.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: account.key=value. May be repeated.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Ask a MetaTrader 5 terminal what only a real one can settle. Read-only: no order, no change of the Market Watch.
+
+    It prints filling flags, stops levels, suffixes, the server clock's offset, where commission is booked, which deals
+    keep a magic number, and how far tick and bar history reach. Account numbers and balances are not printed.
+
+    Examples:
+
+        pepperstone probe mt5 configs/live/mt5-demo.yaml --account 1234567
+
+        pepperstone probe mt5 --account 1234567 --set account.terminal=local
+
+    Exit codes: 0 the probe ran, 4 another account or a wrong token, 5 no terminal.
+    """
+    from pepperstone_adapter.cli.probe_mt5_console import probe_mt5
+
+    options = [f"account.account={account}"] if account is not None else []
+    probe_mt5(settings, [*options, *(set_ or ())], as_json=json_)

@@ -95,7 +95,7 @@ def test_quotes_of_one_venue_trade_on_the_other(tmp_path: Path) -> None:
                 await until(lambda: report(broker)["positions"])
                 await until(lambda: cache.positions_open(instrument_id=TRADED))
                 (position,) = report(broker)["positions"]
-                assert (position["open_price"], position["units"]) == ("1.09007", "1E+4")
+                assert (position["open_price"], float(position["units"])) == ("1.09007", 10_000.0)
                 broker.push("EURUSD", "1.08900", "1.08907")
                 await until(lambda: not report(broker)["positions"])
                 await until(lambda: cache.positions_closed(instrument_id=TRADED))

@@ -40,6 +40,7 @@ from pepperstone_adapter.mt5.client.aliases import Aliases
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
+from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
 from pepperstone_adapter.mt5.client.server_clock import ClockCheck
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
@@ -437,6 +438,11 @@ class Mt5Session:
         if not self._up:
             raise LinkLost("no terminal to trade with right now; nothing was sent")
         return self._spec(symbol)
+
+    async def probe(self) -> list[Finding]:
+        """What only a real terminal can tell, read without changing anything (see `client.probe`)."""
+        wanted = [self._aliases.theirs(name) for name in self._expected.symbols]
+        return await probe(self._call, wanted, self._clock)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,7 @@ class Terminal:
         self.requote = 0
         self.next_request_id = 1
         self._tickets: dict[int, int] = {}
+        self._deal_rows: dict[int, list[Any]] = {}
         self._views: deque[tuple[int, int, list[list[Any]]]] = deque()
 
     # -- what happens outside -----------------------------------------------------------------------------------------
@@ -161,8 +162,12 @@ class Terminal:
         return [(row[2], row) for row in found]
 
     def deal_row(self, deal: Deal) -> list[Any]:
-        keep = self.settings.level_deals_keep_magic
-        return rows.deal_row(deal, self.spec(deal.symbol), self.shown(deal.symbol), keep)
+        found = self._deal_rows.get(deal.deal_id)  # a deal never changes
+        if found is None:
+            keep = self.settings.level_deals_keep_magic
+            found = rows.deal_row(deal, self.spec(deal.symbol), self.shown(deal.symbol), keep)
+            self._deal_rows[deal.deal_id] = found
+        return found
 
     def _history_ns(self) -> int:
         return self.now_ns() - round(self.settings.deal_lag_ms * NS_PER_MS)

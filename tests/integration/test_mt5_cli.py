@@ -1,0 +1,90 @@
+"""The commands that belong to MetaTrader, from the command line to what they print."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit import mt5 as kit
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*args: str, timeout_s: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pepperstone_adapter", *args]
+    whole = {**os.environ, **env}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, cwd=ROOT, check=False, env=whole)
+
+
+def account(port: int) -> list[str]:
+    values = {"environment": "sandbox", "terminal": "local", "port": port}
+    return [arg for key, value in values.items() for arg in ("--set", f"account.{key}={value}")]
+
+
+def test_the_probe_reads_a_terminal_and_changes_nothing(tmp_path: Path) -> None:
+    with kit.broker(tmp_path, selected=("EURUSD",)) as broker:
+        done = run("probe", "mt5", "--account", "3000001", *account(broker.ports.mt5), "--json")
+        assert done.returncode == 0, done.stderr
+        found = {finding["question"]: finding["answer"] for finding in json.loads(done.stdout)}
+        assert found["execution and filling flags"] == "market, IOC: 3"
+        assert "agrees with the rule" in found["server clock"]
+        assert broker.terminal.selected == {"EURUSD"}
+        assert not broker.terminal.ledger.accounts[3_000_001].orders
+
+
+def test_a_probe_of_another_account_ends_with_the_code_of_credentials(tmp_path: Path) -> None:
+    with kit.broker(tmp_path) as broker, kit.gateway(broker, tmp_path) as gate:
+        done = run(
+            "probe",
+            "mt5",
+            "--account",
+            "4000004",
+            "--set",
+            f"account.port={gate.port}",
+            PEPPERSTONE_MT5_GATEWAY_TOKEN=kit.TOKEN,
+        )
+        assert done.returncode == 4
+        assert done.stderr.strip().splitlines()[-1].startswith("error: WRONG_ACCOUNT")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--host", "0.0.0.0"), "needs a token"),  # noqa: S104
+        (("--port", "70000"), "65535"),
+    ],
+)
+def test_a_gateway_that_would_be_unsafe_does_not_start(args: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    done = run("mt5-gateway", *args, "--state-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_the_bundle_is_one_file_that_runs_without_this_package(tmp_path: Path) -> None:
+    target = tmp_path / "gateway.pyz"
+    assert run("mt5-gateway", "--bundle", str(target)).returncode == 0
+    done = subprocess.run(
+        [sys.executable, str(target), "--help"], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True
+    )
+    assert "mt5-gateway" in done.stdout
+
+
+def test_bars_are_downloaded_and_a_second_run_asks_for_nothing(tmp_path: Path) -> None:
+    with kit.broker(tmp_path, history_days=2) as broker:
+        minute_s = broker.clock.now_ns() // 10**9 // 60 * 60
+        from datetime import UTC, datetime, timedelta
+
+        end = datetime.fromtimestamp(minute_s, UTC) - timedelta(hours=1)
+        args = (
+            "data", "download", "--account", "3000001", "--set", "account.platform=mt5", *account(broker.ports.mt5),
+            "--symbol", "EURUSD", "--period", "M1", "--start", (end - timedelta(hours=6)).isoformat(),
+            "--end", end.isoformat(), "--catalog", str(tmp_path / "catalog"), "--json",
+        )  # fmt: skip
+        first, second = run(*args), run(*args)
+        assert first.returncode == second.returncode == 0, first.stderr
+        (done,), (again,) = json.loads(first.stdout), json.loads(second.stdout)
+        assert 6 * 60 in done.values()  # a bar for each of six hours' minutes
+        assert 6 * 60 not in again.values()
