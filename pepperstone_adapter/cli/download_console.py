@@ -69,7 +69,11 @@ class DownloadSettings(StrictModel):
 def run(path: Path | None, overrides: Sequence[str], *, replace: bool, as_json: bool) -> None:
     """Download what the settings ask for and say what came of it."""
     settings = load_settings(path, DownloadSettings, overrides)
-    outcomes = asyncio.run(_download(settings, Console(stderr=True, quiet=as_json), replace=replace))
+    try:
+        outcomes = asyncio.run(_download(settings, Console(stderr=True, quiet=as_json), replace=replace))
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was read is stored: run the same command again to go on", err=True)
+        raise
     if as_json:
         typer.echo(json.dumps([_as_json(o) for o in outcomes], indent=2))
 

@@ -267,7 +267,12 @@ class CTraderSession:
     @staticmethod
     async def _wait[T](future: "Future[T]") -> T:
         # A caller that is cancelled stops waiting; what it asked for goes on, and its events still come.
-        return await asyncio.shield(asyncio.wrap_future(future))
+        told = asyncio.wrap_future(future)
+        try:
+            return await asyncio.shield(told)
+        except asyncio.CancelledError:
+            told.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits: nobody complains
+            raise
 
     def _deliver(self, events: list[BrokerEvent]) -> None:
         mailbox, on_events = self._mailbox, self._on_events
