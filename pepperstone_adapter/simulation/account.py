@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import OrderSide
+from nautilus_trader.core import UUID4
+from nautilus_trader.model import OrderModifyRejected, OrderSide, TimeInForce
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
 from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Posting, Ticket
 from pepperstone_adapter.simulation.curve import Curve
-from pepperstone_adapter.simulation.desk import Counter, entry_price, refusal
+from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.fees import rounded
 from pepperstone_adapter.simulation.headroom import Headroom
@@ -197,6 +198,26 @@ class Account:
             return reason
         return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
 
+    def refused_amendment(self, order_id: Any, *changes: Any) -> OrderModifyRejected | None:
+        """The event that refuses an amendment (quantity, price, trigger price); None when the market may have it."""
+        order, now = self.broker.cache.order(order_id), self.broker.now_ns()
+        symbol = str(order.instrument_id.symbol) if order is not None else ""
+        if order is None or order.is_closed or symbol not in self._specs:
+            return None  # the framework has its own words for it
+        spec, tape, entry = self._specs[symbol], self._tapes[symbol], None
+        if order.parent_order_id is not None:
+            parent = self.broker.cache.order(order.parent_order_id)
+            entry = entry_price(parent, tape, now) if parent is not None and not parent.is_closed else None
+        self.settle(now)
+        reduces = entry is not None or not self._opens(order, symbol, order.position_id)
+        reason = refusal(Amended.of(order, *changes), spec, tape, now, reduces=reduces, entry=entry)
+        if reason is None:
+            return None
+        return OrderModifyRejected(
+            order.trader_id, order.strategy_id, order.instrument_id, order_id, reason, UUID4(), now, now, False,
+            order.venue_order_id, order.account_id,
+        )  # fmt: skip
+
     def refuse_at_trigger(self, order: Any) -> bool:
         """Whether a pending order that has been met opens more than free margin allows; it is then canceled."""
         symbol, now = str(order.instrument_id.symbol), self.broker.now_ns()
@@ -307,7 +328,11 @@ class Account:
         self.broker.post(rows)
 
     def _roll_over(self, ts_ns: int, day: Any) -> None:
-        """Book one night's swap of every open position."""
+        """Book one night's swap of every open position, and end the orders that were good for the day."""
+        for order in self.broker.cache.orders_open():
+            if order.time_in_force == TimeInForce.DAY:  # the framework would keep it
+                self.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"
+                self.broker.withdraw(order.client_order_id)
         rows = []
         for ticket in self.books.tickets.values():
             spec = self._specs[ticket.symbol]

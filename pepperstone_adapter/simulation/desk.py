@@ -8,6 +8,7 @@ is all this algorithm is used for.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -66,6 +67,27 @@ class Counter:
             self._volumes.add(order.quantity.raw)
             if not self._from_ns <= ts_ns < self._until_ns:
                 self._from_ns, self._until_ns = session(self._spec.hours, ts_ns) or (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """A working order as an amendment would leave it, to be looked at by `refusal` like a new one."""
+
+    side: Any
+    order_type: Any
+    time_in_force: Any
+    expire_time: int | None
+    quantity: Any
+    price: Any
+    trigger_price: Any
+
+    @classmethod
+    def of(cls, order: Any, quantity: Any, price: Any, trigger_price: Any) -> "Amended":
+        return cls(
+            order.side, order.order_type, order.time_in_force, getattr(order, "expire_time", None),
+            quantity or order.quantity, price or getattr(order, "price", None),
+            trigger_price or getattr(order, "trigger_price", None),
+        )  # fmt: skip
 
 
 def refusal(

@@ -31,6 +31,7 @@ class Hooks(Protocol):
     def order_event(self, event: Any) -> None: ...
     def submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None: ...
     def submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None: ...
+    def refused_amendment(self, order_id: Any, *changes: Any) -> Any: ...
     def sent(self) -> None: ...
     def subscribed(self, kind: str, key: Any) -> None: ...
 
@@ -130,9 +131,21 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
             orders, position_id, lambda: cls.submit_order_list(self, order_list, position_id, client_id, params)
         )
 
-    def modify_order(self: Any, *args: Any, **kwargs: Any) -> None:
-        cls.modify_order(self, *args, **kwargs)
-        hooks.sent()
+    def modify_order(
+        self: Any, client_order_id: Any, quantity: Any = None, price: Any = None, trigger_price: Any = None,
+        client_id: Any = None, params: Any = None,
+    ) -> None:  # fmt: skip
+        refused = hooks.refused_amendment(client_order_id, quantity, price, trigger_price)
+        if refused is None:
+            cls.modify_order(self, client_order_id, quantity, price, trigger_price, client_id, params)
+            hooks.sent()
+            return
+        self.on_order_event(refused)
+        self.on_order_modify_rejected(refused)
+
+    def modify_orders(self: Any, updates: Any = (), client_id: Any = None, params: Any = None) -> None:
+        for client_order_id, quantity, price, trigger_price in updates:
+            self.modify_order(client_order_id, quantity, price, trigger_price, client_id, params)
 
     def close_position(
         self: Any, position: Any, client_id: Any = None, tags: Any = None, time_in_force: Any = None,
@@ -168,7 +181,7 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
         hooks.sent()
 
     made = (
-        submit_order, submit_order_list, modify_order, close_position, close_all_positions, cancel_order,
+        submit_order, submit_order_list, modify_order, modify_orders, close_position, close_all_positions, cancel_order,
         cancel_all_orders,
     )  # fmt: skip
     return {f.__name__: f for f in made}

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from nautilus_trader.model import OrderSide, Price, TimeInForce, TrailingOffsetType
+from nautilus_trader.model import OrderSide, Price, Quantity, TimeInForce, TrailingOffsetType
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import TradingMode
@@ -261,6 +261,57 @@ def test_immediate_or_cancel_and_fill_or_kill() -> None:
         assert [(f.price, f.units) for f in record.fills] == [(D("1.10000"), D(100_000))], tif
         record = run_steps([1.1] * 4, {1: buy(10_000_000, time_in_force=tif)}, leverage=None)
         assert [o.status for o in record.orders] == ["FILLED"], tif
+
+
+def test_a_day_order_ends_with_the_trading_day() -> None:
+    # Placed at 21:00 UTC; the day ends at 17:00 in New York, 22:00 UTC. The low of 1.08 comes an hour later.
+    rows: list[Any] = [1.1, 1.1, 1.1, (1.1, 1.1, 1.08, 1.1), 1.1]
+    market = bars(EURUSD, rows, times=[utc(2024, 1, 8, 20) + i * 3600 * NS for i in range(5)], period="1-HOUR")
+    record = run_steps(market, {1: limit(BUY, 1.09, time_in_force=TimeInForce.DAY)})
+    assert not record.fills
+    assert [(o.status, o.reason) for o in record.orders] == [("CANCELED", "the trading day has ended")]
+    record = run_steps(market, {1: limit(BUY, 1.09)})
+    assert [f.price for f in record.fills] == [D("1.09000")]
+
+
+# --- amendments
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"trigger_price": "1.11000"}, "INVALID_LEVEL: SELL STOP_MARKET at 1.11000 must be below 1.10000 of EURUSD"),
+        ({"trigger_price": "1.095005"}, "INVALID_PRICE: trigger_price 1.095005 of EURUSD is off its tick"),
+        ({"quantity": "99500"}, "VOLUME_STEP: 99500 units"),
+    ],
+)
+def test_the_desk_refuses_an_amendment(change: dict[str, str], reason: str) -> None:
+    def amend(s: Steps) -> None:
+        (order,) = s.cache.orders_open()
+        price = change.get("trigger_price")
+        s.modify_order(
+            order.client_order_id,
+            quantity=Quantity.from_str(change["quantity"]) if "quantity" in change else None,
+            trigger_price=Price.from_str(price) if price else None,
+        )
+
+    market = [1.1, 1.1, 1.1, 1.1, (1.1, 1.1, 1.0899, 1.095), 1.095]
+    acts = {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True), 3: amend}
+    record, steps = run_with(market, acts)
+    (refused,) = [e for e in steps.events if type(e).__name__ == "OrderModifyRejected"]
+    assert refused.reason.startswith(reason)
+    # The order is as it was.
+    assert [(f.price, f.units) for f in record.fills[1:]] == [(D("1.09000"), D(100_000))]
+
+
+def test_a_stop_is_moved_to_where_it_may_be() -> None:
+    def amend(s: Steps) -> None:
+        (order,) = s.cache.orders_open()
+        s.modify_order(order.client_order_id, trigger_price=s.px(EURUSD, 1.095))
+
+    market = [1.1, 1.1, 1.1, 1.1, (1.1, 1.1, 1.0899, 1.095), 1.095]
+    record = run_steps(market, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True), 3: amend})
+    assert [f.price for f in record.fills[1:]] == [D("1.09500")]
 
 
 # --- slippage and latency
