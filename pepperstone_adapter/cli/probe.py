@@ -57,7 +57,9 @@ def ctrader(
     from pepperstone_adapter.common.errors import ConfigurationError
 
     if settings is None and account is None:
-        raise ConfigurationError("no account: give --account NUMBER (a demo account), or a settings file that names one")
+        raise ConfigurationError(
+            "no account: give --account NUMBER (a demo account), or a settings file that names one"
+        )
     given = {"account.account": account, "account.environment": environment}
     options = [f"{key}={value}" for key, value in given.items() if value is not None]
     probe_ctrader(settings, [*options, *(set_ or ())], seconds, record, as_json=json_)
