@@ -37,7 +37,6 @@ from pepperstone_adapter.broker.events import (
     PositionChanged,
 )
 from pepperstone_adapter.broker.orders import OrderState
-from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.common.errors import ConfigurationError, DataError, OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.common.files import file_name_of
 from pepperstone_adapter.live.config import LiveExecConfig
@@ -56,6 +55,7 @@ from pepperstone_adapter.live.planning import (
     plan_bracket,
     plan_order,
 )
+from pepperstone_adapter.live.questions import Questions
 from pepperstone_adapter.live.reconciliation import Reconciler
 from pepperstone_adapter.live.sending import Sender
 from pepperstone_adapter.live.startup import Startup
@@ -137,6 +137,7 @@ class BrokerExecutionClient(ExecutionClient):
         self.sender = Sender(
             connection, self.table, self._events, self.reconciler, self.perform, clock.timestamp_ns, self._log
         )
+        self.questions = Questions(self, self._events, self._reports, self._log)
         self._startup: Startup  # made in _connect, before the framework can ask
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ class BrokerExecutionClient(ExecutionClient):
         self._startup = Startup(self, self._store, self._reports, self._events, self._emitter, self._log)
         if not self.connection.publishes_market:
             publish_quotes(self, self.connection)
-        self._tell_account(account)
+        self.tell_account(account)
 
     async def _disconnect(self) -> None:
         await self.connection.stop()
@@ -176,7 +177,7 @@ class BrokerExecutionClient(ExecutionClient):
         elif isinstance(event, PositionChanged):
             self.perform(self._events.on_position(event))
         elif isinstance(event, AccountChanged):
-            self._tell_account(event.account)
+            self.tell_account(event.account)
         elif isinstance(event, LinkUp):
             self.sender.wake()
             self.create_task(self.reconciler.resolve(), "resolve")
@@ -206,11 +207,15 @@ class BrokerExecutionClient(ExecutionClient):
             self._log.error(f"no new risk from now on: {reason}; closing and cancelling go on; restart after a look")
         self.halted = self.halted or reason
 
-    def _tell_account(self, account: AccountSnapshot) -> None:
+    def tell_account(self, account: AccountSnapshot) -> None:
+        """Tell the framework the account's state."""
         balances, margins = self._reports.balances(account)
         info: dict[str, object] = {"leverage": str(account.leverage)}
-        if account.equity is not None:
-            info["equity"] = str(account.equity)
+        # The framework's own "free" is balance less margin; a broker's counts the open profit as well.
+        for key in ("equity", "used_margin", "free_margin"):
+            value = getattr(account, key)
+            if value is not None:
+                info[key] = str(value)
         self.generate_account_state(balances, margins, True, account.ts_ns or self.clock.timestamp_ns(), info)
 
     def _recall(self, state: OrderState) -> TrackedOrder | None:
@@ -424,52 +429,14 @@ class BrokerExecutionClient(ExecutionClient):
     # -- questions ----------------------------------------------------------------------------------------------------
 
     async def _query_account(self, _command: Any) -> None:
-        async def ask() -> None:
-            try:
-                snapshot = await self.connection.session.snapshot()
-            except PepperstoneError as error:
-                self._log.warning(f"account not read: {error}")
-                return
-            self.connection.account = snapshot.account
-            self._tell_account(snapshot.account)
-
-        self.start_task(ask(), "query-account")
+        self.start_task(self.questions.account(), "query-account")
 
     async def _query_order(self, command: Any) -> None:
-        self.start_task(self._look_up(str(command.client_order_id), command.venue_order_id), "query-order")
-
-    async def _look_up(self, client_order_id: str, venue_order_id: Any) -> FoundOrder | None:
-        """Ask the broker about an order and apply what it says; None when it could not be asked or knows nothing."""
-        order = self.table.get(client_order_id)
-        try:
-            if order is not None:
-                found = await self.reconciler.find(order) if order.kind != LEG else None
-            elif venue_order_id is not None:
-                found = await self.connection.session.find_order(order_id=str(venue_order_id))
-            else:
-                found = None
-        except (PepperstoneError, OutcomeUnknown) as error:
-            self._log.warning(f"{client_order_id}: could not be looked up: {error}")
-            return None
-        if found is not None:
-            self.perform(self._events.on_found(found, self.clock.timestamp_ns()))
-        return found
+        self.start_task(self.questions.order(str(command.client_order_id), command.venue_order_id), "query-order")
 
     async def _generate_order_status_report(self, command: Any) -> OrderStatusReport | None:
         cid = str(command.client_order_id) if command.client_order_id is not None else ""
-        found = await self._look_up(cid, command.venue_order_id)
-        if found is None:
-            return None
-        instrument = self.connection.instruments[found.order.symbol]
-        owner = self._events.owner(found.order, None)
-        return self._reports.order(
-            found.order,
-            instrument.id,
-            instrument.price_precision,
-            instrument.size_precision,
-            self.clock.timestamp_ns(),
-            client_order_id=owner.client_order_id if owner is not None else None,
-        )
+        return await self.questions.order_report(cid, command.venue_order_id)
 
     async def _generate_order_status_reports(self, _command: Any) -> list[OrderStatusReport]:
         return (await self._startup.read()).orders
@@ -478,16 +445,7 @@ class BrokerExecutionClient(ExecutionClient):
         return (await self._startup.read()).fills
 
     async def _generate_position_status_reports(self, command: Any) -> list[PositionStatusReport]:
-        """Positions as the broker has them now; raises when it cannot be asked, which is never the same as flat."""
-        snapshot = await self.connection.session.snapshot()
-        out = []
-        for position in snapshot.positions:
-            instrument = self.connection.load(position.symbol)
-            if instrument is None or (command.instrument_id is not None and instrument.id != command.instrument_id):
-                continue
-            now = self.clock.timestamp_ns()
-            out.append(self._reports.position(position, instrument.id, instrument.size_precision, now))
-        return out
+        return await self.questions.positions(command.instrument_id)
 
     async def _generate_mass_status(self, _lookback_mins: int | None) -> ExecutionMassStatus:
         state = await self._startup.read()

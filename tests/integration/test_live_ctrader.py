@@ -1,10 +1,13 @@
 """The live clients on the sandbox broker over real TLS: every order path once, judged by the broker's own books."""
 
+import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from nautilus_trader.model import (
+    BarType,
     ClientOrderId,
     Currency,
     OrderSide,
@@ -19,6 +22,7 @@ from nautilus_trader.model import (
     Venue,
 )
 
+from pepperstone_adapter.sandbox.clock import RunningClock
 from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
 from tests.kit.node import EURUSD, VENUE, Bench
 
@@ -305,3 +309,70 @@ def test_the_run_is_recorded_into_a_catalog(tmp_path: Path) -> None:
     (fills,) = (tmp_path / "catalog" / "live" / instance[0] / "order_filled").glob("*.feather")
     with pyarrow.ipc.open_stream(fills) as stream:
         assert stream.read_all().num_rows == 1
+
+
+def test_the_account_state_has_equity_and_free_margin(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        await filled(b, order)
+        b.sandbox.push("EURUSD", "1.09007", "1.09014")
+
+        def info(key: str) -> Decimal:
+            return Decimal(b.portfolio.account(Venue(VENUE)).last_event.info[key])
+
+        # 10,000 + 10,000 × (1.09007 - 1.08507) - 0.35 commission, which is booked at the close
+        await b.until(lambda: info("equity") == Decimal("10049.65"), "equity with the open profit")
+        assert info("used_margin") == Decimal("361.69")  # 10,000 × 1.08507 / 30
+        assert info("free_margin") == Decimal("9687.96")
+        assert b.portfolio.account(Venue(VENUE)).balance_total(USD).as_decimal() == 10_000
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+
+
+def test_a_symbol_the_broker_changed_is_published_again(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.probe.subscribe_instrument(EURUSD)
+        await b.until(lambda: b.probe.instruments, "the first definition")
+        ledger, terms = b.sandbox.ledger, b.sandbox.ledger.symbols["EURUSD"]
+        dearer = replace(terms, spec=replace(terms.spec, volume_min=Decimal(5_000)))
+        b.sandbox.call(ledger.change_symbol, dearer, b.sandbox.clock.now_ns())
+        await b.until(lambda: int(b.probe.instruments[-1].min_quantity) == 5_000, "the new definition")
+        assert int(b.cache.instrument(EURUSD).min_quantity) == 5_000
+        small = b.probe.order_factory.market(EURUSD, BUY, units(1_000))
+        b.probe.submit_order(small)
+        await b.until(lambda: b.cache.order(small.client_order_id).status is OrderStatus.DENIED, "a denial")
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+
+
+def test_bars_of_the_run_are_recorded_too(tmp_path: Path) -> None:
+    from nautilus_trader.persistence import ParquetDataCatalog
+
+    from pepperstone_adapter.live.recording import convert_recording, streaming_config
+    from pepperstone_adapter.live.settings import RecordSettings
+
+    record = RecordSettings(catalog=tmp_path / "catalog", quotes=False, orders=False)
+    minutes = BarType.from_str("EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    seen: list[Any] = []
+
+    async def script(b: Bench) -> None:
+        b.probe.subscribe_bars(minutes)
+        await b.until(lambda: len(b.probe.bars) > 2, "three bars")
+        seen.extend(bar.ts_event for bar in b.probe.bars[:3])
+
+    clock = RunningClock(time.time_ns() - 20 * 60 * 10**9, speed=20)  # minutes of three seconds
+    tape = {"source": "walk", "history_days": 1, "ticks_per_s": 40.0}
+    with sandbox(tmp_path, clock, behaviour={"client_silence_s": 0}, tape=tape) as broker:
+        run_ctrader(
+            tmp_path,
+            broker,
+            script,
+            node_options={"streaming": streaming_config(record)},
+            setup=lambda node: seen.append(str(node.instance_id)),
+        )
+    assert list(convert_recording(record, seen[0])) == [f"recorded into {record.catalog} (run {seen[0]})"]
+    bars = ParquetDataCatalog(str(record.catalog)).query_bars([str(minutes)])
+    assert [bar.ts_event for bar in bars][:3] == seen[1:]
