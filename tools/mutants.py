@@ -81,7 +81,6 @@ MUTANTS = (
         (
             f"{EVENTS}::test_F27_repeated_executions_count_once",
             f"{EVENTS}::test_F28_a_deal_from_the_stream_the_lists_and_the_snapshot_counts_once",
-        ,
         ),
     ),
     Mutant(

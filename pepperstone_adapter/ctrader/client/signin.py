@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from google.protobuf.message import Message
+
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError, DataError, VenueError
 from pepperstone_adapter.common.secrets import Secret
@@ -42,8 +44,7 @@ class SignIn:
                 if not self._desk.account_id:
                     await self._find_account()
                 self._desk.hold()
-                message = oa.AccountAuthReq(ctidTraderAccountId=self._desk.account_id, accessToken=token.reveal())
-                await self._desk.hub.ask(message).promise
+                await self._ask_account(token)
             except VenueError as error:
                 if is_benign(error):
                     return
@@ -52,6 +53,14 @@ class SignIn:
                 token = await self._refresh(token)
                 continue
             return
+
+    def _ask_account(self, token: Secret) -> Promise[Message]:
+        """The request lives in this frame only, which is gone before anything can fail: tracebacks show locals."""
+        message = oa.AccountAuthReq(ctidTraderAccountId=self._desk.account_id, accessToken=token.reveal())
+        return self._desk.hub.ask(message).promise
+
+    def _ask_accounts(self) -> Promise[Message]:
+        return self._desk.hub.ask(oa.GetAccountListByAccessTokenReq(accessToken=self._tokens.access.reveal())).promise
 
     async def refreshed_if_possible(self) -> Secret:
         """Return a fresh token, or the old one where it cannot be refreshed (it may still live)."""
@@ -72,7 +81,9 @@ class SignIn:
         return await fresh
 
     async def _ask_refresh(self, message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
-        answer = await self._desk.hub.ask(message, note=self._late_refresh).promise
+        answering = self._desk.hub.ask(message, note=self._late_refresh).promise
+        del message  # a traceback that shows locals must not show the token
+        answer = await answering
         if not isinstance(answer, oa.RefreshTokenRes):
             raise DataError(f"a token refresh was answered with {type(answer).__name__}")
         return answer
@@ -81,8 +92,10 @@ class SignIn:
         self._desk.later(self._tokens.adopt(answer))
 
     async def _find_account(self) -> None:
-        message = oa.GetAccountListByAccessTokenReq(accessToken=self._tokens.access.reveal())
-        answer: oa.GetAccountListByAccessTokenRes = await self._desk.read(message, oa.GetAccountListByAccessTokenRes)
+        answer = await self._ask_accounts()
+        if not isinstance(answer, oa.GetAccountListByAccessTokenRes):
+            raise DataError(f"the account list was answered with {type(answer).__name__}")
+        answer.ClearField("accessToken")  # the venue echoes it
         number = self._desk.wanted.account_number
         for entry in answer.ctidTraderAccount:
             if number in (str(entry.traderLogin), str(entry.ctidTraderAccountId)):
