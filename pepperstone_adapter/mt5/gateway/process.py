@@ -15,6 +15,13 @@ from typing import IO
 from pepperstone_adapter.mt5.gateway.wire import Decoder, Message, WireError, encode
 
 
+def creation_flags(platform: str) -> int:
+    """How Windows starts a worker: in a process group of its own, so that Ctrl-C in the gateway's window does not reach
+    it, and without a window. Elsewhere the worker ignores the signal by itself and these flags must be 0."""
+    create_new_process_group, create_no_window = 0x0000_0200, 0x0800_0000
+    return create_new_process_group | create_no_window if platform == "win32" else 0
+
+
 class WorkerProcess:
     """Starts at once; messages and the end arrive on the reader thread.
 
@@ -43,7 +50,13 @@ class WorkerProcess:
         root = str(Path(__file__).parents[3])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         whole = {**os.environ, **(env or {}), "PYTHONPATH": path}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=whole)  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=whole,
+            creationflags=creation_flags(sys.platform),
+        )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin: IO[bytes] = self._process.stdin

@@ -51,9 +51,15 @@ def test_a_close_names_its_ticket() -> None:
 
 
 def test_a_stop_limit_has_its_trigger_in_price_and_its_limit_beside() -> None:
-    wanted = request(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1105"))
+    wanted = request(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1095"))
     trade = requests.pending(wanted, rows.spec(), CLOCK, 15)
-    assert (trade["type"], trade["price"], trade["stoplimit"], trade["type_filling"]) == (6, 1.11, 1.1105, 2)
+    assert (trade["type"], trade["price"], trade["stoplimit"], trade["type_filling"]) == (6, 1.11, 1.1095, 2)
+
+
+def test_a_stop_limit_whose_limit_lies_beyond_its_stop_is_refused_before_it_is_sent() -> None:
+    wanted = request(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1105"))
+    with pytest.raises(OrderRefused, match="at or below the stop"):
+        requests.pending(wanted, rows.spec(), CLOCK, 15)
 
 
 def test_an_expiry_is_sent_in_server_time() -> None:
