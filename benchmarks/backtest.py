@@ -200,6 +200,14 @@ def end_of(folder: Path, bars: int) -> int:
     return int((folder / f"end-{bars}").read_text())
 
 
+def peak_mb() -> int:
+    """Peak memory of this process; what `getrusage` says begins, on Linux, with that of the process it was forked from."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
 def leg(name: str, folder: Path, bars: int) -> dict[str, Any]:
     """Run one leg in a process of its own."""
     done = subprocess.run(
@@ -267,7 +275,7 @@ def main() -> None:
         return
     kind, _, quotes = args.leg.partition("-")
     result = (leg_ours if kind == "ours" else leg_bare)(args.folder, args.bars, bool(quotes))
-    result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    result["peak_mb"] = peak_mb()
     print(json.dumps(result))
 
 
