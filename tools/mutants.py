@@ -79,7 +79,7 @@ MUTANTS = (
             (f"{P}/ctrader/client/book.py", "return deal_id in self._deals", "return False"),
         ),
         (
-            f"{EVENTS}::test_F27_repeated_executions_count_once",
+            f"{EVENTS}::test_F27_a_repeated_part_leaves_the_rest_of_the_order_alive",
             f"{EVENTS}::test_F28_a_deal_from_the_stream_the_lists_and_the_snapshot_counts_once",
         ),
     ),

@@ -62,6 +62,26 @@ def test_F27_repeated_executions_count_once(tmp_path: Path, copies: int) -> None
         run_live(tmp_path, broker, script)
 
 
+def test_F27_a_repeated_part_leaves_the_rest_of_the_order_alive(tmp_path: Path) -> None:
+    """A part that counted twice would make the order look full, and its rest would wait at the broker unwatched."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order = await t.working("1.08400")
+        b.sandbox.add_fault(rule("duplicate", "ExecutionEvent", on="reply", times=0, copies=4))
+        liquidity(b, Liquidity(D(3_000), 1))
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")
+        await t.reach(order, "PARTIALLY_FILLED")
+        b.probe.modify_order(order.client_order_id, price=px("1.08300"))
+        await b.until(lambda: str(b.cache.order(order.client_order_id).price) == "1.08300", "the rest amended")
+        b.probe.cancel_order(order.client_order_id)
+        known = await t.reach(order, "CANCELED")
+        assert int(known.filled_qty) == 3_000
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
 def test_F28_a_deal_from_the_stream_the_lists_and_the_snapshot_counts_once(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)

@@ -4,7 +4,6 @@ Everything a run leaves is searched: what it printed, its logs at the finest lev
 journal, errors with all their causes and local variables. A control shows that the search finds what is there.
 """
 
-import os
 import signal
 import traceback
 from pathlib import Path
@@ -139,6 +138,6 @@ def test_S04_no_secret_on_a_command_line_or_in_a_name(tmp_path: Path) -> None:
         if not folder.exists():
             pytest.skip("needs /proc")
         said = (folder / "cmdline").read_bytes().decode()
-        said += " ".join(os.readlink(fd) for fd in (folder / "fd").iterdir() if fd.is_symlink())
+        said += " ".join(str(fd.readlink()) for fd in (folder / "fd").iterdir() if fd.is_symlink())
         assert not any(word in said for word in SANDBOX_SECRETS)
         assert LOGIN not in (folder / "cmdline").read_bytes().decode()

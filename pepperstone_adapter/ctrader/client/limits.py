@@ -1,9 +1,9 @@
 """What the venue allows: 50 requests a second on a link, 5 of the historical kind, and a demo account's minute caps.
 
 Requests bunch up on their way: what left in two bursts a second apart may arrive in less than that. So a "second" here
-is `WINDOW_S` long, which forgives near a tenth of a second of jitter and still lets 44 requests a second through. Orders and
-cancels may use the whole of it; reads leave a part free. Heartbeats are not counted. Which requests the venue counts as historical is documented for bars,
-ticks and deals; the other lists are treated the same to be safe.
+is `WINDOW_S` long, which forgives near a tenth of a second of jitter and still lets 44 requests a second through.
+Orders and cancels may use the whole of it; reads leave a part free. Heartbeats are not counted. Which requests the
+venue counts as historical is documented for bars, ticks and deals; the other lists are treated the same to be safe.
 
 The minute caps are published for demo accounts (cTrader Algo pages); breaking one blocks trading for a minute, level
 changes for thirty. We refuse before that, and keep the last of each budget for requests that reduce risk.
