@@ -76,6 +76,15 @@ class OnDefaultTimer(Steps):
         boom()
 
 
+class OnTopic(Steps):
+    def on_start(self) -> None:
+        super().on_start()
+        self.subscribe_topic("signals", boom)
+
+    def on_bar(self, bar: Any) -> None:
+        self.publish_message("signals", "news")
+
+
 class BadIndicator:
     initialized = False
     name = "bad"
@@ -105,6 +114,7 @@ class OnIndicator(Steps):
         (OnStop, "OnStop.on_stop"),
         (OnTimer, "OnTimer at timer wake"),
         (OnDefaultTimer, "OnDefaultTimer.on_time_event"),
+        (OnTopic, "OnTopic on topic signals"),
         (OnIndicator, "indicator BadIndicator"),
     ],
 )
