@@ -169,7 +169,7 @@ class CTraderSession:
         except TimeoutError:
             failure = account.last_failure
             await self.close()
-            why = f": {failure}" if failure is not None else " (the server does not answer)"
+            why = f": {str(failure).rstrip('.')}" if failure is not None else " (the server does not answer)"
             if self.endpoint.ca_file is not None:
                 why += f"; {SANDBOX_HINT}"
             raise ConnectFailed(
