@@ -1,4 +1,4 @@
-"""The security controls, each by its number (docs/security.md lists them and where else they are tested)."""
+"""The security controls, each by its number (SECURITY.md lists them and where else they are tested)."""
 
 import ast
 import os

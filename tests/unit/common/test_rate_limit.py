@@ -115,6 +115,14 @@ def test_repeated_refusals_wait_longer_than_a_small_hint_and_success_forgets() -
     assert pauses.refuse("bars", 1.0, now_s=100) == 1.0
 
 
+def test_a_burst_that_is_refused_together_is_one_refusal() -> None:
+    pauses = Pauses()
+    for told_s in (0.0, 0.01, 0.02):
+        pauses.refuse("order", 1.0, now_s=told_s)
+    assert pauses.ready_s("order", 0.5) == 1.02  # the last answer's hint, not 1 + 2 + 4
+    assert pauses.refuse("order", 1.0, now_s=2.0) == 2.0  # the second burst waits longer
+
+
 def test_removed_items_come_back_oldest_first_and_leave_the_rest() -> None:
     q = queue()
     for item, lane in [("a", READ), ("b", ORDER), ("c", READ)]:
