@@ -209,6 +209,12 @@ class BehaviourSettings(StrictModel):
     spots_after_unsubscribe: int = Field(
         0, ge=0, description="spots still sent after unsubscribing (allowed by the docs)"
     )
+    spot_repeats: int = Field(
+        0, ge=0, le=10, description="every spot is sent so many times again, word for word (never recorded)"
+    )
+    bars_in_own_spot: bool = Field(
+        False, description="forming bars come after the price, in a spot event without bid and ask (never recorded)"
+    )
     depth_levels: int = Field(5, ge=1, le=50)
     bar_lag_ms: float = Field(250.0, ge=0, description="a closed bar appears in history so late (observed 60-1000)")
     bars_max: int = Field(5_000, gt=0, description="longer ranges are cut silently at the old end (size unconfirmed)")

@@ -1,7 +1,7 @@
 """Prices to subscribers: one-sided spots, forming bars, depth.
 
 A spot carries the side that changed (or both, by a switch); the first after subscribing is the last known price, also
-when the market is closed. Bars of subscribed periods ride on spots. Depth is a book of quotes with ids; a change
+when the market is closed. Bars of subscribed periods ride on spots (or, by a switch, on one of their own). Depth is a book of quotes with ids; a change
 comes as new quotes and deleted ids, the first event is the whole book.
 """
 
@@ -65,22 +65,31 @@ class Spots:
             stamped = False
         last = subscriptions.last_sides.get(symbol)
         event = oa.SpotEvent(ctidTraderAccountId=account_id, symbolId=self._venue.directory.symbol_ids[symbol])
-        both = self._venue.settings.behaviour.spots == "both_sides"
+        behaviour = self._venue.settings.behaviour
+        both = behaviour.spots == "both_sides"
         if both or last is None or last[0] != bid:
             event.bid = bid
         if both or last is None or last[1] != ask:
             event.ask = ask
         periods = subscriptions.bars.get(symbol)
-        if not periods and not event.HasField("bid") and not event.HasField("ask"):
+        has_price = event.HasField("bid") or event.HasField("ask")
+        if not periods and not has_price:
             return
         subscriptions.last_sides[symbol] = (bid, ask)
         if stamped:
             event.timestamp = ts_ms
-        for period in sorted(periods or ()):
-            bar = self._venue.history[symbol].forming(period)
-            if bar is not None:
-                event.trendbar.append(trendbar(bar, period))
-        connection.send(event)
+        events = [event]
+        bars = [(self._venue.history[symbol].forming(period), period) for period in sorted(periods or ())]
+        if bars and has_price and behaviour.bars_in_own_spot:
+            own = oa.SpotEvent()
+            own.CopyFrom(event)
+            own.ClearField("bid")
+            own.ClearField("ask")
+            events.append(own)
+        events[-1].trendbar.extend(trendbar(bar, period) for bar, period in bars if bar is not None)
+        for spot in events:
+            for _ in range(1 + behaviour.spot_repeats):
+                connection.send(spot)
 
     # -- subscribing ------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,40 @@ def test_both_sides_and_stray_spots_by_switch(tmp_path: Path) -> None:
     assert sides(link.messages()) == [(110_000, 110_002)]
 
 
+def test_spots_sent_twice_by_switch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, behaviour={"spot_repeats": 1})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    link.read()
+    link.send(SUBSCRIBE)
+    _, *spots = link.messages()
+    assert sides(spots) == [(110_000, 110_002)] * 2
+    bench.push("1.10001", "1.10002")
+    bench.push("1.10001", "1.10002")  # nothing changed: nothing to repeat
+    one, again = link.messages()
+    assert one == again
+    assert sides([one]) == [(110_001, None)]
+
+
+def test_bars_in_a_spot_of_their_own_by_switch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, behaviour={"bars_in_own_spot": True})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    link.ask(SUBSCRIBE)
+    for period in (Period.M1, Period.H1):
+        link.ask(oa.SubscribeLiveTrendbarReq(ctidTraderAccountId=ACCOUNT, period=period, symbolId=EURUSD))
+    link.read()
+    bench.push("1.10010", "1.10002")
+    price, own = link.messages()
+    assert sides([price, own]) == [(110_010, None), (None, None)]
+    assert not price.trendbar
+    assert own.timestamp == price.timestamp == bench.clock.now_ns() // 1_000_000
+    assert [(b.period, b.low, b.deltaHigh, b.deltaClose) for b in own.trendbar] == [
+        (Period.M1, 110_000, 10, 10),
+        (Period.H1, 110_000, 10, 10),
+    ]
+
+
 def test_a_three_digit_symbol_is_coded_in_hundred_thousandths_too(bench: Bench, link: MemoryLink) -> None:
     number = bench.venue.directory.symbol_ids["USDJPY"]
     bench.push("150.123", "150.126", "USDJPY")
