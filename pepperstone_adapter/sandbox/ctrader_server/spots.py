@@ -1,8 +1,8 @@
 """Prices to subscribers: one-sided spots, forming bars, depth.
 
 A spot carries the side that changed (or both, by a switch); the first after subscribing is the last known price, also
-when the market is closed. Bars of subscribed periods ride on spots (or, by a switch, on one of their own). Depth is a book of quotes with ids; a change
-comes as new quotes and deleted ids, the first event is the whole book.
+when the market is closed. Bars of subscribed periods ride on spots (or, by a switch, on one of their own). Depth is a
+book of quotes with ids; a change comes as new quotes and deleted ids, the first event is the whole book.
 """
 
 from typing import TYPE_CHECKING
