@@ -129,8 +129,8 @@ class Curve:
         for ts, b, e, m, n in zip(
             times.tolist(), balance.tolist(), equity.tolist(), margin.tolist(), count.tolist(), strict=True
         ):
-            used = Decimal(m).quantize(quantum)
-            worth = Decimal(e).quantize(quantum)
+            used = Decimal(m).quantize(quantum) + ZERO  # no minus zero
+            worth = Decimal(e).quantize(quantum) + ZERO
             level = (worth / used * 100).quantize(Decimal("0.01")) if used > 0 else None
             points.append(
                 EquityPoint(
