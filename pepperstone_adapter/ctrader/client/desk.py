@@ -4,6 +4,7 @@
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -31,7 +32,7 @@ type Notify = Callable[[Sequence[BrokerEvent]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(ABC):
     """Which account, and where it must be.
 
     Attributes
@@ -165,9 +166,9 @@ class Desk:
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def shut(self, reason: str) -> None:
         """Shut the gate and recover; the account does it."""
-        raise NotImplementedError
 
     def later(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something beside the message at hand; its failure is a notice."""
