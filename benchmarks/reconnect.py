@@ -49,7 +49,7 @@ def descriptors() -> int:
 async def run(started, reconnects: int) -> dict:
     network = NetworkThread.shared()
     clock = SystemClock()
-    store, credentials = load_credentials(Environment.SANDBOX, "sandbox")
+    store, credentials = load_credentials(Environment.SANDBOX, "default")
     endpoint = Endpoint(host="localhost", port=started.port, ca_file=started.ca_file)
     wanted = Wanted(account_number=str(LOGIN), environment=Environment.SANDBOX)
     up = asyncio.Event()

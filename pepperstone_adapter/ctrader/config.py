@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pepperstone_adapter.broker.account import Environment, PositionMode
 from pepperstone_adapter.common.settings import RelativePath
-from pepperstone_adapter.ctrader.constants import PLATFORM, SANDBOX_HOST
+from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE, PLATFORM, SANDBOX_HOST
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.settings import AccountSettings
 
@@ -19,13 +19,14 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 class CTraderAccountSettings(AccountSettings):
     """A cTrader account.
 
-    `profile` is the name credentials were stored under. `host` and `port` default to the servers of the environment.
+    `profile` is the name credentials were stored under; a sandbox account needs none and uses the sandbox's fixed login
+    unless another than ``default`` is named. `host` and `port` default to the servers of the environment.
     `ca_file` is the sandbox's own certificate authority; with real servers the system's authorities are used and
     nothing turns that off.
     """
 
     platform: Literal["ctrader"] = PLATFORM
-    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = "default"
+    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = DEFAULT_PROFILE
     host: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     ca_file: RelativePath | None = None
@@ -65,7 +66,7 @@ class _CTrader:
         self.symbols = list(values.get("symbols", ()))
         self.mode = str(values.get("mode", PositionMode.HEDGING.value))
         self.currency = str(values.get("currency", "USD"))
-        self.profile = str(values.get("profile", "default"))
+        self.profile = str(values.get("profile", DEFAULT_PROFILE))
         self.host = values.get("host")
         self.port = values.get("port")
         self.ca_file = values.get("ca_file")

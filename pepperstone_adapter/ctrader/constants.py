@@ -3,6 +3,7 @@
 from typing import Final
 
 PLATFORM: Final = "ctrader"
+DEFAULT_PROFILE: Final = "default"
 SANDBOX_HOST = "127.0.0.1"
 SANDBOX_PORT = 5035
 

@@ -23,7 +23,7 @@ from pepperstone_adapter.ctrader.config import (
     CTraderExecConfig,
     values_of,
 )
-from pepperstone_adapter.ctrader.constants import SANDBOX_HOST, SANDBOX_LOGIN, SANDBOX_PORT
+from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE, SANDBOX_HOST, SANDBOX_LOGIN, SANDBOX_PORT
 from pepperstone_adapter.ctrader.data import CTraderDataClient
 from pepperstone_adapter.ctrader.execution import CTraderExecutionClient
 from pepperstone_adapter.live.connection import Connection
@@ -39,19 +39,23 @@ SANDBOX_PATIENCE_S = 15.0  # a broker on this machine answers at once or is not 
 def load_credentials(environment: Environment, profile: str) -> tuple[CredentialStore, Credentials]:
     """The stored credentials of a profile; the sandbox's own fixed ones for the sandbox. May block.
 
+    A sandbox account that names a profile other than the default one is signed in with what is stored there, so that
+    a refused or expired login can be tried. Without one no real credential ever goes to a sandbox.
+
     Raises
     ------
     CredentialsError
         Nothing is stored under this profile.
     """
-    if environment is Environment.SANDBOX:
+    if environment is Environment.SANDBOX and profile == DEFAULT_PROFILE:
         store: CredentialStore = EnvironmentStore("sandbox", data_dir(), SANDBOX_LOGIN)
         found = store.load()
         if found is not None:
             return store, found
     stored = find_store(profile, passphrase_from_environment)
     if stored is None:
-        raise CredentialsError(f"no cTrader credentials are stored for profile '{profile}'; {LOGIN_HINT}")
+        hint = "; without `profile` a sandbox account needs none" if environment is Environment.SANDBOX else ""
+        raise CredentialsError(f"no cTrader credentials are stored for profile '{profile}'; {LOGIN_HINT}{hint}")
     return stored
 
 

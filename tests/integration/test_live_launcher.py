@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pepperstone_adapter.ctrader.client.stores import EnvironmentStore
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox
@@ -87,14 +88,14 @@ def settings(tmp_path: Path, broker: Sandbox | None, **changes: Any) -> Path:
     return path
 
 
-def spawn(path: Path, *arguments: str) -> "subprocess.Popen[str]":
+def spawn(path: Path, *arguments: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "pepperstone_adapter", "live", str(path), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "NO_COLOR": "1"},
+        env={**os.environ, "NO_COLOR": "1", **(env or {})},
     )
 
 
@@ -283,6 +284,49 @@ def test_a_connect_that_fails_ends_with_code_5_and_says_where(tmp_path: Path) ->
     assert process.returncode == 5, out[-3000:]
     assert "error: " in out
     assert "127.0.0.1:9" in out
+
+
+@pytest.mark.slow
+def test_a_wrong_or_expired_access_token_ends_with_code_4_and_says_what_to_do(tmp_path: Path) -> None:
+    refused = "error: the venue refuses the access token (wrong or expired)"
+    env = {
+        "CTRADER_CLIENT_ID": "sandbox-client",
+        "CTRADER_CLIENT_SECRET": "sandbox-secret",
+        "CTRADER_ACCESS_TOKEN": "never-issued-token",
+        "PEPPERSTONE_HOME": str(tmp_path / "home"),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+
+    def expire(broker: Sandbox) -> None:
+        broker.venue.tokens.expire(broker.credentials.access_token, broker.clock.now_ns())
+
+    with sandbox(tmp_path) as broker:
+        # the variables are read for a profile that is named only; without one the sandbox's own login works
+        path = settings(tmp_path, broker, strategy={"stop_after": True})
+        process = spawn(path, env=env)
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 0, out[-3000:]
+        named = {"account": {"profile": "mine"}}
+        outs = []
+        process = spawn(settings(tmp_path, broker, **named), env=env)
+        outs.append(process.communicate(timeout=60)[0])
+        assert process.returncode == 4, outs[-1][-3000:]
+        broker.call(expire, broker)
+        process = spawn(settings(tmp_path, broker, **named), env=env | {"CTRADER_ACCESS_TOKEN": "sandbox-access"})
+        outs.append(process.communicate(timeout=60)[0])
+        assert process.returncode == 4, outs[-1][-3000:]
+        process = spawn(settings(tmp_path, broker, **named), env=env | dict.fromkeys(EnvironmentStore.NAMES, ""))
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 4, out[-3000:]
+        assert (
+            "error: no cTrader credentials are stored for profile 'mine'; run `pepperstone auth login ctrader`" in out
+        )
+        for out in outs:
+            (said,) = [line for line in out.splitlines() if line.startswith("error: ")]
+            assert said.startswith(refused)
+            assert said.endswith("run `pepperstone auth login ctrader`")
+            assert "never-issued-token" not in out
+            assert "Traceback" not in out
 
 
 @pytest.mark.slow

@@ -173,7 +173,9 @@ class TokenKeeper:
                 self._take(stored)  # another process has done it
                 return self._tokens.access
             if not self._tokens.refresh:
-                raise CredentialsError(f"the access token is over and there is no refresh token; {LOGIN_HINT}")
+                raise CredentialsError(
+                    f"the venue refuses the access token (wrong or expired) and there is no refresh token; {LOGIN_HINT}"
+                )
             # A refresh that was begun and never recorded may have used this token up. Only the venue knows, and asking
             # does no harm; but then its refusal has a reason a person should read.
             interrupted = stored is not None and stored.refreshing

@@ -54,7 +54,7 @@ def test_the_sandboxes_login_is_the_one_it_knows() -> None:
         "CTRADER_CLIENT_SECRET": known.client_secret,
         "CTRADER_ACCESS_TOKEN": known.access_token,
     } == SANDBOX_LOGIN
-    _, credentials = load_credentials(Environment.SANDBOX, "any")
+    _, credentials = load_credentials(Environment.SANDBOX, "default")
     assert credentials.application.client_id == known.client_id
 
 
