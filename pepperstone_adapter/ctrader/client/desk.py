@@ -32,7 +32,7 @@ type Notify = Callable[[Sequence[BrokerEvent]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted(ABC):
+class Wanted:
     """Which account, and where it must be.
 
     Attributes
@@ -71,7 +71,7 @@ class Tie:
     client_order_id: str
 
 
-class Desk:
+class Desk(ABC):
     """One account's desk. Every method runs in the network thread.
 
     Parameters
