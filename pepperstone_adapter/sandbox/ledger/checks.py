@@ -29,6 +29,9 @@ class NewOrder:
         The ticket to reduce (opposite side) or to add to; 0 opens a new one on hedging accounts.
     client_id, label, comment, magic, origin
         Kept with the order and carried to position and deals.
+    rest_works
+        What a market order does not find at once stays working and takes the market again at every new price (exchange
+        execution); else it is cancelled.
     ref
         The caller's mark, given back with every event this request causes.
     """
@@ -50,6 +53,7 @@ class NewOrder:
     comment: str = ""
     magic: int = 0
     origin: str = ""
+    rest_works: bool = False
     ref: str = ""
 
 

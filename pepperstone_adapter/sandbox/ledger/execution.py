@@ -62,7 +62,7 @@ class Execution:
         terms = state.symbols[order.symbol]
         position = account.positions.get(order.position_id)
         if order.closing and position is None:
-            self.end(account, order, EventKind.REJECTED, now_ns, error=str(Refusal.UNKNOWN_POSITION))
+            self._refuse(account, order, now_ns, Refusal.UNKNOWN_POSITION)
             return
         try:
             checks.session(terms, now_ns)
@@ -79,9 +79,14 @@ class Execution:
             if order.type is OrderType.PROTECTION:  # nothing may end a level but the level or its owner
                 order.trigger_ns = 0
                 return
-            self.end(account, order, EventKind.REJECTED, now_ns, error=str(refused.reason))
+            self._refuse(account, order, now_ns, refused.reason)
             return
         self._take(account, order, price, quote, now_ns)
+
+    def _refuse(self, account: Account, order: Order, now_ns: int, reason: Refusal) -> None:
+        """End an order that may not go on; one whose rest was working is cancelled, not undone."""
+        worked = order.rest_works and order.filled_units
+        self.end(account, order, EventKind.CANCELED if worked else EventKind.REJECTED, now_ns, error=str(reason))
 
     def _take(self, account: Account, order: Order, price: Decimal, quote: Quote, now_ns: int) -> None:
         liquidity = self._state.liquidity.get(order.symbol)
@@ -102,6 +107,9 @@ class Execution:
             return
         if order.type in (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.PROTECTION) and not _immediate(order):
             order.trigger_ns = 0  # the rest goes on resting
+        elif order.rest_works:
+            order.trigger_ns = 0
+            self._state.resting[order.symbol][order.order_id] = order
         else:
             self.end(account, order, EventKind.CANCELED, now_ns)
 

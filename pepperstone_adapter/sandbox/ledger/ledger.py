@@ -226,6 +226,7 @@ class Ledger(LedgerView):
             slippage_points=request.slippage_points,
             expires_ns=expires_ns,
             protect=request.protect,
+            rest_works=request.rest_works,
             closing=closing,
             client_id=request.client_id,
             label=request.label,

@@ -45,6 +45,9 @@ class Matching:
         """Set a pending order off if `quote` reaches it."""
         if order.trigger_ns or order.order_id not in account.working:
             return
+        if order.rest_works:
+            self._set_off(account, order, now_ns)
+            return
         market = quote.opening(order.side)
         if order.type is OrderType.LIMIT or order.triggered:
             if order.limit_price is not None and _reached(order.side, order.limit_price, market):

@@ -71,6 +71,7 @@ class Order:
     closing: bool = False
     trailing: bool = False  # a PROTECTION order whose stop follows the market
     stop_out: bool = False
+    rest_works: bool = False  # what the market leaves of a market order waits for the next price
     triggered: bool = False  # a stop-limit whose stop was reached, now a limit
     strikes: int = 0  # quotes in a row beyond a double-trigger stop
     reason: DealReason = DealReason.CLIENT

@@ -180,7 +180,7 @@ def _kind(terminal: Terminal, trade: Trade) -> int:
             if not 2 <= kind <= 7 or not mode & {2: 2, 3: 2, 4: 4, 5: 4, 6: 8, 7: 8}[kind]:
                 return 10035
         case 7:
-            if trade.order is None:
+            if trade.order is None or trade.order.rest_works:  # nothing of a market order can be changed
                 return 10013
         case 10:
             if not mode & 64:

@@ -14,10 +14,11 @@ from pepperstone_adapter.sandbox.mt5_terminal.reads import funds
 from pepperstone_adapter.sandbox.mt5_terminal.terminal import Answer, Terminal
 
 API_DISABLED: Final = (-8, "Auto-Trading using Python API disabled in Terminal")
-DONE, DONE_PARTIAL, REJECT = 10009, 10010, 10006
+PLACED, DONE, DONE_PARTIAL, REJECT = 10008, 10009, 10010, 10006
+RETURN, EXCHANGE = 2, 3
 NS: Final = 1_000_000_000
 _TYPES: Final = {2: OrderType.LIMIT, 4: OrderType.STOP, 6: OrderType.STOP_LIMIT}
-_FILLING: Final = {0: TimeInForce.FOK, 1: TimeInForce.IOC, 2: TimeInForce.IOC}
+_FILLING: Final = {0: TimeInForce.FOK, 1: TimeInForce.IOC, RETURN: TimeInForce.GTC}
 
 
 def order_send(terminal: Terminal, values: list[Any]) -> Answer:
@@ -67,7 +68,7 @@ def result(terminal: Terminal, trade: Trade, code: int, order: Order | None = No
         if terminal.settings.deal_in_answer and not terminal.settings.deal_lag_ms:
             deals = terminal.ledger.accounts[terminal.login].deals
             deal = next((d.deal_id for d in reversed(deals) if d.order_id == ticket), 0)
-    elif code in (DONE, 10008):
+    elif code in (DONE, PLACED):
         volume = float(trade["volume"])
     number = terminal.next_request_id
     terminal.next_request_id += 1
@@ -121,11 +122,12 @@ def _deal(terminal: Terminal, trade: Trade) -> Answer:
         comment=_comment(terminal, trade),
         magic=trade["magic"],
         origin="expert",
+        rest_works=trade["type_filling"] == RETURN and terminal.rules[trade.symbol].execution == EXCHANGE,
     )
     order = terminal.ledger.submit(terminal.login, request, terminal.now_ns())
     terminal.filling[order.order_id] = trade["type_filling"]
     if not order.filled_units:
-        return result(terminal, trade, REJECT, order)
+        return result(terminal, trade, PLACED if order.status.is_open else REJECT, order)
     return result(terminal, trade, DONE if order.filled_units >= order.units else DONE_PARTIAL, order)
 
 
