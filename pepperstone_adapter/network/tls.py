@@ -16,6 +16,7 @@ from OpenSSL import SSL, crypto
 from service_identity import VerificationError
 from twisted.internet import ssl as tls
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.ssl import Certificate, TLSVersion, optionsForClientTLS
 
 from pepperstone_adapter.common.errors import ConfigurationError, ConnectFailed
@@ -23,6 +24,10 @@ from pepperstone_adapter.common.errors import ConfigurationError, ConnectFailed
 
 class CertificateRefused(ConnectFailed):
     """The server's certificate did not verify; trying again soon will not help."""
+
+
+class ConnectRefused(ConnectFailed):
+    """The host answered that nothing listens on the port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,8 @@ def explain(error: BaseException, endpoint: Endpoint) -> ConnectFailed:
             )
         return ConnectFailed(f"{endpoint}: no TLS: {reasons}")
     text = " ".join(str(error).split()) or type(error).__name__
-    return ConnectFailed(f"{endpoint}: {text}")
+    kind = ConnectRefused if isinstance(error, ConnectionRefusedError) else ConnectFailed
+    return kind(f"{endpoint}: {text}")
 
 
 def _trust(ca_file: Path | None) -> Any:

@@ -42,7 +42,7 @@ from pepperstone_adapter.ctrader.client.signin import SignIn, mask
 from pepperstone_adapter.ctrader.client.symbols import UnknownSymbol
 from pepperstone_adapter.ctrader.client.tokens import TokenKeeper
 from pepperstone_adapter.network.promises import Promise, Task, spawn
-from pepperstone_adapter.network.tls import CertificateRefused
+from pepperstone_adapter.network.tls import CertificateRefused, ConnectRefused
 from pepperstone_adapter.openapi import messages as oa
 
 AUDIT_S = 30.0
@@ -50,6 +50,8 @@ EQUITY_S = 2.5
 RENEW_S = 60.0
 BARS_S = 0.5
 RETRY_S = (1.0, 2.0, 5.0, 10.0)
+#: A port of this machine that refuses the first attempts, about three seconds long, has nobody behind it.
+SANDBOX_REFUSALS = 4
 
 
 class Account(Desk):
@@ -76,6 +78,7 @@ class Account(Desk):
         self._watches: list[Task[None]] = []
         self._told_down = True
         self._closed = False
+        self._refusals = 0
 
     def __repr__(self) -> str:
         number, state = mask(self.wanted.account_number), "up" if self.up else "down"
@@ -95,6 +98,10 @@ class Account(Desk):
 
     def link_failed(self, error: ConnectFailed) -> None:
         self.last_failure = error
+        if isinstance(error, ConnectRefused) and self.hub.link.endpoint.ca_file is not None:
+            self._refusals += 1
+            if self._refusals >= SANDBOX_REFUSALS and not self.first.settled:
+                self.first.reject(error)
         if isinstance(error, CertificateRefused):
             if self.first.settled:
                 self.notice("error", str(error), halt=True)

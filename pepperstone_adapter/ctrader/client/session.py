@@ -50,7 +50,7 @@ from pepperstone_adapter.network.link import Link
 from pepperstone_adapter.network.mailbox import Mailbox
 from pepperstone_adapter.network.promises import Promise, in_pool, spawn
 from pepperstone_adapter.network.thread import NetworkThread
-from pepperstone_adapter.network.tls import Endpoint
+from pepperstone_adapter.network.tls import ConnectRefused, Endpoint
 
 CONNECT_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 4.5
@@ -88,7 +88,8 @@ class CTraderSession:
     credentials
         Loads the store and what it holds; it may block and is called beside the loop.
     connect_timeout_s
-        How long `connect` may take altogether, reconnecting meanwhile.
+        How long `connect` may take altogether, reconnecting meanwhile. A sandbox's port that nobody listens on is
+        told after a few attempts, within five seconds.
     """
 
     def __init__(
@@ -175,6 +176,9 @@ class CTraderSession:
             raise ConnectFailed(
                 f"not connected to {self.endpoint} within {self._connect_timeout_s:g} s{why}"
             ) from failure
+        except ConnectRefused as refused:
+            await self.close()
+            raise ConnectFailed(f"not connected to {refused}; {SANDBOX_HINT}") from refused
         except BaseException:
             await self.close()
             raise
