@@ -165,7 +165,8 @@ class Execution:
         before = order.filled_units - units
         order.average_price = ((order.average_price or ZERO) * before + price * units) / order.filled_units
         order.updated_ns = now_ns
-        charge = ZERO if entry is DealEntry.OUT_BY else self._charge(account, terms, order, units, price)
+        free = entry is DealEntry.OUT_BY or order.reason is DealReason.ROLLOVER
+        charge = ZERO if free else self._charge(account, terms, order, units, price)
         deal = self._book(account, terms, order, position, units, price, quote, charge, now_ns, entry)
         account.deals.append(deal)
         changed = allocate(account, terms)

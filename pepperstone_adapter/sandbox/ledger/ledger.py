@@ -64,7 +64,7 @@ class Ledger(LedgerView):
             elif (expired := state.expiries.pop(at_ns)) is not None:
                 self._expire(*expired)
             else:
-                rollover.accrue(state, at_ns)
+                rollover.accrue(state, self._execution, at_ns)
                 state.rollover_ns = rollover.next_rollover_ns(at_ns)
                 self._watch(state.accounts.values(), at_ns)
         state.now_ns = now_ns

@@ -22,6 +22,13 @@ class Access(StrEnum):
     NO_TRADING = "no_trading"
 
 
+class Reopening(StrEnum):
+    """At what price, before the swap points, a position is opened again when its swap is charged by re-opening."""
+
+    CLOSE = "close"  # the one it was closed at
+    BID = "bid"
+
+
 class StopOutOrder(StrEnum):
     MOST_MARGIN_USED_FIRST = "most_margin_used_first"
     MOST_LOSING_FIRST = "most_losing_first"
@@ -46,6 +53,12 @@ class SymbolTerms:
         Least distance of a protective level from the market.
     max_exposure_units
         Cap on one side's open units, or None.
+    swap_currency
+        Whose money `SwapMode.MONEY_PER_LOT` is; None = the account's.
+    swap_on_open_price
+        `SwapMode.PERCENT_ANNUAL` counts from the position's opening price instead of the price of now.
+    swap_reopens
+        No swap is booked: every night the position is closed and opened again, worse by the swap points.
     """
 
     spec: SymbolSpec
@@ -55,6 +68,9 @@ class SymbolTerms:
     stop_distance_points: int = 0
     profit_distance_points: int = 0
     max_exposure_units: Decimal | None = None
+    swap_currency: str | None = None
+    swap_on_open_price: bool = False
+    swap_reopens: Reopening | None = None
 
     @property
     def name(self) -> str:

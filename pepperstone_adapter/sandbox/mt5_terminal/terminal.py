@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from pepperstone_adapter.broker.orders import DealEntry, DealReason
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.ledger import (
@@ -26,6 +27,7 @@ from pepperstone_adapter.sandbox.mt5_terminal import rows
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Faults
 from pepperstone_adapter.sandbox.mt5_terminal.prices import Prices
 from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Account, Mt5Settings, Mt5Symbol
+from pepperstone_adapter.sandbox.mt5_terminal.swaps import dealt
 from pepperstone_adapter.sandbox.tape import TapeBar
 
 OK: Final = (1, "Success")
@@ -55,9 +57,10 @@ class Terminal:
         self.settings = settings
         self.clock = clock
         self.accounts: dict[int, Mt5Account] = {a.login: a for a in settings.accounts}
-        self.ledger = Ledger(terms, [a.terms() for a in settings.accounts], settings.rules(seed))
-        self.ledger.listen(self._on_event)
         self.rules: dict[str, Mt5Symbol] = {t.name: settings.of(t.name) for t in terms}
+        symbols = [dealt(t, self.rules[t.name]) for t in terms]
+        self.ledger = Ledger(symbols, [a.terms() for a in settings.accounts], settings.rules(seed))
+        self.ledger.listen(self._on_event)
         self.prices = {t.name: Prices(t.spec.digits, settings.keep_ticks, settings.tick_flag_bits) for t in terms}
         self.faults = Mt5Faults()
         self.login: int = settings.login or settings.accounts[0].login
@@ -106,8 +109,10 @@ class Terminal:
         position = event.position
         if position is not None:
             rule = self.rules[position.symbol]
-            turned = event.deal is not None and event.deal.entry.value == "in_out"
-            if turned and event.order is not None:
+            deal = event.deal
+            turned = deal is not None and deal.entry is DealEntry.IN_OUT
+            opened_again = deal is not None and deal.entry is DealEntry.IN and deal.reason is DealReason.ROLLOVER
+            if (turned or opened_again) and event.order is not None:
                 self._tickets[position.position_id] = event.order.order_id
             elif event.kind is EventKind.SWAP and rule.swap_reopens:
                 self._tickets[position.position_id] = self.ledger.state.new_order_id()

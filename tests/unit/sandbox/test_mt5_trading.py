@@ -3,6 +3,9 @@
 from decimal import Decimal as D
 from typing import Any
 
+import pytest
+
+from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SwapMode, SwapTerms
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.ledger import SymbolTerms, violations
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
@@ -18,8 +21,8 @@ EXCHANGE = {"execution": 3, "filling": 3}
 
 
 def terminal_of(*terms: SymbolTerms, **rule: Any) -> Terminal:
-    """A terminal with one hedging account in USD, EURUSD at 1.10000/1.10010, Monday 08:00 UTC."""
-    settings = Mt5Settings(accounts=(Mt5Account(login=LOGIN),), symbol=rule)  # type: ignore[arg-type]
+    """A terminal with one hedging account of 20,000 USD, EURUSD at 1.10000/1.10010, Monday 08:00 UTC."""
+    settings = Mt5Settings(accounts=(Mt5Account(login=LOGIN, balance=D(20_000)),), symbol=rule)  # type: ignore[arg-type]
     terminal = Terminal(settings, terms or (fx("EURUSD"),), TestClock(T0))
     terminal.push("EURUSD", 110_000, 110_010)
     return terminal
@@ -104,3 +107,101 @@ def test_the_rest_of_any_other_market_order_is_cancelled() -> None:
     terminal.ledger.set_liquidity("EURUSD", Liquidity(D(4_000), fills_left=1))
     assert send(terminal, volume=0.1, price=1.1001, type_filling=RETURN)[0] == 10010
     assert terminal.working_rows() == []
+
+
+# -- swap, by the terminal's nine modes -------------------------------------------------------------------------------
+
+SWAP = SwapTerms(mode=SwapMode.POINTS, long=D(-5), short=D(2))
+TO_MONDAY, TO_WEDNESDAY = 14 * 3600, 62 * 3600  # from Monday 08:00 UTC to New York's 17:00 in winter
+OUT, IN, BY_ROLLOVER = 1, 0, 7
+
+
+def wait(terminal: Terminal, seconds: float) -> None:
+    assert isinstance(terminal.clock, TestClock)
+    terminal.clock.advance(seconds)
+    terminal.now_ns()
+
+
+@pytest.mark.parametrize(
+    ("mode", "long", "short"),
+    [
+        (None, "-5.00", "2.00"),  # the symbol's own: points
+        (0, "0", "0"),
+        (1, "-5.00", "2.00"),  # 100,000 * -5 * 0.00001 ; 100,000 * 2 * 0.00001
+        (2, "-6.00", "2.40"),  # -5 EUR a lot at 1.2 ; 2 EUR at 1.2
+        (3, "-6.25", "2.50"),  # -5 GBP a lot at 1.25 ; 2 GBP at 1.25
+        (4, "-5.00", "2.00"),  # of the account's own money
+        (5, "-16.67", "6.67"),  # 100,000 * 1.19990 * -5 % / 360 = -16.665 ; 100,000 * 1.20010 * 2 % / 360 = 6.667
+        (6, "-15.28", "6.11"),  # 100,000 * 1.10010 * -5 % / 360 = -15.279 ; 100,000 * 1.10000 * 2 % / 360 = 6.111
+    ],
+)
+def test_a_night_is_charged_as_the_mode_says(mode: int | None, long: str, short: str) -> None:
+    for side, expected in ((0, long), (1, short)):
+        terminal = terminal_of(fx("EURUSD", swap=SWAP, margin_currency="GBP"), fx("GBPUSD"), swap_mode=mode)
+        terminal.push("GBPUSD", 124_990, 125_010)  # mid 1.25
+        _, ticket, _ = send(terminal, volume=1.0, type=side)
+        terminal.push("EURUSD", 119_990, 120_010)  # mid 1.2
+        wait(terminal, TO_MONDAY - 1)
+        assert position_of(terminal)["swap"] == 0
+        wait(terminal, 1)
+        position = position_of(terminal)
+        assert D(repr(position["swap"])) == D(expected)
+        assert (position["ticket"], position["identifier"]) == (ticket, ticket)
+
+
+def test_a_night_in_the_symbols_money_counts_three_on_wednesday() -> None:
+    terminal = terminal_of(fx("EURUSD", swap=SWAP), swap_mode=2)
+    send(terminal, volume=1.0)
+    terminal.push("EURUSD", 119_990, 120_010)
+    wait(terminal, TO_WEDNESDAY)
+    # Monday, Tuesday, and Wednesday's three: five nights of -5 EUR at 1.2
+    assert position_of(terminal)["swap"] == -30.00
+
+
+@pytest.mark.parametrize(
+    ("mode", "side", "profit", "again"),
+    [
+        # opened at 1.10010, closed at the bid 1.10500: 100,000 * 0.00490 ; five points higher
+        (7, 0, "490.00", 1.10505),
+        (8, 0, "490.00", 1.10505),
+        # opened at 1.10000, closed at the ask 1.10510: 100,000 * -0.00510 ; two points to the good are higher for a short
+        (7, 1, "-510.00", 1.10512),  # from the price it was closed at
+        (8, 1, "-510.00", 1.10502),  # from the bid
+    ],
+)
+def test_a_position_is_opened_again_by_the_swap_points(mode: int, side: int, profit: str, again: float) -> None:
+    charge = CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.50"), currency="USD")
+    terminal = terminal_of(fx("EURUSD", swap=SWAP, commission=charge), swap_mode=mode)
+    stop, target = (1.05, 1.15) if side == 0 else (1.15, 1.05)
+    _, ticket, _ = send(terminal, volume=1.0, type=side, magic=7, comment="mine", sl=stop, tp=target)
+    terminal.push("EURUSD", 110_500, 110_510)
+    wait(terminal, TO_MONDAY)
+    position = position_of(terminal)
+    assert (position["identifier"], position["type"], position["volume"]) == (ticket, side, 1.0)
+    assert position["ticket"] > ticket
+    assert (position["price_open"], position["swap"]) == (again, 0)
+    assert (position["sl"], position["tp"], position["magic"], position["comment"]) == (stop, target, 7, "mine")
+    names = [name for name, _ in FIELDS["TradeDeal"]]
+    deals = [dict(zip(names, row, strict=True)) for _, row in terminal.deals()][-2:]
+    assert [(d["entry"], d["reason"], d["position_id"], d["commission"]) for d in deals] == [
+        (OUT, BY_ROLLOVER, ticket, 0),
+        (IN, BY_ROLLOVER, ticket, 0),
+    ]
+    assert (D(repr(deals[0]["profit"])), deals[1]["price"]) == (D(profit), again)
+    # the opening paid 3.50, the rollover only made its profit or loss real
+    assert terminal.ledger.accounts[LOGIN].balance == D("19996.50") + D(profit)
+    # requests go by the new ticket
+    assert send(terminal, volume=1.0, type=1 - side, position=ticket)[0] == 10036
+    assert send(terminal, volume=1.0, type=1 - side, position=position["ticket"])[0] == 10009
+    assert terminal.position_rows() == []
+    assert violations(terminal.ledger) == []
+
+
+def test_opened_again_by_three_nights_points_on_wednesday() -> None:
+    terminal = terminal_of(fx("EURUSD", swap=SWAP), swap_mode=7)
+    send(terminal, volume=1.0)
+    wait(terminal, TO_WEDNESDAY)
+    # the market stands at 1.10000: closed there on Wednesday, 3 * 5 points higher again
+    assert position_of(terminal)["price_open"] == 1.10015
+    # the first close -10 points, then -5 and -5 of Monday and Tuesday: -20.00 on a lot
+    assert terminal.ledger.accounts[LOGIN].balance == D("19980.00")
