@@ -52,8 +52,13 @@ class Mt5Symbol(StrictModel):
         Bits as in the module: 127 = every kind, 15 = every lifetime.
     volume_limit_lots
         Most lots in one direction, 0 = any.
+    swap_mode
+        0-8 as in the module; None = the symbol's own. 7 and 8 re-open every position at the rollover.
     swap_reopens
-        A position gets a new ticket at every rollover (swap by re-opening).
+        A position gets a new ticket at every rollover, whatever its swap mode.
+    rollover_halt
+        No trading (10018) in the two minutes around the server's midnight, where the symbol's hours have that pause, as
+        Pepperstone publishes for currencies; False trades through it.
     """
 
     filling: int = Field(IOC, ge=0, le=7)
@@ -66,6 +71,7 @@ class Mt5Symbol(StrictModel):
     volume_limit_lots: float = Field(0.0, ge=0)
     swap_mode: int | None = Field(None, ge=0, le=8)
     swap_reopens: bool = False
+    rollover_halt: bool = True
 
 
 class Mt5Settings(StrictModel):

@@ -26,8 +26,8 @@ from pepperstone_adapter.sandbox.ledger import (
 from pepperstone_adapter.sandbox.mt5_terminal import rows
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Faults
 from pepperstone_adapter.sandbox.mt5_terminal.prices import Prices
+from pepperstone_adapter.sandbox.mt5_terminal.rollover import dealt
 from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Account, Mt5Settings, Mt5Symbol
-from pepperstone_adapter.sandbox.mt5_terminal.swaps import dealt
 from pepperstone_adapter.sandbox.tape import TapeBar
 
 OK: Final = (1, "Success")

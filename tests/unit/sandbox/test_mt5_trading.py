@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SwapMode, SwapTerms
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.ledger import SymbolTerms, violations
@@ -205,3 +206,36 @@ def test_opened_again_by_three_nights_points_on_wednesday() -> None:
     assert position_of(terminal)["price_open"] == 1.10015
     # the first close -10 points, then -5 and -5 of Monday and Tuesday: -20.00 on a lot
     assert terminal.ledger.accounts[LOGIN].balance == D("19980.00")
+
+
+# -- the pause at the rollover ----------------------------------------------------------------------------------------
+
+
+def test_currencies_do_not_trade_in_the_two_minutes_around_the_servers_midnight() -> None:
+    terminal = terminal_of(fx("EURUSD", hours=symbol_table.get("EURUSD").hours))
+    wait(terminal, TO_MONDAY - 61)
+    _, ticket, _ = send(terminal, volume=0.1, sl=1.09)
+    assert ticket
+    wait(terminal, 1)  # 23:59:00 on the server
+    assert send(terminal, volume=0.1)[0] == 10018
+    assert send(terminal, volume=0.1, type=1, position=ticket)[0] == 10018
+    terminal.push("EURUSD", 108_900, 108_910)  # beyond the stop, while nothing trades
+    assert len(terminal.position_rows()) == 1
+    wait(terminal, 119)  # 00:00:59
+    assert send(terminal, volume=0.1)[0] == 10018
+    wait(terminal, 1)  # 00:01:00
+    terminal.push("EURUSD", 108_800, 108_810)
+    assert terminal.position_rows() == []
+    # 10,000 * (1.08800 - 1.10010) = -121.00: the first price after the pause, not the stop's
+    assert terminal.ledger.accounts[LOGIN].balance == D("19879.00")
+    assert send(terminal, volume=0.1)[0] == 10009
+
+
+def test_the_pause_can_be_switched_off_and_the_weekend_stays() -> None:
+    terminal = terminal_of(fx("EURUSD", hours=symbol_table.get("EURUSD").hours), rollover_halt=False)
+    wait(terminal, TO_MONDAY - 60)
+    assert send(terminal, volume=0.1)[0] == 10009
+    wait(terminal, 60)  # midnight itself
+    assert send(terminal, volume=0.1)[0] == 10009
+    wait(terminal, 4 * 86_400)  # Friday 17:00 in New York
+    assert send(terminal, volume=0.1)[0] == 10018
