@@ -12,8 +12,14 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "live"
 
 
 @pytest.mark.parametrize("name", ["ctrader-sandbox.yaml", "ctrader-demo.yaml"])
-def test_the_shipped_settings_hold(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["live", str(CONFIGS / name), "--check"]) == 0
+def test_the_shipped_settings_hold(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ca_file = tmp_path / "ca.pem"  # the sandbox writes it when it starts
+    changes = [] if "demo" in name else ["--set", f"accounts.0.ca_file={ca_file}"]
+    if changes:
+        assert main(["live", str(CONFIGS / name), "--check", *changes]) == 2
+        assert "start `pepperstone sandbox" in capsys.readouterr().err
+        ca_file.touch()
+    assert main(["live", str(CONFIGS / name), "--check", *changes]) == 0
     assert "no real money" in capsys.readouterr().out
 
 
