@@ -1,10 +1,12 @@
 """Everything at once: random orders under random faults from a seed, then heal and require that the books agree.
 
 A failure names its seed; `pytest tests/faults/test_random_mix.py -k "seed7"` runs it again. The few seeds of the plain
-run are meant for every commit, the marker `slow` adds more.
+run are meant for every commit; `RANDOM_MIX_SEEDS=40` runs more. Known and open: with seeds 12 and 38 one order out of
+some runs stays *submitted* beyond the 25 s it has to be settled (it is never lost or doubled at the broker).
 """
 
 import hashlib
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.kit.node import Bench
 from tests.kit.scripted_venue import ACCOUNT_ID, World
 
 STEPS = 14
+SEEDS = int(os.environ.get("RANDOM_MIX_SEEDS", "5"))
 REQUESTS = ("NewOrderReq", "CancelOrderReq", "AmendOrderReq", "ClosePositionReq")
 EXECUTIONS = ("ORDER_ACCEPTED", "ORDER_FILLED", "ORDER_CANCELLED", "ORDER_REPLACED")
 
@@ -96,14 +99,8 @@ def run_seed(tmp_path: Path, seed: int) -> None:
         assert requests(broker, "NewOrderReq") >= len(sent)
 
 
-@pytest.mark.parametrize("seed", [pytest.param(n, id=f"seed{n}") for n in range(5)])
+@pytest.mark.parametrize("seed", [pytest.param(n, id=f"seed{n}") for n in range(SEEDS)])
 def test_a_random_mix_of_faults_ends_with_equal_books(tmp_path: Path, seed: int) -> None:
-    run_seed(tmp_path, seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [pytest.param(n, id=f"seed{n}") for n in range(5, 40)])
-def test_more_random_mixes_end_with_equal_books(tmp_path: Path, seed: int) -> None:
     run_seed(tmp_path, seed)
 
 
