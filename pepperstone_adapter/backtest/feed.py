@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.catalog.columns import Bools, crossed
 from pepperstone_adapter.catalog.store import (
     BarColumns,
     CatalogStore,
@@ -31,7 +32,7 @@ from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.simulation.plan import BarArrays, Int64s, QuoteArrays, RunPlan, StoredBars, StoredQuotes
 from pepperstone_adapter.simulation.sessions import tradable
 from pepperstone_adapter.simulation.spread import spread_points
-from pepperstone_adapter.simulation.tape import Rows
+from pepperstone_adapter.simulation.tape import Four, Rows
 
 type Label = tuple[str, str, str]  # symbol, period, side
 
@@ -62,6 +63,7 @@ class Window:
     bars: dict[tuple[str, str], tuple[Rows, Int64s]] = field(default_factory=dict)  # (symbol, period) -> rows, ticks
     quotes: set[str] = field(default_factory=set)
     closed_rows: int = 0
+    crossed_rows: int = 0
 
 
 class Feed:
@@ -113,16 +115,20 @@ class Feed:
                 columns = self._quotes(source, start, end)
                 keep = tradable(spec.hours, columns.ts_ns)
                 window.closed_rows += int(len(keep) - keep.sum())
+                wrong = crossed([columns.bid], [columns.ask]) & keep
+                window.crossed_rows += int(wrong.sum())
+                keep &= ~wrong
                 bid, ask = columns.bid[keep], columns.ask[keep]
                 window.rows[source.symbol] = Rows(columns.ts_ns[keep], (bid,) * 4, (ask,) * 4)
                 window.quotes.add(source.symbol)
             else:
-                rows, ticks = self._bars(source, spec, start, end)
+                rows, ticks, wrong = self._bars(source, spec, start, end)
                 keep = tradable(spec.hours, rows.ts_ns, period_ns(source.period))
                 if not keep.all():
                     window.closed_rows += int(len(keep) - keep.sum())
                     rows = Rows(rows.ts_ns[keep], _pick(rows.bid, keep), _pick(rows.ask, keep))
-                    ticks = ticks[keep]
+                    ticks, wrong = ticks[keep], wrong[keep]
+                window.crossed_rows += int(wrong.sum())
                 window.bars[source.symbol, source.period] = rows, ticks
                 if self._finest.get(source.symbol) == source.period:
                     window.rows[source.symbol] = rows
@@ -181,45 +187,56 @@ class Feed:
         a, b = np.searchsorted(source.ts_ns, [start, end])
         return QuoteColumns(ts_ns=source.ts_ns[a:b], bid=source.bid[a:b], ask=source.ask[a:b])
 
-    def _bars(self, source: BarArrays | StoredBars, spec: SymbolSpec, start: int, end: int) -> tuple[Rows, Int64s]:
+    def _bars(
+        self, source: BarArrays | StoredBars, spec: SymbolSpec, start: int, end: int
+    ) -> tuple[Rows, Int64s, Bools]:
+        """Bars of both sides, their tick volumes, and which of them had their ASK below their BID.
+
+        A BID bar without an ASK that can be gets the spread of the symbol's table.
+        """
+        ask: Four | None
         if isinstance(source, BarArrays):
             a, b = np.searchsorted(source.ts_ns, [start, end])
             ts, bid = source.ts_ns[a:b], (source.open[a:b], source.high[a:b], source.low[a:b], source.close[a:b])
             ticks = np.ones(b - a, np.int64) if source.volume is None else source.volume[a:b]
-            if source.ask is not None:
-                o, h, lo, c = (side[a:b] for side in source.ask)
-                return Rows(ts, bid, (o, h, lo, c)), ticks
-            return Rows(ts, bid, self._modelled(spec, ts, bid, source.period)), ticks
-        store = self._store(source.catalog)
-        columns = store.bars(source.symbol, source.period, "BID", start, end)
-        bid = (columns.open, columns.high, columns.low, columns.close)
-        if store.bar_series(source.symbol, source.period, "ASK") is None:
-            ask = self._modelled(spec, columns.ts_ns, bid, source.period)
-            return Rows(columns.ts_ns, bid, ask), columns.ticks
-        return self._stored_ask(store, source, spec, columns, start, end)
+            ask, known = None if source.ask is None else _pick(source.ask, slice(a, b)), np.ones(b - a, np.bool_)
+        else:
+            store = self._store(source.catalog)
+            columns = store.bars(source.symbol, source.period, "BID", start, end)
+            ts, ticks = columns.ts_ns, columns.ticks
+            bid = (columns.open, columns.high, columns.low, columns.close)
+            ask, known = self._stored_ask(store, source, ts, start, end)
+        if ask is None:
+            return Rows(ts, bid, self._modelled(spec, ts, bid, source.period)), ticks, np.zeros(len(ts), np.bool_)
+        wrong = known & crossed(bid, ask)
+        sound = known & ~wrong
+        if not sound.all():
+            why = f"{int(wrong.sum())} bars of {spec.name} have an ASK below the BID" if wrong.any() else ""
+            modelled = self._modelled(spec, ts, bid, source.period, why)
+            o, h, lo, c = (np.where(sound, s, m) for s, m in zip(ask, modelled, strict=True))
+            ask = (o, h, lo, c)
+        return Rows(ts, bid, ask), ticks, wrong
 
     def _stored_ask(
-        self, store: CatalogStore, source: StoredBars, spec: SymbolSpec, bid: BarColumns, start: int, end: int
-    ) -> tuple[Rows, Int64s]:
-        """ASK bars as stored; a BID bar without its ASK gets the spread of the symbol's table."""
+        self, store: CatalogStore, source: StoredBars, ts: Int64s, start: int, end: int
+    ) -> tuple[Four | None, Bools]:
+        """Stored ASK bars at the times of the BID bars, and which of them are there; None when none is."""
+        none = np.zeros(len(ts), np.bool_)
+        if store.bar_series(source.symbol, source.period, "ASK") is None:
+            return None, none
         columns = store.bars(source.symbol, source.period, "ASK", start, end)
-        prices = (bid.open, bid.high, bid.low, bid.close)
-        stored = (columns.open, columns.high, columns.low, columns.close)
-        if np.array_equal(columns.ts_ns, bid.ts_ns):
-            return Rows(bid.ts_ns, prices, stored), bid.ticks
-        at = np.minimum(np.searchsorted(columns.ts_ns, bid.ts_ns), max(0, len(columns.ts_ns) - 1))
-        found = columns.ts_ns[at] == bid.ts_ns if len(columns.ts_ns) else np.zeros(len(bid.ts_ns), bool)
-        modelled = self._modelled(spec, bid.ts_ns, prices, source.period)
-        o, h, lo, c = (np.where(found, s[at], m) for s, m in zip(stored, modelled, strict=True))
-        return Rows(bid.ts_ns, prices, (o, h, lo, c)), bid.ticks
+        if not len(columns):
+            return None, none
+        four = (columns.open, columns.high, columns.low, columns.close)
+        at = np.minimum(np.searchsorted(columns.ts_ns, ts), len(columns) - 1)
+        return _pick(four, at), columns.ts_ns[at] == ts
 
-    def _modelled(
-        self, spec: SymbolSpec, ts: Int64s, bid: tuple[Int64s, Int64s, Int64s, Int64s], period: str
-    ) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    def _modelled(self, spec: SymbolSpec, ts: Int64s, bid: Four, period: str, why: str = "") -> Four:
         table = self._plan.terms.spreads.get(spec.name)
         if table is None:
             raise ConfigurationError(
-                f"no ASK prices and no spread for {spec.name}: give market.spread.points.{spec.name}, or import ASK bars"
+                f"{why or 'no ASK prices'} and no spread for {spec.name}: give market.spread.points.{spec.name}, "
+                "or import ASK bars"
             )
         spread = spread_points(table, ts - period_ns(period))
         o, h, lo, c = (side + spread for side in bid)
@@ -286,11 +303,11 @@ def size_digits(spec: SymbolSpec) -> int:
     return max(0, -int(spec.volume_step.normalize().as_tuple().exponent))
 
 
-def _pick(four: tuple[Int64s, ...], keep: Any) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+def _pick(four: tuple[Int64s, ...], keep: Any) -> Four:
     o, h, lo, c = (a[keep] for a in four)
     return o, h, lo, c
 
 
-def _first(four: tuple[Int64s, ...]) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+def _first(four: tuple[Int64s, ...]) -> Four:
     o, h, lo, c = (a[:1] for a in four)
     return o, h, lo, c

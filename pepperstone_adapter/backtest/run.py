@@ -122,6 +122,7 @@ def _run_window(
     for batch in feed.batches(window, labels):
         engine.add_data(batch, validate=False, sort=False)
     record.closed_rows += window.closed_rows
+    record.crossed_rows += window.crossed_rows
     record.bars += sum(len(rows) for rows, _ in window.bars.values())
     record.ticks += sum(len(window.rows[name]) for name in window.quotes)
     if any(len(rows) for rows in window.rows.values()):

@@ -10,6 +10,18 @@ type Int64s = NDArray[np.int64]
 type Bools = NDArray[np.bool_]
 
 
+def crossed(bid: Sequence[Int64s], ask: Sequence[Int64s]) -> Bools:
+    """Rows whose ASK lies below the BID in any price.
+
+    Of bars the extremes tell as well as open and close: at the moment of the BID's high the ASK was at most its own high,
+    and at the moment of the ASK's low the BID was at least its own low.
+    """
+    found = ask[0] < bid[0]
+    for b, a in zip(bid[1:], ask[1:], strict=True):
+        found = found | (a < b)
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """`values` are integer arrays by name: prices by role, and ``ticks`` for bars with volume."""

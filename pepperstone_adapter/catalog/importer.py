@@ -16,6 +16,7 @@ from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter import __version__
 from pepperstone_adapter.catalog import formats, layout, manifest, plausible
+from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.manifest import ImportRecord, SeriesRecord, iso
 from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between
 from pepperstone_adapter.catalog.periods import bar_type_name, framework_period
@@ -201,20 +202,21 @@ class _Import:
         name = writer.key.identifier
         other = name.replace("-BID-", "-ASK-") if self.reading.side == "BID" else name.replace("-ASK-", "-BID-")
         files = sorted((self.catalog / "data" / "bars" / other).glob("*.parquet"))
-        crossed, first = 0, 0
+        four = ("open", "high", "low", "close")
+        count, first = 0, 0
         for table in rows_between([writer.path], writer.first_ns, writer.last_ns) if files else ():
             ts = layout.nanoseconds(table["ts_init"])
             for stored in rows_between(files, int(ts[0]), int(ts[-1])):
                 _, mine, theirs = np.intersect1d(ts, layout.nanoseconds(stored["ts_init"]), return_indices=True)
-                a = layout.integers(table["close"], writer.key.digits)[mine]
-                b = layout.integers(stored["close"], writer.key.digits)[theirs]
-                wrong = a > b if self.reading.side == "BID" else a < b
+                ours = [layout.integers(table[n], writer.key.digits)[mine] for n in four]
+                others = [layout.integers(stored[n], writer.key.digits)[theirs] for n in four]
+                wrong = crossed(ours, others) if self.reading.side == "BID" else crossed(others, ours)
                 if wrong.any():
                     first = first or int(ts[mine[np.argmax(wrong)]])
-                    crossed += int(wrong.sum())
-        if crossed:
+                    count += int(wrong.sum())
+        if count:
             raise DataError(
-                f"{self.file}: {crossed:,} bars have bid above ask against the stored {other} (first at {iso(first)}); "
+                f"{self.file}: {count:,} bars have bid above ask against the stored {other} (first at {iso(first)}); "
                 "is --side right? --allow crossed imports them"
             )
 

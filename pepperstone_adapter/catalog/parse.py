@@ -15,6 +15,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from pepperstone_adapter.catalog.bad_rows import BadRows
+from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.formats import TableFormat
 from pepperstone_adapter.catalog.source import Block
 from pepperstone_adapter.catalog.times import NO_TIME, Times, parse_times
@@ -305,7 +306,7 @@ class BlockParser:
     def _shape(self, prices: dict[str, Int64s], bad: dict[str, Bools]) -> None:
         """Prices that contradict each other, judged only where every price is one."""
         if "bid" in prices:
-            crossed = prices["bid"] > prices["ask"]
+            wrong = crossed([prices["bid"]], [prices["ask"]])
         else:
             sides = ("bid_", "ask_") if self.form.two_sided else ("",)
             odd = np.zeros(len(next(iter(prices.values()))), np.bool_)
@@ -316,9 +317,10 @@ class BlockParser:
                 bad["ohlc"] = odd
             if not self.form.two_sided:
                 return
-            crossed = (prices["bid_open"] > prices["ask_open"]) | (prices["bid_close"] > prices["ask_close"])
-        if crossed.any():
-            bad["crossed"] = crossed
+            four = ("open", "high", "low", "close")
+            wrong = crossed([prices[f"bid_{n}"] for n in four], [prices[f"ask_{n}"] for n in four])
+        if wrong.any():
+            bad["crossed"] = wrong
 
     def _rows(self, times: Times, prices: dict[str, Int64s], ticks: Int64s | None) -> Rows:
         return Rows(times.ns, times.utc, prices, ticks, np.arange(len(times.ns), dtype=np.int64))

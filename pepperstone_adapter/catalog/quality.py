@@ -22,6 +22,7 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import UTC_CLOCK, ServerClock, parse_clock, to_local
 from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.catalog import manifest, slots
+from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.periods import DAY_NS, parse_period
 from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series
 
@@ -213,12 +214,12 @@ def _judge_quotes(
         ts = chunk.ts_ns
         bad = _times(quality, ts, last_ns, equal_is_bad=False)
         bad |= _values(quality, np.stack([chunk.bid, chunk.ask]), tick, ts)
-        crossed = chunk.bid > chunk.ask
-        quality.count("crossed", crossed, ts)
+        wrong = crossed([chunk.bid], [chunk.ask])
+        quality.count("crossed", wrong, ts)
         spikes = _quote_spikes(chunk, last_bid, limit)
         quality.count("spikes", spikes, ts)
         last_ns, last_bid = int(ts[-1]), int(chunk.bid[-1])
-        yield ts, bad | crossed | spikes
+        yield ts, bad | wrong | spikes
 
 
 def _times(quality: SeriesQuality, ts: Int64s, last_ns: int, *, equal_is_bad: bool) -> Bools:
@@ -262,10 +263,11 @@ def _quote_spikes(chunk: QuoteColumns, last_bid: int, limit: float) -> Bools:
 def _crossed_bars(store: CatalogStore, other: Series, chunk: BarColumns, quality: SeriesQuality) -> Bools:
     bid = store.bars(other.symbol, other.period, "BID", int(chunk.ts_ns[0]), int(chunk.ts_ns[-1]) + 1)
     _, mine, theirs = np.intersect1d(chunk.ts_ns, bid.ts_ns, return_indices=True)
-    crossed = np.zeros(len(chunk), np.bool_)
-    crossed[mine] = (bid.open[theirs] > chunk.open[mine]) | (bid.close[theirs] > chunk.close[mine])
-    quality.count("crossed", crossed, chunk.ts_ns)
-    return crossed
+    wrong = np.zeros(len(chunk), np.bool_)
+    asks = [side[mine] for side in (chunk.open, chunk.high, chunk.low, chunk.close)]
+    wrong[mine] = crossed([side[theirs] for side in (bid.open, bid.high, bid.low, bid.close)], asks)
+    quality.count("crossed", wrong, chunk.ts_ns)
+    return wrong
 
 
 def _clock_of(store: CatalogStore, series: Series) -> ServerClock:

@@ -146,6 +146,7 @@ class RunRecord:
     bars: int = 0
     ticks: int = 0
     closed_rows: int = 0  # rows stamped outside a symbol's trading hours: left out of the run
+    crossed_rows: int = 0  # ASK below BID: quotes left out, bars given the ASK of the spread table
     events: int = 0
     margin_calls: int = 0
     stop_outs: int = 0
