@@ -7,6 +7,18 @@ from typing import Any
 
 DASH = "–"
 
+# What `catalog.quality` finds, as words behind "3 rows of EURUSD".
+FINDING_WORDS = {
+    "duplicates": "with the time of the row before",
+    "disorder": "earlier than the row before",
+    "non_positive": "with a price of zero or less",
+    "off_tick": "off the tick",
+    "ohlc": "with high or low not around open and close",
+    "crossed": "with ASK below BID",
+    "spikes": "far from the rows around them",
+    "outside": "outside trading hours",
+}
+
 
 def money(value: float | None, sign: bool = False) -> str:
     """Account currency with cents."""
@@ -144,6 +156,22 @@ def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
             ],
         ),
     ]
+
+
+def findings(document: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the rows of a run, one line for each instrument and kind, and what the run did about it."""
+    data = document["data"]
+    found = [
+        f"{count:,} {'row' if count == 1 else 'rows'} of {name} {FINDING_WORDS.get(kind, kind)}"
+        for name, kinds in data["findings_by_instrument"].items()
+        for kind, count in kinds.items()
+    ]
+    if data["closed_rows"]:
+        found.append(f"{data['closed_rows']:,} left out because the market was closed")
+    if data["crossed_rows"]:
+        how = "left out" if data["resolution"] == "tick" else "given the ASK of the spread table"
+        found.append(f"{data['crossed_rows']:,} {how} because ASK was below BID")
+    return found
 
 
 def _fall(risk: Mapping[str, Any], curve: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from pepperstone_adapter import __version__
 from pepperstone_adapter.backtest.hashes import code_hash, data_hash, series_of, settings_hash
 from pepperstone_adapter.backtest.plan import framework_period, run_plan
-from pepperstone_adapter.backtest.quality import quality_pct
+from pepperstone_adapter.backtest.quality import data_quality
 from pepperstone_adapter.backtest.report_data import Candles
 from pepperstone_adapter.backtest.result import RunFacts, check_output, write_result
 from pepperstone_adapter.backtest.run import run
@@ -142,7 +142,7 @@ def run_facts(settings: BacktestSettings, name: str, store: CatalogStore, terms:
         resolution=settings.data.resolution,
         seed=settings.market.seed,
         instruments=settings.data.instruments,
-        quality_pct=quality_pct(settings, store),
+        quality=data_quality(settings, store),
         settings_yaml=dump_settings(settings),
     )
 

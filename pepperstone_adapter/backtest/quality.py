@@ -1,4 +1,7 @@
-"""How complete and sound the replayed data is: `catalog.quality`'s percentage over exactly the run's period."""
+"""How complete and sound the replayed data is: `catalog.quality`'s judgement over exactly the run's period."""
+
+from collections import Counter
+from dataclasses import dataclass, field
 
 from pepperstone_adapter.backtest.hashes import series_of
 from pepperstone_adapter.backtest.plan import specs_of
@@ -10,16 +13,31 @@ from pepperstone_adapter.catalog.store import CatalogStore
 MAX_ROWS = 10_000_000
 
 
-def quality_pct(settings: BacktestSettings, store: CatalogStore) -> dict[str, float]:
-    """Symbol -> percent of due slots of the run's period with a sound row, the worse of BID and ASK.
+@dataclass(frozen=True, slots=True)
+class DataQuality:
+    """By symbol; one whose series is longer than `MAX_ROWS` is left out.
 
-    A symbol whose series is longer than `MAX_ROWS` is left out.
+    Attributes
+    ----------
+    percent
+        Due slots of the run's period with a sound row, the worse of BID and ASK.
+    findings
+        Kind of `catalog.quality.FINDINGS` -> rows of both sides; a sound symbol has an empty entry.
     """
+
+    percent: dict[str, float] = field(default_factory=dict)
+    findings: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def data_quality(settings: BacktestSettings, store: CatalogStore) -> DataQuality:
+    """Judge what a run will replay."""
     specs = {spec.name: spec for spec in specs_of(settings)}
-    found: dict[str, float] = {}
+    percent: dict[str, float] = {}
+    findings: dict[str, Counter[str]] = {}
     for series in series_of(settings, store):
         if series.rows > MAX_ROWS:
             continue
-        percent = check_series(store, series, specs, settings.data.start_ns, settings.data.end_ns).percent
-        found[series.symbol] = min(percent, found.get(series.symbol, 100.0))
-    return found
+        found = check_series(store, series, specs, settings.data.start_ns, settings.data.end_ns)
+        percent[series.symbol] = min(found.percent, percent.get(series.symbol, 100.0))
+        findings.setdefault(series.symbol, Counter()).update({k: n for k, n in found.counts.items() if n})
+    return DataQuality(percent, {name: dict(kinds) for name, kinds in findings.items()})

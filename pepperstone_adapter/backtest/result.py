@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pepperstone_adapter.backtest import metrics
+from pepperstone_adapter.backtest.quality import DataQuality
 from pepperstone_adapter.backtest.report import render
 from pepperstone_adapter.backtest.report_data import Candles
 from pepperstone_adapter.backtest.schema import SCHEMA_NAME, Result
@@ -47,7 +48,7 @@ class RunFacts:
     resolution: str
     seed: int
     instruments: tuple[str, ...]
-    quality_pct: dict[str, float] = field(default_factory=dict)
+    quality: DataQuality = field(default_factory=DataQuality)
     settings_yaml: str = ""
 
 
@@ -75,7 +76,7 @@ def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
     equity, balance = metrics.equity_drawdowns(record), metrics.balance_drawdowns(record)
     kept = ("profile", "platform", "mode", "leverage", "margin_call_level", "stop_out_level")
     account = {name: getattr(facts, name) for name in kept}
-    quality = facts.quality_pct
+    quality = facts.quality
     document = {
         "schema": SCHEMA_NAME,
         "name": facts.name,
@@ -96,8 +97,11 @@ def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
             "bars": record.bars,
             "ticks": record.ticks,
             "resolution": facts.resolution,
-            "quality": min(quality.values(), default=None),
-            "quality_by_instrument": quality,
+            "quality": min(quality.percent.values(), default=None),
+            "quality_by_instrument": quality.percent,
+            "findings_by_instrument": quality.findings,
+            "closed_rows": record.closed_rows,
+            "crossed_rows": record.crossed_rows,
             "instruments": list(facts.instruments),
         },
         "engine": {"events": record.events, "elapsed_s": record.elapsed_s, "seed": facts.seed},

@@ -221,6 +221,13 @@ class Data(Section):
         description="slots with a sound row over slots due by trading hours, worst instrument; see data check"
     )
     quality_by_instrument: dict[str, Pct]
+    findings_by_instrument: dict[str, dict[str, int]] = Field(
+        default={}, description="rows by what is wrong with them, BID and ASK together; see data check"
+    )
+    closed_rows: int = Field(default=0, description="stamped outside trading hours: left out of the run")
+    crossed_rows: int = Field(
+        default=0, description="ASK below BID: a quote was left out, a bar got the ASK of the spread table"
+    )
     instruments: list[str]
 
 

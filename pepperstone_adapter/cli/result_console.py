@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pepperstone_adapter.backtest.compare import Comparison
-from pepperstone_adapter.backtest.figures import money, pct, ratio
+from pepperstone_adapter.backtest.figures import findings, money, pct, ratio
 
 
 def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -20,6 +20,8 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
         return
     console = Console()
     console.print(summary_table(result))
+    if found := findings(result):
+        console.print(f"Data    {'; '.join(found)}", highlight=False, soft_wrap=True)
     report = folder / "report.html"
     console.print(f"Result  {folder}", highlight=False, soft_wrap=True)
     if report.is_file():

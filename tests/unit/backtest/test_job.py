@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.backtest.job import check_period, rows_of
-from pepperstone_adapter.backtest.quality import quality_pct
+from pepperstone_adapter.backtest.quality import data_quality
 from pepperstone_adapter.backtest.settings import BacktestSettings
 from pepperstone_adapter.catalog.importer import import_file
 from pepperstone_adapter.catalog.request import ImportRequest
@@ -60,7 +60,9 @@ def test_a_week_may_be_missing_at_each_end(
 def test_quality_is_of_the_runs_period(
     store: CatalogStore, tmp_path: Path, start: str, end: str, percent: float
 ) -> None:
-    assert quality_pct(between(tmp_path, start, end), store) == {"EURUSD": pytest.approx(percent)}
+    found = data_quality(between(tmp_path, start, end), store)
+    assert found.percent == {"EURUSD": pytest.approx(percent)}
+    assert found.findings == {"EURUSD": {}}
 
 
 def test_rows_of_a_part_of_the_series(store: CatalogStore, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from pepperstone_adapter.backtest.quality import DataQuality
 from pepperstone_adapter.backtest.result import (
     SCHEMA_FILE,
     RunFacts,
@@ -36,7 +37,7 @@ FACTS = RunFacts(
     resolution="H1",
     seed=1,
     instruments=("EURUSD",),
-    quality_pct={"EURUSD": 99.5, "XAUUSD": 98.25},
+    quality=DataQuality({"EURUSD": 99.5, "XAUUSD": 98.25}, {"EURUSD": {"crossed": 3}, "XAUUSD": {}}),
     settings_yaml="a: 1\n",
 )
 FILES = {"result.json", "ledger.csv", "orders.csv", "fills.csv", "positions.csv", "equity.parquet", "settings.yaml"}
@@ -62,6 +63,7 @@ def test_top_level_keys_and_exact_cents() -> None:
     assert Decimal(str(document["account"]["end_balance"])) == record.end_balance
     assert document["hashes"]["events"] == record.events_sha256
     assert document["data"]["quality"] == 98.25
+    assert document["data"]["findings_by_instrument"] == {"EURUSD": {"crossed": 3}, "XAUUSD": {}}
     commissions = -sum(r.amount for r in record.ledger if r.kind == "commission")
     assert Decimal(str(document["costs"]["commission"])) == commissions
 
