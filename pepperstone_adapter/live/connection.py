@@ -35,7 +35,7 @@ from pepperstone_adapter.live.quotes import QuoteMerge
 from pepperstone_adapter.mapping.instruments import Instrument, instrument_from_spec
 from pepperstone_adapter.mapping.orders import MarketView
 
-type MarketEvent = Tick | Bar | DepthUpdate | SymbolChanged
+type MarketEvent = Tick | Bar | DepthUpdate | SymbolChanged | LinkDown
 type TradingEvent = OrderChanged | PositionChanged | AccountChanged | LinkUp | LinkDown | Notice
 
 
@@ -282,6 +282,8 @@ class Connection:
             self.link_losses += 1
             for quote in self.quotes.values():
                 quote.reset()
+            for market in self._market:
+                market(event)
             if event.permanent:
                 self.fault = event.reason
                 self._log.error(f"link down for good: {event.reason}")

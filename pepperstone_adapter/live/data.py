@@ -20,7 +20,7 @@ from nautilus_trader.live import (
 )
 from nautilus_trader.model import BarType, BookType, InstrumentId, OrderBook, PriceType, Venue
 
-from pepperstone_adapter.broker.events import SymbolChanged
+from pepperstone_adapter.broker.events import LinkDown, SymbolChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
 from pepperstone_adapter.common.errors import ConfigurationError, PepperstoneError
 from pepperstone_adapter.live.absent import ClientWithoutTrades
@@ -90,6 +90,8 @@ class BrokerDataClient(ClientWithoutTrades):
             self._on_depth(event)
         elif isinstance(event, SymbolChanged):
             self._on_symbol(event)
+        elif isinstance(event, LinkDown):
+            self._forget_books()
 
     def _now_ns(self) -> int:
         """Never earlier than the last one, whatever the machine's clock does (F53)."""
@@ -150,6 +152,14 @@ class BrokerDataClient(ClientWithoutTrades):
         if event.symbol in self._depth_of:
             self._handle_data(book.depth(self._depth_of[event.symbol], event.ts_ns or now, now))
 
+    def _forget_books(self) -> None:
+        """At once, and before anything of the next link comes: it brings the books anew, under other quote ids."""
+        now = self._now_ns()
+        for symbol, book in self._books.items():
+            book.clear()
+            if symbol in self._deltas_of:
+                self._handle_data(book.snapshot(self._deltas_of[symbol], now, now))
+
     def _on_symbol(self, event: SymbolChanged) -> None:
         instrument = self.connection.instruments.get(event.spec.name)
         if instrument is None:
@@ -161,13 +171,8 @@ class BrokerDataClient(ClientWithoutTrades):
     async def _watch(self) -> None:
         """Once a second: market status changes, silent feeds, bars whose period ended without a tick."""
         stale = StaleFeed(self._stale_after_s)
-        losses = self.connection.link_losses
         while True:
             await asyncio.sleep(1.0)
-            if self.connection.link_losses != losses:
-                losses = self.connection.link_losses
-                for book in self._books.values():
-                    book.clear()
             now = self.clock.timestamp_ns()
             for bar_type, builder in self._built.items():
                 # A period ends by the broker's clock; a second more for its last tick to come.

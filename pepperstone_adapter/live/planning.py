@@ -60,11 +60,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Protect:
-    """Give an open position a stop loss or take profit."""
+    """Give an open position a stop loss or take profit (the level stands in `order`)."""
 
     order: TrackedOrder
     position: PositionState
-    protection: Protection
 
     @property
     def tracked(self) -> tuple[TrackedOrder, ...]:
@@ -238,6 +237,11 @@ def _protect(init: OrderInitialized, position: PositionState, around: Surroundin
     if existing is not None:
         kind = "stop loss" if plan.leg is Leg.STOP_LOSS else "take profit"
         raise NotSendable(f"position {position.position_id} already has a {kind} at {existing}: modify that order")
+    on_its_way = around.table.leg(position.position_id, plan.leg)
+    if on_its_way is not None:
+        raise NotSendable(
+            f"position {position.position_id}: {on_its_way.client_order_id} is its {plan.leg.value} already"
+        )
     market = around.market.bid if position.side.sign > 0 else around.market.ask
     wished = protection_of(
         plan if plan.leg is Leg.STOP_LOSS else None,
@@ -248,12 +252,6 @@ def _protect(init: OrderInitialized, position: PositionState, around: Surroundin
         capabilities=around.capabilities,
     )
     check_protection(wished, position.side, market, around.spec)
-    protection = Protection(
-        stop_loss=wished.stop_loss or now.stop_loss,
-        take_profit=wished.take_profit or now.take_profit,
-        trailing=wished.trailing or now.trailing,
-        guaranteed=now.guaranteed,
-    )
     text, _ = _texts(init, around.capabilities)
     order = TrackedOrder(
         client_order_id=str(init.client_order_id),
@@ -270,7 +268,7 @@ def _protect(init: OrderInitialized, position: PositionState, around: Surroundin
         trailing=plan.trailing,
         submitted_ns=around.market.now_ns,
     )
-    return Protect(order, position, protection)
+    return Protect(order, position)
 
 
 def _texts(init: OrderInitialized, caps: Capabilities) -> tuple[str, str]:

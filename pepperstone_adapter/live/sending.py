@@ -114,11 +114,15 @@ class Sender:
         )
 
     async def protect(self, plan: Protect) -> None:
+        """Give a position one more level. What else protects it is read when the turn comes, not when it was planned:
+        the venue replaces all levels together, so two planned side by side would undo each other."""
         order, pid = plan.order, plan.position.position_id
-        failed = await self._set_levels(order, pid, plan.protection)
-        if failed is None:
-            self._perform(self._events.accept_leg(order, pid, pid, self._now_ns()))
-        else:
+        async with self._levels_turn(pid):
+            in_force = [leg for leg in self._table.legs_of_position(pid) if leg.phase is Phase.ACCEPTED]
+            failed = await self._set_levels(order, pid, self._wished([*in_force, order], {}, pid))
+            if failed is None:
+                self._perform(self._events.accept_leg(order, pid, pid, self._now_ns()))
+        if failed is not None:
             self._perform(self._events.reject(order, failed, self._now_ns()))
 
     async def amend(
@@ -191,9 +195,12 @@ class Sender:
             return await self._amend_protection(entry, changes)
         if leg.position_id is None:
             return "the position is not known yet"
-        async with self._levels_lock.setdefault(leg.position_id, asyncio.Lock()):
+        async with self._levels_turn(leg.position_id):
             protection = self._wished(self._table.legs_of_position(leg.position_id), changes, leg.position_id)
             return await self._set_levels(leg, leg.position_id, protection)
+
+    def _levels_turn(self, position_id: str) -> asyncio.Lock:
+        return self._levels_lock.setdefault(position_id, asyncio.Lock())
 
     async def _amend_protection(self, entry: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
         if not await self._named(entry):

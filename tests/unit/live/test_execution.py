@@ -226,6 +226,26 @@ def test_a_stop_is_attached_to_an_open_ticket_and_trails_at_the_broker(tmp_path:
     run_bench(tmp_path, script)
 
 
+def test_two_levels_asked_for_in_one_breath_both_stand(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        ticket = await buy(b)
+        f = b.probe.order_factory
+        stop = f.stop_market(EURUSD, SELL, units(10_000), px("1.08200"), reduce_only=True)
+        profit = f.limit(EURUSD, SELL, units(10_000), px("1.09000"), reduce_only=True)
+        second = f.stop_market(EURUSD, SELL, units(10_000), px("1.08300"), reduce_only=True)
+        for order in (stop, profit, second):
+            b.probe.submit_order(order, position_id=PositionId(ticket))
+        await b.names(stop.client_order_id, *ACCEPTED)
+        await b.names(profit.client_order_id, *ACCEPTED)
+        await b.names(second.client_order_id, "Initialized", "Denied")
+        assert "is its SL already" in reason(b, second)
+        protection = b.broker.positions[ticket].protection
+        assert protection is not None
+        assert (protection.stop_loss, protection.take_profit) == (Decimal("1.08200"), Decimal("1.09000"))
+
+    run_bench(tmp_path, script)
+
+
 def test_what_the_venue_cannot_do_is_denied_with_the_reason(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         f = b.probe.order_factory
