@@ -7,6 +7,7 @@ The rules that keep money right, whatever order messages arrive in:
 * An order's state moves forward only: what is older than the state known (by the venue's own stamp), or would reopen
   an order that has ended, changes nothing. A repeated message changes nothing.
 * A fill of an order whose acceptance has not been seen is preceded by that acceptance.
+* A closed position does not come back with what was said before its end.
 * The balance follows `balanceVersion`, not arrival.
 
 Pure: events out, no I/O, no clock.
@@ -55,6 +56,7 @@ class Book:
         self.repeated = 0
         self._deals: OrderedDict[str, None] = OrderedDict()
         self._last_change: dict[str, OrderChange] = {}
+        self._closed_ns: OrderedDict[str, int] = OrderedDict()  # positions that were closed, and when
 
     def order(self, order_id: str) -> OrderState | None:
         return self.orders.get(order_id) or self.ended.get(order_id)
@@ -165,7 +167,7 @@ class Book:
         for position in positions:
             held.add(position.position_id)
             old = self.positions.get(position.position_id)
-            if old == position or (old is not None and position.updated_ns < old.updated_ns):
+            if old == position or self._is_past(position):
                 continue
             self.positions[position.position_id] = position
             events.append(PositionChanged(position=position, ts_ns=position.updated_ns or ts_ns))
@@ -215,13 +217,26 @@ class Book:
             return None
         known = self.positions.get(position.position_id)
         if not position.units:
-            self.positions.pop(position.position_id, None)
+            self._close(position, known)
             # The venue blanks the price of a closed position; the one it was opened at is worth keeping.
             return replace(position, open_price=known.open_price) if known is not None else position
-        if known is not None and position.updated_ns < known.updated_ns:
+        if self._is_past(position):
             return known
         self.positions[position.position_id] = position
         return position
+
+    def _close(self, position: PositionState, known: PositionState | None) -> None:
+        self.positions.pop(position.position_id, None)
+        self._closed_ns[position.position_id] = max(position.updated_ns, known.updated_ns if known is not None else 0)
+        while len(self._closed_ns) > ENDED_KEPT:
+            self._closed_ns.popitem(last=False)
+
+    def _is_past(self, position: PositionState) -> bool:
+        known = self.positions.get(position.position_id)
+        if known is not None:
+            return position.updated_ns < known.updated_ns
+        closed_ns = self._closed_ns.get(position.position_id)
+        return closed_ns is not None and position.updated_ns <= closed_ns
 
     def _keep(self, order: OrderState, change: OrderChange) -> None:
         self._last_change[order.order_id] = change

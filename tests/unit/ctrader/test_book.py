@@ -141,3 +141,20 @@ def test_whatever_the_order_and_repetition_each_deal_counts_once_and_an_end_is_f
     assert not (set(book.orders) & set(book.ended))
     if "cancel" in script or "fill 2" in script:
         assert book.orders == {}
+
+
+def test_a_closed_position_does_not_come_back_with_a_repeated_or_older_message() -> None:
+    book = Book()
+    opened = execution(OrderChange.FILLED, FILLED, deal=deal(1), position=POSITION)
+    book.apply(opened, 1)
+    closing = replace(FILLED, order_id="62", side=Side.SELL, closing=True, updated_ns=40)
+    gone = replace(POSITION, units=D(0), updated_ns=40)
+    out = replace(deal(2), order_id="62", side=Side.SELL, entry=DealEntry.OUT)
+    book.apply(execution(OrderChange.FILLED, closing, deal=out, position=gone), 1)
+    assert book.positions == {}
+    assert book.apply(opened, 1) == []
+    assert book.positions == {}
+    assert book.compare([replace(POSITION, updated_ns=30)], [], 1) == ([], [], [])
+    assert book.positions == {}
+    book.compare([replace(POSITION, updated_ns=50)], [], 1)  # opened again under its id, on a netting account
+    assert list(book.positions) == ["51"]
