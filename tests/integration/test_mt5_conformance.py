@@ -23,20 +23,8 @@ from nautilus_trader.model import (
 )
 from nautilus_trader.testkit import DataTesterConfig
 
-from tests.integration.test_conformance_exec import (
-    ACCEPTED,
-    BUY,
-    CASES,
-    FILLED,
-    FLAT,
-    LIMIT,
-    SELL,
-    Case,
-    all_in,
-    denied,
-    exec_config,
-    ours,
-)
+from tests.kit import conformance as tc
+from tests.kit.conformance import ACCEPTED, BUY, CASES, FILLED, LIMIT, SELL, Case, all_in, denied
 from tests.kit.mt5_node import report, run_mt5, sandbox
 from tests.kit.node import EURUSD, VENUE, Bench
 
@@ -66,99 +54,54 @@ MT5_CASES = [replace(case, reached=DIFFERENT.get(case.id, case.reached)) for cas
 
 @pytest.mark.parametrize("case", MT5_CASES, ids=[f"TC-{c.id}" for c in MT5_CASES])
 def test_tc(case: Case, tmp_path: Path) -> None:
-    async def script(b: Bench) -> None:
-        b.sandbox.push("EURUSD", "1.08500", "1.08508")
-        await b.until(
-            lambda: case.reached(ours(b)),
-            f"TC-{case.id} ({case.what}); orders: "
-            f"{[(str(o.order_type), str(o.status), str(getattr(o.last_event, 'reason', ''))) for o in ours(b)]}",
-        )
-
     with sandbox(tmp_path) as broker:
-        run_mt5(
-            tmp_path,
-            broker,
-            script,
-            setup=lambda node: node.add_builtin_strategy("ExecTester", exec_config(case.config)),
-            node_options={"delay_post_stop_secs": 1.0},
-        )
-        found = report(broker)
-        working = [o for o in found["orders"] if o["status"] == "accepted"]
-        if case.after == FLAT:
-            assert found["positions"] == []
-        else:
-            assert found["positions"] or working
+        run_mt5(tmp_path, broker, tc.reaching(case), **tc.tester(case.config))
+        tc.left_as_said(case, report(broker))
         assert broker.violations() == []
 
 
-@pytest.mark.parametrize("case", ["E30", "E32", "E34"], ids=lambda c: f"TC-{c}")
+def test_tc_e05_quote_quantity_is_denied_before_the_terminal_sees_it(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        await tc.quote_quantity_is_denied(b)
+        (order,) = b.cache.orders()
+        assert "quote" in str(order.last_event.reason)
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, script)
+        assert report(broker)["orders"] == []
+
+
+@pytest.mark.parametrize("case", tc.MAINTAINED, ids=[f"TC-{c}" for c in tc.MAINTAINED])
 def test_tc_maintained_orders_follow_the_market(case: str, tmp_path: Path) -> None:
-    config = {
-        "E30": {"enable_limit_buys": True, "modify_orders_to_maintain_tob_offset": True},
-        "E32": {"enable_limit_buys": True, "cancel_replace_orders_to_maintain_tob_offset": True},
-        "E34": {"enable_stop_buys": True, "modify_stop_orders_to_maintain_offset": True},
-    }[case]
-
-    async def script(b: Bench) -> None:
-        await b.until(lambda: any(o.status is ACCEPTED for o in ours(b)), "a working order")
-        for step in range(1, 4):
-            bid = Decimal("1.08500") + step * Decimal("0.00020")
-            b.sandbox.push("EURUSD", bid, bid + Decimal("0.00007"))
-        if case == "E32":
-            await b.until(lambda: any(o.status is OrderStatus.CANCELED for o in ours(b)), "a replaced order")
-        else:
-            await b.until(
-                lambda: any("OrderUpdated" in [type(e).__name__ for e in o.events()] for o in ours(b)), "an update"
-            )
-
     with sandbox(tmp_path) as broker:
-        run_mt5(
-            tmp_path,
-            broker,
-            script,
-            setup=lambda node: node.add_builtin_strategy("ExecTester", exec_config(config)),
-            node_options={"delay_post_stop_secs": 1.0},
-        )
+        run_mt5(tmp_path, broker, tc.following(case), **tc.tester(tc.MAINTAINED[case]))
         assert broker.violations() == []
 
 
-def test_tc_e36_a_modify_of_the_volume_is_rejected_and_e40_cancel(tmp_path: Path) -> None:
+def test_tc_e36_a_modify_of_the_volume_is_rejected_and_one_of_the_price_is_not(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
-        order = b.probe.order_factory.limit(EURUSD, BUY, Quantity.from_int(10_000), Price.from_str("1.08000"))
-        b.probe.submit_order(order)
-        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted")
-        b.probe.modify_order(order.client_order_id, quantity=Quantity.from_int(20_000))
-        await b.until(lambda: "ModifyRejected" in b.probe.names(order.client_order_id), "modify rejected")
-        assert b.cache.order(order.client_order_id).status is ACCEPTED
-        b.probe.modify_order(order.client_order_id, price=Price.from_str("1.08100"))
-        await b.until(lambda: str(b.cache.order(order.client_order_id).price) == "1.08100", "a new price")
-        b.probe.cancel_order(order.client_order_id)
-        await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.CANCELED, "cancel")
+        order_id = await tc.working_limit(b)
+        await tc.a_volume_it_cannot_have_is_rejected(b, order_id, 20_000)
+        b.probe.modify_order(order_id, price=Price.from_str("1.08100"))
+        await b.until(lambda: str(b.cache.order(order_id).price) == "1.08100", "a new price")
 
     with sandbox(tmp_path) as broker:
         run_mt5(tmp_path, broker, script)
 
 
+def test_tc_e40_cancel_and_e44_cancel_of_a_closed_order(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, tc.cancel_and_cancel_again)
+
+
 @pytest.mark.parametrize("side", [BUY, SELL], ids=["TC-E52", "TC-E53"])
 def test_tc_market_entry_brackets(side: OrderSide, tmp_path: Path) -> None:
-    stop, profit = ("1.08000", "1.09000") if side is BUY else ("1.09000", "1.08000")
-
     async def script(b: Bench) -> None:
-        orders = b.probe.order_factory.bracket(
-            EURUSD,
-            side,
-            Quantity.from_int(10_000),
-            sl_trigger_price=Price.from_str(stop),
-            tp_price=Price.from_str(profit),
-        )
-        b.probe.submit_order_list(orders)
-        await b.until(
-            lambda: [b.cache.order(o.client_order_id).status for o in orders] == [FILLED, ACCEPTED, ACCEPTED],
-            "a protected position",
-        )
+        orders = await tc.market_bracket(b, side)
         ticket = b.cache.order(orders[0].client_order_id).position_id
         (position,) = report(b.sandbox)["positions"]
-        assert (position["stop_loss"], position["take_profit"]) == (stop, profit)
+        levels = ("1.08000", "1.09000") if side is BUY else ("1.09000", "1.08000")
+        assert (position["stop_loss"], position["take_profit"]) == levels
         # The take profit is reached: its order fills, the other one is gone, the position is closed.
         b.sandbox.push("EURUSD", *(("1.09005", "1.09012") if side is BUY else ("1.07985", "1.07992")))
         await b.until(lambda: b.cache.order(orders[2].client_order_id).status is FILLED, "take profit")
