@@ -20,7 +20,7 @@ from pepperstone_adapter.simulation.plan import Slippage
 from pepperstone_adapter.simulation.tape import Tape
 
 _DEEP = 10**12
-_STOPS = (OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET)
+_TRIGGERED = (OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET, OrderType.MARKET_IF_TOUCHED)
 _LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED)
 
 
@@ -105,15 +105,16 @@ class AccountFills(FillModel):
         worse = Decimal(points).scaleb(-instrument.price_precision)
         if points:
             self.slipped[key] = worse
-        if order.order_type in _STOPS:
-            low = high = self._stop_price(order, str(instrument.raw_symbol), low, high)
+        if order.order_type in _TRIGGERED:
+            low = high = self._trigger_price(order, str(instrument.raw_symbol), low, high)
         return _book_at(instrument, low - worse, high + worse)
 
-    def _stop_price(self, order: Any, symbol: str, bid: Decimal, ask: Decimal) -> Decimal:
-        """Where a stop is executed: at its price, or at the open of a bar that opened beyond it.
+    def _trigger_price(self, order: Any, symbol: str, bid: Decimal, ask: Decimal) -> Decimal:
+        """Where an order with a trigger is executed: at its price, or at the open of a bar that opened beyond it.
 
-        At the time of asking the engine's quote is the bar's extreme, not the price at which the stop was met. A
-        trailing stop that was moved in this very bar was not there at its open.
+        At the time of asking the engine's quote is the bar's extreme, not the price at which the order was met. A
+        trailing stop that was moved in this very bar was not there at its open. A gap is worse for a stop and better
+        for an order that waits for the market to come to it.
         """
         buy = order.side == OrderSide.BUY
         opened = self._tapes[symbol].opened(self._now_ns())
@@ -123,7 +124,8 @@ class AccountFills(FillModel):
         moved = order.order_type == OrderType.TRAILING_STOP_MARKET and order.ts_last == self._now_ns()
         if moved:
             return trigger
-        return max(trigger, opened[1]) if buy else min(trigger, opened[0])
+        above = buy != (order.order_type == OrderType.MARKET_IF_TOUCHED)
+        return (max if above else min)(trigger, opened[1] if buy else opened[0])
 
 
 def _book_at(instrument: Any, bid: Decimal, ask: Decimal) -> OrderBook:

@@ -354,6 +354,26 @@ def test_limits_never_slip_and_stops_slip_from_their_level() -> None:
     assert record.fills[1].price == D("1.08497")
 
 
+def test_if_touched_orders_slip_from_their_level_and_not_from_the_bars_extreme() -> None:
+    # The ASK lies 10 points above the BID. Bought at 1.09500 + 3 points in a bar whose ASK falls to 1.08010; when it
+    # opens at 1.08510, below the level, at that and 3 points. A sale at 1.11 in a bar up to 1.12: 1.11 - 3 points.
+    slip = {"EURUSD": Slippage(probability=1.0, min_points=3, max_points=3)}
+
+    def touched(side: OrderSide, price: float) -> Act:
+        def act(s: Any) -> None:
+            order = s.order_factory.market_if_touched(s.id_of(EURUSD), side, s.qty(EURUSD, 1_000), s.px(EURUSD, price))
+            s.submit_order(order)
+
+        return act
+
+    falls, gaps = (1.1, 1.101, 1.08, 1.09), (1.085, 1.086, 1.08, 1.085)
+    for bar, side, level, price in (
+        (falls, BUY, 1.095, "1.09503"), (gaps, BUY, 1.095, "1.08513"), ((1.1, 1.12, 1.1, 1.11), SELL, 1.11, "1.10997"),
+    ):  # fmt: skip
+        record = run_steps([1.1, 1.1, 1.1, bar, bar[3]], {1: touched(side, level)}, slippage=slip, spread=10)
+        assert [f.price for f in record.fills] == [D(price)]
+
+
 def test_latency_fills_at_the_price_of_its_arrival() -> None:
     # Quotes a second apart; the order of 10:00:01 arrives 1.5 s later: after the quote of :02, before that of :03.
     rows = [(1.1, 1.1001), (1.1001, 1.1002), (1.1005, 1.1006), (1.1009, 1.101)]
