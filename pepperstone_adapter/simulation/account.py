@@ -100,6 +100,7 @@ class Account:
             return
         self.recorder.book()
         self.recorder.sent.clear()
+        self.protect()
         self._look_ahead(ts_ns)
         self._measure()
 
@@ -352,6 +353,12 @@ class Account:
         if rows:
             self.broker.post(rows)
 
+    def protect(self) -> None:
+        """Give back what a retail client without positions owes, when all charges of the loss have been booked."""
+        owes = self.books.balance < 0 and not self.books.tickets and not self.broker.posting
+        if owes and self._terms.negative_balance_protection:
+            self.broker.post([Posting(LedgerKind.ADJUSTMENT, -self.books.balance, self.books.currency, ONE)])
+
     # --- margin call and stop-out
 
     def _look_ahead(self, ts_ns: int) -> None:
@@ -412,11 +419,10 @@ class Account:
         self._closing = self.broker.close(worst.ticket, worst.price(share))
 
     def forced_closed(self, ts_ns: int) -> None:
-        """A stop-out has been filled: protect a negative balance, then look at what is left."""
+        """A stop-out has been filled: look at what is left."""
         self._closing = ""
         self.recorder.record.stop_outs += 1
-        if not self.books.tickets and self.books.balance < 0 and self._terms.negative_balance_protection:
-            self.broker.post([Posting(LedgerKind.ADJUSTMENT, -self.books.balance, self.books.currency, ONE)])
+        self.protect()
         self._margin_called = bool(self.books.tickets)
         self._check_margin(ts_ns)
         self.due_ns = min(self._next_rollover[0], self._danger_ns)

@@ -77,6 +77,11 @@ class Broker(Strategy):
         self._fees.postings[key] = sum((row.amount for row in rows), Decimal(0))
         self.submit_order(order)
 
+    @property
+    def posting(self) -> bool:
+        """Whether a posting is on its way."""
+        return bool(self._postings)
+
     def close(self, ticket: Ticket, price: Decimal) -> str:
         """Close a position by force at a price; returns the order's id."""
         order = self.order_factory.market(
@@ -112,6 +117,7 @@ class Broker(Strategy):
             return
         for row in rows:
             self.account.recorder.posted(event.ts_event, row)
+        self.account.protect()
         self.submit_order(self.order_factory.market(self._cash_id, OrderSide.SELL, _ONE), event.position_id)
 
     def _closing_event(self, event: Any) -> None:

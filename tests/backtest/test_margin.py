@@ -7,7 +7,7 @@ import pytest
 from nautilus_trader.model import OrderSide
 
 from pepperstone_adapter.broker.hours import TradingHours
-from pepperstone_adapter.broker.symbols import LeverageTier
+from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier
 from pepperstone_adapter.simulation.record import LedgerKind
 from tests.kit.runs import EURUSD, amounts, bars, both, buy, close_all, run_steps, run_with, sell, spec, terms, utc
 
@@ -118,16 +118,41 @@ def test_a_gap_below_zero_is_given_back() -> None:
     assert record.end_balance == D("-350.00")
 
 
+def stop(s):  # type: ignore[no-untyped-def]
+    """Protect 30,000 EURUSD at 1.09."""
+    s.submit_order(
+        s.order_factory.stop_market(
+            s.id_of(EURUSD), OrderSide.SELL, s.qty(EURUSD, 30_000), s.px(EURUSD, 1.09), reduce_only=True
+        ),
+        s.cache.positions_open()[0].id,
+    )
+
+
+@pytest.mark.parametrize("after", [[], [1.05]])
+def test_a_stop_loss_that_gaps_below_zero_is_given_back(after: list[float]) -> None:
+    # As above, but the client's own stop is filled at the gap: -1,500 of 1,150; also at the last row of the run.
+    market = [1.1, 1.1, 1.1, (1.05, 1.05, 1.05, 1.05), *after]
+    record = run_steps(market, {1: buy(30_000), 2: stop}, start_balance=D(1_150))
+    assert [f.reason for f in record.fills] == ["client", "stop_loss"]
+    assert amounts(record, "adjustment") == [D("350.00")]
+    assert (record.end_balance, record.stop_outs) == (0, 0)
+
+
+def test_what_is_given_back_covers_charges_that_are_posted_after_the_fill() -> None:
+    # 100,000 USDJPY from 150 to 130: -2,000,000 JPY / 130 = -15,384.62, and 3.50 a side. 4,000 - 3.50 - 15,384.62 - 3.50.
+    rule = CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.5"), currency="USD")
+    usdjpy = spec("USDJPY")
+    record = run_steps(
+        [150, 150, 150, (130, 130, 130, 130), 130], {1: buy(100_000, usdjpy)},
+        symbol=usdjpy, commission=rule, start_balance=D(4_000),
+    )  # fmt: skip
+    assert amounts(record, "commission") == [D("-3.50"), D("-3.50")]
+    assert amounts(record, "adjustment") == [D("11391.62")]
+    assert record.end_balance == 0
+
+
 def test_the_stop_loss_comes_before_the_stop_out() -> None:
     # Stop at 1.09 and stop-out at 1.08 in one bar: the order in the market is first.
-    def stop(s):  # type: ignore[no-untyped-def]
-        s.submit_order(
-            s.order_factory.stop_market(
-                s.id_of(EURUSD), OrderSide.SELL, s.qty(EURUSD, 30_000), s.px(EURUSD, 1.09), reduce_only=True
-            ),
-            s.cache.positions_open()[0].id,
-        )
-
     market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), 1.06]
     record = run_steps(market, {1: buy(30_000), 2: stop}, start_balance=D(1_150))
     assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09000"), "stop_loss")]
