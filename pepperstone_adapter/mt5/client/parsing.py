@@ -176,7 +176,11 @@ def asset_class_of(path: str) -> AssetClass:
 
 
 def account(row: Row, connected: bool, terminal_may_trade: bool, ts_ns: int, sandbox: bool = False) -> AccountSnapshot:
-    """``account_info`` with the terminal's switches; the note names the switch to press."""
+    """``account_info`` with the terminal's switches; the note names the switch to press.
+
+    Closing is allowed exactly where trading is: each of these switches makes the terminal refuse every request, a close
+    and a removal too (-8, 10017, 10026, 10027, 10031). What may only be closed is told per symbol (``trade_mode`` 3).
+    """
     notes = []
     if not row["trade_allowed"]:
         notes.append("the account may not trade (investor password, or disabled by the broker)")
@@ -201,6 +205,7 @@ def account(row: Row, connected: bool, terminal_may_trade: bool, ts_ns: int, san
         equity=number(row["equity"], digits),
         used_margin=number(row["margin"], digits),
         trading_allowed=not notes,
+        closing_allowed=not notes,
         trading_note="; ".join(notes),
         ts_ns=ts_ns,
     )

@@ -8,44 +8,24 @@ import pytest
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SwapMode, SwapTerms
 from pepperstone_adapter.sandbox.clock import TestClock
-from pepperstone_adapter.sandbox.ledger import SymbolTerms, violations
+from pepperstone_adapter.sandbox.ledger import violations
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
-from pepperstone_adapter.sandbox.mt5_terminal import trading
-from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Account, Mt5Settings
 from pepperstone_adapter.sandbox.mt5_terminal.structs import FIELDS
 from pepperstone_adapter.sandbox.mt5_terminal.terminal import Terminal
-from tests.kit.sandbox_ledger import T0, fx
+from tests.kit.mt5_terminal import LOGIN, RETURN, named, send, terminal_of
+from tests.kit.sandbox_ledger import fx
 
-LOGIN = 3_000_001
-FOK, IOC, RETURN = 0, 1, 2
 EXCHANGE = {"execution": 3, "filling": 3}
 
 
-def terminal_of(*terms: SymbolTerms, **rule: Any) -> Terminal:
-    """A terminal with one hedging account of 20,000 USD, EURUSD at 1.10000/1.10010, Monday 08:00 UTC."""
-    settings = Mt5Settings(accounts=(Mt5Account(login=LOGIN, balance=D(20_000)),), symbol=rule)  # type: ignore[arg-type]
-    terminal = Terminal(settings, terms or (fx("EURUSD"),), TestClock(T0))
-    terminal.push("EURUSD", 110_000, 110_010)
-    return terminal
-
-
-def send(terminal: Terminal, **request: Any) -> tuple[int, int, float]:
-    """``(retcode, order, volume)`` of one trade request."""
-    blank = {name: "" if name in ("symbol", "comment") else 0 for name, _ in FIELDS["TradeRequest"]}
-    floats = dict.fromkeys(("volume", "price", "stoplimit", "sl", "tp"), 0.0)
-    values = blank | floats | {"action": 1, "symbol": "EURUSD", "type_filling": IOC} | request
-    answer = trading.order_send(terminal, list(values.values())).value
-    return answer[0], answer[2], answer[3]
-
-
 def order_of(terminal: Terminal) -> dict[str, Any]:
-    (row,) = terminal.working_rows()
-    return {name: value for (name, _), value in zip(FIELDS["TradeOrder"], row, strict=True)}
+    (row,) = named("TradeOrder", terminal.working_rows())
+    return row
 
 
 def position_of(terminal: Terminal) -> dict[str, Any]:
-    (row,) = terminal.position_rows()
-    return {name: value for (name, _), value in zip(FIELDS["TradePosition"], row, strict=True)}
+    (row,) = named("TradePosition", terminal.position_rows())
+    return row
 
 
 # -- the rest of a market order ---------------------------------------------------------------------------------------
@@ -182,8 +162,7 @@ def test_a_position_is_opened_again_by_the_swap_points(mode: int, side: int, pro
     assert position["ticket"] > ticket
     assert (position["price_open"], position["swap"]) == (again, 0)
     assert (position["sl"], position["tp"], position["magic"], position["comment"]) == (stop, target, 7, "mine")
-    names = [name for name, _ in FIELDS["TradeDeal"]]
-    deals = [dict(zip(names, row, strict=True)) for _, row in terminal.deals()][-2:]
+    deals = named("TradeDeal", [row for _, row in terminal.deals()])[-2:]
     assert [(d["entry"], d["reason"], d["position_id"], d["commission"]) for d in deals] == [
         (OUT, BY_ROLLOVER, ticket, 0),
         (IN, BY_ROLLOVER, ticket, 0),
