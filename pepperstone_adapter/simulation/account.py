@@ -131,14 +131,31 @@ class Account:
             self.broker.wake_at(self.broker.now_ns() + self._latency_ns)
 
     def submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
-        if self._jitter_ns is not None:
-            delay = self._jitter_ns(str(order.client_order_id))
-            if delay:
-                self.broker.later(delay, lambda: self._submit(order, position_id, send))
-                return
-        self._submit(order, position_id, send)
+        delay = self._jitter_ns(str(order.client_order_id)) if self._jitter_ns is not None else 0
+        if delay:
+            self.broker.later(delay, lambda: self._submit(order, position_id, send))
+        else:
+            self._submit(order, position_id, send)
 
     def submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
+        """A list goes one way together, held back as its first order is."""
+        delay = self._jitter_ns(str(orders[0].client_order_id)) if self._jitter_ns is not None else 0
+        if delay:
+            self.broker.later(delay, lambda: self._submit_list(orders, position_id, send))
+        else:
+            self._submit_list(orders, position_id, send)
+
+    def window(self, start_ns: int, end_ns: int) -> None:
+        """New data is on the tapes: look ahead again."""
+        self._watch.load(start_ns, end_ns)
+        self._headroom.load()
+        self.recorder.sent.clear()
+        self._look_ahead(start_ns - 1)
+        self._measure()
+
+    # --- orders
+
+    def _submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
         """A list is sent or refused as a whole: an entry whose stop is refused must not stay unprotected."""
         now = self.broker.now_ns()
         entry = None
@@ -153,16 +170,6 @@ class Account:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
         send()
         self.sent()
-
-    def window(self, start_ns: int, end_ns: int) -> None:
-        """New data is on the tapes: look ahead again."""
-        self._watch.load(start_ns, end_ns)
-        self._headroom.load()
-        self.recorder.sent.clear()
-        self._look_ahead(start_ns - 1)
-        self._measure()
-
-    # --- orders
 
     def _submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         now = self.broker.now_ns()

@@ -393,6 +393,23 @@ def test_jitter_is_drawn_from_the_seed() -> None:
     assert len(first.fills) == 19
 
 
+def test_a_bracket_is_held_back_as_a_whole() -> None:
+    # An ASK that rises a point a second: what arrives later pays more. All three orders leave together.
+    def bracket(s: Any) -> None:
+        orders = s.order_factory.bracket(
+            s.id_of(EURUSD), BUY, s.qty(EURUSD, 1_000), sl_trigger_price=s.px(EURUSD, 1.05), tp_price=s.px(EURUSD, 1.2)
+        )
+        s.submit_order_list(orders)
+
+    rows = [(1.1 + i / 100_000, 1.1 + i / 100_000) for i in range(60)]
+    at_once = run_steps(quotes(EURUSD, rows), {1: bracket})
+    later = run_steps(quotes(EURUSD, rows), {1: bracket}, latency=Latency(jitter_ms=50_000))
+    alone = run_steps(quotes(EURUSD, rows), {1: buy(1_000)}, latency=Latency(jitter_ms=50_000))
+    assert at_once.fills[0].ts_ns < later.fills[0].ts_ns == alone.fills[0].ts_ns
+    assert later.fills[0].price > at_once.fills[0].price
+    assert [o.status for o in later.orders] == [o.status for o in at_once.orders]
+
+
 def test_a_market_order_at_the_end_of_the_run_is_filled() -> None:
     class Leaves(Steps):
         def on_stop(self) -> None:
