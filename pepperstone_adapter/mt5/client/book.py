@@ -29,7 +29,7 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.mt5.client import parsing
-from pepperstone_adapter.mt5.client.constants import OrderStateCode, Reason
+from pepperstone_adapter.mt5.client.constants import OrderKind, OrderStateCode, Reason
 from pepperstone_adapter.mt5.client.identity import magic_of
 
 type Row = Mapping[str, Any]
@@ -286,6 +286,12 @@ class Book:
 
 
 def _terms(row: Row) -> tuple[Any, ...]:
-    """What makes a working order another one when it changes; a partial fill shows in its deals."""
+    """What makes a working order another one when it changes; a partial fill shows in its deals.
+
+    Nothing of a market order can be changed: what works on of it (RETURN, exchange execution) shows its average fill
+    price where a pending order has its own.
+    """
+    if row["type"] in (OrderKind.BUY, OrderKind.SELL):
+        return (row["type"], row["volume_initial"])
     names = ("price_open", "price_stoplimit", "sl", "tp", "time_expiration", "volume_initial", "type")
     return tuple(row[name] for name in names)

@@ -1,11 +1,16 @@
 from decimal import Decimal
 
+import pytest
+
 from pepperstone_adapter.broker.events import Notice, OrderChange, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.orders import DealEntry, DealReason, OrderStatus, OrderType
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.mt5.client.book import LAG_NS, Book
 from pepperstone_adapter.mt5.client.identity import magic_of
+from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from tests.kit import mt5_rows as rows
+from tests.kit.mt5_terminal import RETURN, module_of, send, terminal_of
+from tests.kit.sandbox_ledger import T0
 
 NOW = 1_700_000_000_000_000_000
 
@@ -161,3 +166,37 @@ def test_a_stop_out_carries_our_magic_and_is_not_our_order() -> None:
     assert (event.order.client_order_id, event.order.stop_out, event.by_server) == (None, True, True)
     assert event.deal is not None
     assert event.deal.client_order_id is None
+
+
+@pytest.mark.parametrize("kind", ["market", "limit"])
+def test_a_part_filled_of_a_working_order_is_no_amendment(kind: str) -> None:
+    """The rest of a RETURN order under exchange execution, and a pending order that fills in parts."""
+    terminal = terminal_of(execution=3, filling=3)
+    module = module_of(terminal)
+    subject = book()
+    told: list[OrderChange] = []
+
+    def look() -> None:
+        deals = [row._asdict() for row in module.history_deals_get(T0 // 10**9, 2**31 - 1)]
+        orders = [row._asdict() for row in module.orders_get()]
+        events = [*subject.on_deals(deals, NOW), *subject.on_orders(orders, NOW)]
+        told.extend(event.change for event in events if isinstance(event, OrderChanged))
+
+    subject.sending("O-1", Decimal(10_000))
+    terminal.ledger.set_liquidity("EURUSD", Liquidity(Decimal(4_000), fills_left=1))
+    wish = {"action": 1} if kind == "market" else {"action": 5, "type": 2, "price": 1.09}
+    assert send(terminal, volume=0.1, type_filling=RETURN, magic=magic_of("O-1"), **wish)[0] in (10009, 10010)
+    look()
+    # Another 3,000 at another price: the average of the order moves, its terms do not.
+    terminal.ledger.set_liquidity("EURUSD", Liquidity(Decimal(3_000), fills_left=1))
+    terminal.push("EURUSD", 108_980, 108_990)
+    look()
+    terminal.ledger.set_liquidity("EURUSD", Liquidity(Decimal(1_000), fills_left=1))
+    terminal.push("EURUSD", 108_970, 108_980)
+    look()
+    terminal.ledger.set_liquidity("EURUSD", None)
+    terminal.push("EURUSD", 108_960, 108_970)
+    look()
+    assert OrderChange.REPLACED not in told
+    assert (told[0], told[-1]) == (OrderChange.ACCEPTED, OrderChange.FILLED)
+    assert told.count(OrderChange.PARTIALLY_FILLED) == len(told) - 2 > 1
