@@ -321,7 +321,7 @@ class Account:
             self.used_margin += margin - self._margins[ticket.symbol]
             self._margins[ticket.symbol] = margin
         self.curve.booked(ts_ns, booking, price, self.used_margin - before)
-        if booking.realized and not self._closing and spec.quote_currency != self.books.currency:
+        if booking.realized and spec.quote_currency != self.books.currency:
             self._charge_conversion(booking)
 
     def _charge_conversion(self, booking: Booking) -> None:
@@ -359,6 +359,13 @@ class Account:
                 rows.append(Posting(LedgerKind.SWAP, amount, currency, rate, ticket))
         if rows:
             self.broker.post(rows)
+
+    def paid(self, ts_ns: int) -> None:
+        """After postings: protect the client, and look ahead with the new balance, for every charge brings a stop-out nearer."""
+        self.protect()
+        if ts_ns < self._danger_ns:
+            self._look_ahead(ts_ns)
+        self._measure()
 
     def protect(self) -> None:
         """Give back what a retail client without positions owes, when all charges of the loss have been booked."""

@@ -117,7 +117,7 @@ class Broker(Strategy):
             return
         for row in rows:
             self.account.recorder.posted(event.ts_event, row)
-        self.account.protect()
+        self.account.paid(event.ts_event)
         self.submit_order(self.order_factory.market(self._cash_id, OrderSide.SELL, _ONE), event.position_id)
 
     def _closing_event(self, event: Any) -> None:

@@ -1,0 +1,65 @@
+"""Charges that are booked apart from a fill, and the stop-out they bring nearer: sums by hand."""
+
+from decimal import Decimal
+
+import pytest
+
+from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
+from tests.kit.runs import amounts, bars, buy, run_steps, spec, utc
+
+D = Decimal
+EURGBP, GBPUSD = spec("EURGBP"), spec("GBPUSD")
+HALF_PERCENT = {"conversion_fee_percent": D("0.5")}
+
+
+def long_eurgbp(prices, acts, **kw):  # type: ignore[no-untyped-def]
+    """20,000 EURGBP are 16,000 GBP at 0.80, 20,000 USD at 1.25, 666.67 USD of margin at 30:1."""
+    return run_steps(
+        prices, acts, symbol=EURGBP, others=[(GBPUSD, [1.25] * len(prices))], term_changes=HALF_PERCENT, **kw
+    )
+
+
+def test_a_stop_out_pays_the_conversion_fee() -> None:
+    # Stop-out at equity 333.33 of 1,000: a loss of 666.67 USD = 533.33 GBP over 20,000 units = 0.0266667 below 0.80.
+    # Sold at 0.77333: 533.40 GBP × 1.25 = 666.75 USD, and 0.5 % of it: 3.33375 = 3.33.
+    record = long_eurgbp(
+        [0.8, 0.8, 0.8, (0.8, 0.8, 0.77, 0.77), 0.77], {1: buy(20_000, EURGBP)}, start_balance=D(1_000)
+    )
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("0.77333"), "stop_out")]
+    assert amounts(record, "realized_pnl") == [D("-666.75")]
+    assert amounts(record, "conversion") == [D("-3.33")]
+    assert record.end_balance == D("329.92")
+
+
+def test_the_fee_of_one_stop_out_counts_for_the_next() -> None:
+    # Two of them on 2,000: used 1,333.33, stop-out at 666.67, each has lost 666.67 by 0.77333: the older goes for 666.75
+    # and 3.33. Left: 1,329.92 with 666.67 used; the stop-out at 333.33 is a loss of 996.59 USD = 797.27 GBP =
+    # 0.0398635 below 0.80: 0.76013, 797.40 GBP = 996.75 USD, fee 4.98375 = 4.98. Without the first fee it would have
+    # stood until 1,333.25 - 333.33 = 999.92 USD = 799.93 GBP: 0.76000.
+    market = [0.8, 0.8, 0.8, 0.8, (0.8, 0.8, 0.77, 0.77), (0.77, 0.77, 0.75, 0.75), 0.75]
+    record = long_eurgbp(market, {1: buy(20_000, EURGBP), 2: buy(20_000, EURGBP)}, start_balance=D(2_000))
+    assert [(f.price, f.reason) for f in record.fills[2:]] == [(D("0.77333"), "stop_out"), (D("0.76013"), "stop_out")]
+    assert amounts(record, "conversion") == [D("-3.33"), D("-4.98")]
+    assert record.end_balance == D("328.19")  # 2,000 - 666.75 - 3.33 - 996.75 - 4.98
+
+
+def test_what_is_given_back_covers_the_fee() -> None:
+    # 0.80 gaps to 0.73: 1,400 GBP = 1,750 USD, fee 8.75; 1,000 - 1,758.75 = -758.75.
+    record = long_eurgbp([0.8, 0.8, 0.8, (0.73,) * 4, 0.73], {1: buy(20_000, EURGBP)}, start_balance=D(1_000))
+    assert amounts(record, "conversion") == [D("-8.75")]
+    assert amounts(record, "adjustment") == [D("758.75")]
+    assert record.end_balance == 0
+
+
+@pytest.mark.parametrize("chunk", [None, 20, 5])
+def test_swaps_alone_can_stop_a_position_out(chunk: int | None) -> None:
+    # 30,000 EURUSD at 1.10: used 1,100, stop-out at 550. -400 points a night: 30,000 × 0.004 = -120, three times on
+    # Wednesday. 1,150 - 120 (Mon) - 120 (Tue) - 360 (Wed 22:00 UTC) = 550: closed at the next row, at 23:00.
+    symbol = spec("EURUSD", swap=SwapTerms(mode=SwapMode.POINTS, long=D(-400), short=D(0)))
+    market = bars(symbol, [1.1] * 100, period="1-HOUR")
+    record = run_steps(market, {1: buy(30_000, symbol)}, symbol=symbol, start_balance=D(1_150), chunk_size=chunk)
+    assert [(f.ts_ns, f.price, f.reason) for f in record.fills[1:]] == [
+        (utc(2024, 1, 10, 23), D("1.10000"), "stop_out")
+    ]
+    assert amounts(record, "swap") == [D("-120.00"), D("-120.00"), D("-360.00")]
+    assert (record.end_balance, record.margin_calls) == (D("550.00"), 1)
