@@ -99,8 +99,8 @@ class GatewayLink:
         stopped = asyncio.wrap_future(ending)
         await asyncio.wait([stopped], timeout=CLOSE_S)
 
-    async def call(self, fn: str, *args: Any, key: str | None = None) -> Any:
-        """The plain result of one call; arrays as numpy.
+    async def call(self, fn: str, *args: Any, key: str | None = None, login: int | None = None) -> Any:
+        """The plain result of one call; arrays as numpy. An order has a key and names the account it is for.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class GatewayLink:
 
         def send() -> None:
             self._protocol.request(
-                fn, list(args), key, lambda value: to_loop(value, None), lambda error: to_loop(None, error)
+                fn, list(args), key, lambda value: to_loop(value, None), lambda error: to_loop(None, error), login
             )
             self._link.pump()
 

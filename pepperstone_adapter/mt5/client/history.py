@@ -22,6 +22,7 @@ DAY_S: Final = 86_400
 COPY_TICKS_INFO: Final = 1
 PAGE_BARS: Final = 20_000
 PAGE_TICKS_S: Final = 6 * 3600
+TOO_LARGE: Final = "too_large"  # the gateway's word for an answer over its frame limit
 NOT_YET: Final = ("-1", "-4")  # call failed, not found: nothing here, or nothing yet
 PAUSES_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -85,14 +86,27 @@ async def ticks(
     ask: int | None = None
     for page_low in range(low, high, PAGE_TICKS_S):
         page_high = min(page_low + PAGE_TICKS_S, high)
-        # Both ends of a range are inclusive to the millisecond: stop one second early, the next page begins there.
-        rows = await _settled(partial(call, "copy_ticks_range", spec.name, page_low, page_high, COPY_TICKS_INFO), pause)
-        rows = rows[rows["time"] < page_high]
-        for tick in parsing.ticks(rows, spec, clock):
-            bid, ask = tick.bid or bid, tick.ask or ask
-            if bid is not None and ask is not None and start_ns <= tick.ts_ns < end_ns:
-                out.append(Tick(spec.name, bid, ask, tick.ts_ns))
+        for rows in await _tick_pages(call, spec.name, page_low, page_high, pause):
+            for tick in parsing.ticks(rows, spec, clock):
+                bid, ask = tick.bid or bid, tick.ask or ask
+                if bid is not None and ask is not None and start_ns <= tick.ts_ns < end_ns:
+                    out.append(Tick(spec.name, bid, ask, tick.ts_ns))
     return out
+
+
+async def _tick_pages(call: Call, symbol: str, low: int, high: int, pause: Pause) -> list[Any]:
+    """Ticks of the server's seconds ``[low, high)``; halved where a busy symbol's do not fit into one answer."""
+    try:
+        rows = await _settled(partial(call, "copy_ticks_range", symbol, low, high, COPY_TICKS_INFO), pause)
+    except VenueError as error:
+        if error.code != TOO_LARGE or high - low < 2:
+            raise
+        middle = (low + high) // 2
+        return [
+            page for part in ((low, middle), (middle, high)) for page in await _tick_pages(call, symbol, *part, pause)
+        ]
+    # Both ends of a range are inclusive to the millisecond: stop one second early, the next page begins there.
+    return [rows[rows["time"] < high]]
 
 
 async def _settled(read: Callable[[], Awaitable[Any]], pause: Pause) -> Any:

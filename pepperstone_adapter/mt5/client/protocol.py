@@ -102,15 +102,17 @@ class GatewayProtocol:
         """Why connecting again cannot help; None while it can."""
         return self._permanent
 
-    def request(self, fn: str, args: list[Any], key: str | None, done: Answered, failed: Failed) -> None:
-        """Ask for one call; exactly one of the callbacks follows, perhaps at once."""
+    def request(
+        self, fn: str, args: list[Any], key: str | None, done: Answered, failed: Failed, login: int | None = None
+    ) -> None:
+        """Ask for one call; exactly one of the callbacks follows, perhaps at once. An order has a key and is for `login`."""
         if not self._up:
             failed(LinkLost(f"{fn}: no link to the gateway; nothing was sent"))
             return
         self._number += 1
         self._waiting[self._number] = _Waiting(fn, fn == "order_send", done, failed)
         message: Message = {"t": "req", "id": self._number, "fn": fn, "args": args}
-        self._send(message | ({"key": key} if key is not None else {}))
+        self._send(message | ({"key": key, "login": login} if key is not None else {}))
 
     # -- the core's contract ------------------------------------------------------------------------------------------
 

@@ -371,7 +371,8 @@ class Mt5Session:
     async def _call(self, fn: str, *args: Any, key: str | None = None) -> Any:
         if self._link is None:
             raise LinkLost(f"{fn}: not connected; nothing was sent")
-        return self._aliases.inbound(await self._link.call(fn, *self._aliases.outbound(args), key=key))
+        login = self._expected.login if key is not None else None
+        return self._aliases.inbound(await self._link.call(fn, *self._aliases.outbound(args), key=key, login=login))
 
     def _spec(self, symbol: str) -> SymbolSpec:
         spec = self._book.specs.get(symbol)

@@ -7,20 +7,28 @@ dies, the request it held is
 * a read: **lost**. The client may ask again.
 
 Requests still waiting never reached the terminal: orders are answered **not_sent** and their keys released (an order
-must not be sent minutes late by a replacement), reads wait for the next worker.
+must not be sent minutes late by a replacement), reads wait for the next worker. For the same reason an order for new
+risk that waited `ORDER_WAIT_MAX_S` behind another call (a first history call may take 45 s) is not sent any more;
+closing, changing and removing are wanted late as well.
 """
 
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pepperstone_adapter.mt5.gateway.calls import CALLS, BadCall, checked
 from pepperstone_adapter.mt5.gateway.keys import OrderKeys
 from pepperstone_adapter.mt5.gateway.wire import Message
 
+log = logging.getLogger("pepperstone.mt5_gateway")
+
 type Reply = Callable[[Message], None]
+
+ORDER_WAIT_MAX_S: Final = 5.0
+DEAL, PENDING = 1, 5
 
 
 @dataclass(slots=True)
@@ -30,6 +38,13 @@ class _Request:
     args: list[Any]
     key: str | None
     reply: Reply
+    login: int | None
+    taken_s: float
+
+    @property
+    def is_new_risk(self) -> bool:
+        trade = self.args[0] if self.key is not None else {}
+        return trade.get("action") == PENDING or (trade.get("action") == DEAL and not trade.get("position"))
 
 
 class Dispatcher:
@@ -69,17 +84,20 @@ class Dispatcher:
         """Take a client's request; `reply` is called once, now or later."""
         client_id = message.get("id")
         fn, args, key = message.get("fn"), message.get("args", []), message.get("key")
+        login = message.get("login")
         try:
             call, _, _ = checked(fn, args)
             if call.trade and not may_trade:
                 raise BadCall(f"{fn}: this client may only read")
             if call.trade and not (isinstance(key, str) and 8 <= len(key) <= 64):
                 raise BadCall(f"{fn}: an order needs a key of 8 to 64 characters")
+            if login is not None and not isinstance(login, int):
+                raise BadCall(f"{fn}: login must be int")
         except BadCall as error:
             reply(_reply(client_id, "refused", error=[-2, str(error)]))
             return
         assert isinstance(fn, str)
-        request = _Request(client_id, fn, args, key if call.trade else None, reply)
+        request = _Request(client_id, fn, args, key if call.trade else None, reply, login, now_s)
         if request.key is None:
             self._reads.append(request)
         elif not self._up:
@@ -116,10 +134,7 @@ class Dispatcher:
         if flying is not None:
             flying.reply(_reply(flying.client_id, "lost" if flying.key is None else "unknown"))
         while self._orders:
-            order = self._orders.popleft()
-            assert order.key is not None
-            self._keys.release(order.key)
-            order.reply(_reply(order.client_id, "not_sent", error=[-10_004, "the terminal went away"]))
+            self._give_back(self._orders.popleft(), "the terminal went away")
 
     def answered(self, message: Message, now_s: float) -> None:
         """The worker's reply to the request in flight."""
@@ -129,16 +144,25 @@ class Dispatcher:
         self._flying, self._deadline_s = None, None
         answer = _reply(request.client_id, message["outcome"], message["data"], message["error"])
         if request.key is not None:
-            if message["outcome"] == "answered":
-                self._keys.settle(request.key, answer)
-            else:
-                self._keys.release(request.key)
+            try:
+                self._keep(request.key, answer)
+            except sqlite3.Error as error:  # the key stays pending, which is unknown after a restart: safe
+                log.error("the answer to order key %s cannot be kept: %s", request.key, error)
         request.reply(answer)
         self._next(now_s)
+
+    def _keep(self, key: str, answer: Message) -> None:
+        if answer["outcome"] == "answered":
+            self._keys.settle(key, answer)
+        elif answer["outcome"] != "unknown":
+            self._keys.release(key)
 
     def _next(self, now_s: float) -> None:
         if not self._up or self._flying is not None:
             return
+        while self._orders and self._orders[0].is_new_risk and now_s - self._orders[0].taken_s > ORDER_WAIT_MAX_S:
+            waited = self._orders.popleft()
+            self._give_back(waited, f"the terminal was busy for {now_s - waited.taken_s:.1f} s")
         queue = self._orders or self._reads
         if not queue:
             return
@@ -147,7 +171,13 @@ class Dispatcher:
         self._flying = request
         self._deadline_s = now_s + CALLS[request.fn].deadline_s * self._patience
         # A pipe that does not take it belongs to a dying worker: `worker_down` follows and settles the request.
-        self._send({"t": "req", "id": self._number, "fn": request.fn, "args": request.args})
+        self._send({"t": "req", "id": self._number, "fn": request.fn, "args": request.args, "login": request.login})
+
+    def _give_back(self, order: _Request, reason: str) -> None:
+        """An order that never left: its key is free again."""
+        assert order.key is not None
+        self._keys.release(order.key)
+        order.reply(_reply(order.client_id, "not_sent", error=[-10_004, reason]))
 
 
 def _reply(client_id: object, outcome: str, data: Any = None, error: list[Any] | None = None) -> Message:

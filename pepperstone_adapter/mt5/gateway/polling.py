@@ -23,6 +23,7 @@ COPY_TICKS_INFO: Final = 1
 DEALS_BACK_S: Final = 2 * DAY_S
 DEALS_AHEAD_S: Final = 2 * DAY_S
 SNAPSHOT_TRIES: Final = 5
+POLL_TICK_ROWS: Final = 1 << 17  # about 8 MiB: after a long stop the ticks of hours come in several frames
 
 
 class TerminalGone(Exception):
@@ -70,6 +71,7 @@ class Poller:
         self._account: Message | None = None
         self._state: Message | None = None
         self._state_ns = 0
+        self._rows_left = 0
 
     def subscribe(self, symbol: str, cursor: TickCursor | None) -> None:
         """Read on at `cursor` (after a worker was replaced), or start with the newest tick."""
@@ -89,6 +91,7 @@ class Poller:
         """
         events: list[Message] = []
         moved: list[tuple[_Feed, TickCursor, int]] = []
+        self._rows_left = POLL_TICK_ROWS
         for symbol, feed in self._feeds.items():
             self._poll_ticks(symbol, feed, now_ns, events, moved)
         trades = self._poll_trades(now_ns, events)
@@ -120,7 +123,8 @@ class Poller:
                 return
             # Start with the newest tick itself, so that a fresh subscriber has a price at once.
             cursor = TickCursor(tick.time_msc)
-        while True:
+        caught_up = False
+        while not caught_up and self._rows_left > 0:
             read = self._terminal.copy_ticks_from(symbol, cursor.second, page, COPY_TICKS_INFO)
             if read is None:
                 self._raise_if_gone("copy_ticks_from")
@@ -138,9 +142,9 @@ class Poller:
                         "cursor": [cursor.time_msc, cursor.taken],
                     }
                 )
-            if not result.more:
-                break
-        feed.seen, feed.read_ns = now_seen, now_ns
+            self._rows_left -= len(result.rows)
+            caught_up = not result.more
+        feed.seen, feed.read_ns = now_seen if caught_up else None, now_ns
         moved.append((feed, cursor, page))
 
     def _poll_trades(self, now_ns: int, events: list[Message]) -> _Trades | None:

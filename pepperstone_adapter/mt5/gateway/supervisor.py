@@ -377,6 +377,8 @@ class Supervisor:
             client.send(encode(answer))
 
         fn, args = message.get("fn"), message.get("args", [])
+        if not isinstance(message.get("id"), int):
+            raise WireError("a request needs a whole number as its id")
         match fn, args:
             case "subscribe_ticks", [str(symbol), cursor] if cursor is None or _is_cursor(cursor):
                 self._subscribe(client, symbol, cursor)

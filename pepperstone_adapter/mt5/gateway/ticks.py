@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAGE: Final = 4096  # the terminal keeps that many ticks of a symbol in its fast cache
-PAGE_MAX: Final = 1 << 20
+PAGE_MAX: Final = 1 << 18  # 15 MiB, half of what a frame may hold; no symbol makes that many ticks in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def advance(cursor: TickCursor, read: NDArray[Any], page: int) -> TickPage:
     rows = read[start:]
     full = len(read) >= page
     if len(rows) == 0:
+        if full and page >= PAGE_MAX:
+            return TickPage(rows, TickCursor((cursor.second + 1) * 1000), True, PAGE, True)  # never twice the same read
         # A full page without anything new: this second alone is larger than the page.
         return TickPage(rows, cursor, full, min(page * 2, PAGE_MAX) if full else page, lost)
     last = int(stamps[-1])

@@ -7,7 +7,7 @@ hello     gateway → client, first: ``proto``, ``nonce``
 auth      client → gateway: ``nonce``, ``mac``, ``name``, ``resume`` = ``[epoch, seq]`` or None
 welcome   gateway → client: ``mac`` (the gateway proves the token too), ``epoch``, ``seq``, ``resumed``
 refused   gateway → client: ``code``, ``text``; the link ends
-req       client → gateway: ``id``, ``fn``, ``args``, ``key`` (orders only)
+req       client → gateway: ``id``, ``fn``, ``args``; orders also ``key`` and ``login``, the account they are for
 rep       gateway → client: ``id``, ``outcome``, ``data``, ``error`` = ``[code, text]`` of the terminal's ``last_error``
 ev        gateway → client: ``seq``, ``events``; `seq` counts frames of one ``epoch`` without holes
 ping/pong either way, to find half-open links
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 PROTOCOL: Final = 1
 FRAME_MAX_BYTES: Final = 32 * 1024 * 1024
+WORKER_FRAME_MAX_BYTES: Final = FRAME_MAX_BYTES - 1024  # what the supervisor passes on gets its numbers written into it
 _HEAD: Final = struct.Struct(">I")
 
 RATES_DTYPE: Final = np.dtype(
@@ -62,11 +63,11 @@ class WireError(Exception):
     """The peer sent something that is not a frame of ours; the link must be dropped."""
 
 
-def encode(message: Message) -> bytes:
-    """One frame. Arrays must have passed `pack_array`."""
+def encode(message: Message, max_bytes: int = FRAME_MAX_BYTES) -> bytes:
+    """One frame. Arrays must have passed `pack_array`. Raises `WireError` when it would be too large."""
     body = msgpack.packb(message, use_bin_type=True)
-    if len(body) > FRAME_MAX_BYTES:
-        raise WireError(f"frame of {len(body)} bytes is over the limit of {FRAME_MAX_BYTES}")
+    if len(body) > max_bytes:
+        raise WireError(f"frame of {len(body)} bytes is over the limit of {max_bytes}")
     return _HEAD.pack(len(body)) + bytes(body)
 
 

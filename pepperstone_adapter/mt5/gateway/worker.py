@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final
 from pepperstone_adapter.mt5.gateway.calls import BadCall, checked, plain
 from pepperstone_adapter.mt5.gateway.polling import NS, Poller, TerminalGone
 from pepperstone_adapter.mt5.gateway.ticks import TickCursor
-from pepperstone_adapter.mt5.gateway.wire import Decoder, Message, encode
+from pepperstone_adapter.mt5.gateway.wire import WORKER_FRAME_MAX_BYTES, Decoder, Message, WireError, encode
 
 BEAT_NS: Final = NS
 INITIALIZE_TIMEOUT_MS: Final = 60_000
@@ -60,26 +60,36 @@ def initialize(terminal: Any, login: dict[str, Any]) -> tuple[int, str] | None:
 
 
 def answer(terminal: Any, message: Message, expect_login: int | None = None) -> Message:
-    """Run one request; ``last_error`` is read in the same breath, because the module keeps only one."""
+    """Run one request; ``last_error`` is read in the same breath, because the module keeps only one.
+
+    An order names the account it is for, and the gateway may have been started for one: both must be the terminal's.
+    """
     reply: Message = {"t": "rep", "id": message.get("id")}
     try:
         call, args, keywords = checked(message.get("fn"), message.get("args", []))
     except BadCall as error:
         return reply | {"outcome": "refused", "data": None, "error": [-2, str(error)]}
     fn = message["fn"]
-    if call.trade and expect_login is not None:
+    expected = {login for login in (message.get("login"), expect_login) if login is not None}
+    if call.trade and expected:
         # A person can switch the account inside the terminal; the order must not land on the other one.
         account = terminal.account_info()
         login = account.login if account is not None else 0
-        if login != expect_login:
-            text = f"the terminal is logged in to account {login}, not {expect_login}; log in again in the terminal"
+        if expected != {login}:
+            wanted = " and ".join(str(number) for number in sorted(expected - {login}))
+            text = f"the terminal is logged in to account {login}, not {wanted}; log in again in the terminal"
             return reply | {"outcome": "refused", "data": None, "error": [-6, text]}
-    if fn in ("order_send", "order_check"):
-        result = getattr(terminal, fn)(**args[0])  # an extra empty keyword map makes the module refuse a dict
-    else:
-        result = getattr(terminal, fn)(*args, **keywords)
-    code, text = terminal.last_error()
-    return reply | {"outcome": "answered", "data": plain(result), "error": [code, text]}
+    try:
+        if fn in ("order_send", "order_check"):
+            result = getattr(terminal, fn)(**args[0])  # an extra empty keyword map makes the module refuse a dict
+        else:
+            result = getattr(terminal, fn)(*args, **keywords)
+        code, text = terminal.last_error()
+        return reply | {"outcome": "answered", "data": plain(result), "error": [code, text]}
+    except Exception as error:  # noqa: BLE001 - the module raises SystemError for numbers it cannot hold; others its stand-ins
+        # An order may have left before whatever went wrong, so only the broker's lists can tell.
+        outcome = "unknown" if call.trade else "refused"
+        return reply | {"outcome": outcome, "data": None, "error": [-2, f"{fn}: {type(error).__name__}: {error}"]}
 
 
 class Worker:
@@ -90,7 +100,7 @@ class Worker:
     terminal
         The module or its stand-in, already initialised.
     write
-        Sends one message to the supervisor.
+        Sends one message to the supervisor; `WireError` and nothing sent when it is too large.
     pace
         Time between polls.
     """
@@ -140,7 +150,15 @@ class Worker:
             else:
                 self._poller.unsubscribe(symbol)
         else:
-            self._write(answer(self._terminal, message, self._expect_login))
+            self._answer(message)
+
+    def _answer(self, message: Message) -> None:
+        reply = answer(self._terminal, message, self._expect_login)
+        try:
+            self._write(reply)
+        except WireError as error:
+            text = f"{message['fn']}: the answer is too large to travel ({error}); ask for less at once"
+            self._write({**reply, "outcome": "too_large", "data": None, "error": [-3, text]})
 
     def poll(self, now_ns: int) -> bool:
         events = self._poller.poll(now_ns)
@@ -172,7 +190,7 @@ def main() -> int:
 
     def write(message: Message) -> None:
         with lock:
-            out.write(encode(message))
+            out.write(encode(message, WORKER_FRAME_MAX_BYTES))
 
     inbox: queue.Queue[Message | None] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()

@@ -10,10 +10,10 @@ READ = {"t": "req", "id": 2, "fn": "symbol_info", "args": ["EURUSD"]}
 class Desk:
     """A dispatcher with what it sent and answered."""
 
-    def __init__(self, up: bool = True) -> None:
+    def __init__(self, up: bool = True, keys: OrderKeys | None = None) -> None:
         self.sent: list[dict[str, Any]] = []
         self.replies: list[dict[str, Any]] = []
-        self.dispatcher = Dispatcher(OrderKeys(":memory:"), self._send)
+        self.dispatcher = Dispatcher(keys or OrderKeys(":memory:"), self._send)
         if up:
             self.dispatcher.worker_up(0.0)
 
@@ -116,3 +116,44 @@ def test_the_deadline_measures_the_call_alone() -> None:
     assert desk.dispatcher.deadline_s == 110.0
     desk.answer()
     assert desk.dispatcher.deadline_s is None
+
+
+def test_an_order_for_new_risk_that_waited_too_long_is_not_sent_and_a_closing_one_is() -> None:
+    desk = Desk()
+    desk.ask(READ, now_s=0.0)
+    desk.ask(ORDER, now_s=1.0)
+    close = {**ORDER, "id": 4, "key": "key-0002", "args": [{"action": 1, "position": 77}]}
+    desk.ask(close, now_s=1.0)
+    desk.dispatcher.answered(
+        {"t": "rep", "id": desk.sent[-1]["id"], "outcome": "answered", "data": 1, "error": [1, ""]}, 6.5
+    )
+    assert desk.outcomes == [(2, "answered"), (1, "not_sent")]
+    assert "busy for 5.5 s" in desk.replies[-1]["error"][1]
+    assert desk.sent[-1]["args"] == close["args"]
+    assert desk.dispatcher.key_state("key-0001") == {"state": "absent"}
+
+
+def test_an_order_the_module_threw_at_stays_unknown() -> None:
+    desk = Desk()
+    desk.ask(ORDER)
+    desk.answer(outcome="unknown")
+    assert desk.dispatcher.key_state("key-0001") == {"state": "unknown"}
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same() -> None:
+    keys = OrderKeys(":memory:")
+    desk = Desk(keys=keys)
+    desk.ask(ORDER)
+    desk.ask(READ)
+    keys.close()  # the disk is gone
+    desk.answer({"order": 9})
+    assert desk.outcomes == [(1, "answered")]
+    assert desk.sent[-1]["fn"] == "symbol_info"
+
+
+def test_the_account_an_order_is_for_travels_with_it() -> None:
+    desk = Desk()
+    desk.ask({**ORDER, "login": 7})
+    assert desk.sent[-1]["login"] == 7
+    desk.ask({**ORDER, "key": "key-0002", "login": "7"})
+    assert desk.outcomes == [(1, "refused")]

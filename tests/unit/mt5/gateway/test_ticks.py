@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pepperstone_adapter.mt5.gateway.ticks import TickCursor, advance
+from pepperstone_adapter.mt5.gateway.ticks import PAGE_MAX, TickCursor, advance
 from pepperstone_adapter.mt5.gateway.wire import TICKS_DTYPE
 
 
@@ -42,3 +42,11 @@ def test_every_tick_comes_once_and_in_order(gaps: list[int], reads: list[int], p
 def test_a_forgotten_millisecond_is_reported() -> None:
     kept = history([1_600_000_000_500])
     assert advance(TickCursor(1_600_000_000_100, 2), kept, 10).lost
+
+
+def test_a_second_larger_than_the_largest_page_is_left_with_a_report_and_never_read_for_ever() -> None:
+    second = history([1_600_000_000_500] * 3)
+    result = advance(TickCursor(1_600_000_000_500, 3), second, PAGE_MAX)
+    assert not result.more
+    full = advance(TickCursor(1_600_000_000_900, 0), np.resize(second, PAGE_MAX), PAGE_MAX)
+    assert (full.cursor, full.lost, full.more) == (TickCursor(1_600_000_001_000), True, True)

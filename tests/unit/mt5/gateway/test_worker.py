@@ -1,0 +1,82 @@
+"""One request in the worker, on a terminal of plain functions."""
+
+from collections import namedtuple
+from typing import Any
+
+import pytest
+
+from pepperstone_adapter.mt5.gateway.wire import WireError
+from pepperstone_adapter.mt5.gateway.worker import Pace, Worker, answer
+
+Account = namedtuple("Account", "login")
+ORDER = {"t": "req", "id": 3, "fn": "order_send", "args": [{"action": 1, "volume": 0.1}]}
+
+
+class Terminal:
+    """Logged in to account 7; `order_send` keeps what it was given."""
+
+    def __init__(self, login: int | None = 7) -> None:
+        self._login = login
+        self.sent: list[dict[str, Any]] = []
+
+    def account_info(self) -> Any:
+        return None if self._login is None else Account(self._login)
+
+    def order_send(self, **request: Any) -> tuple[int, ...]:
+        if request.get("magic", 0) > 2**63:
+            raise SystemError("returned NULL without setting an exception")
+        self.sent.append(request)
+        return (10009,)
+
+    def copy_ticks_from(self, _symbol: str, _date: int, _count: int, _flags: int) -> Any:
+        raise SystemError("returned NULL without setting an exception")
+
+    def orders_total(self) -> int:
+        return 5
+
+    def last_error(self) -> tuple[int, str]:
+        return (1, "Success")
+
+
+@pytest.mark.parametrize(
+    ("shown", "named", "gateways", "sent"),
+    [
+        (7, 7, None, True),  # the gateway was started without --login: the order's own account decides
+        (8, 7, None, False),
+        (8, 7, 8, False),
+        (7, 7, 8, False),
+        (8, None, 7, False),
+        (None, 7, None, False),  # logged out
+        (7, None, None, True),
+    ],
+)
+def test_an_order_reaches_only_the_account_it_is_for(
+    shown: int | None, named: int | None, gateways: int | None, sent: bool
+) -> None:
+    terminal = Terminal(shown)
+    reply = answer(terminal, ORDER | {"login": named}, gateways)
+    assert len(terminal.sent) == sent
+    assert reply["outcome"] == ("answered" if sent else "refused")
+    if not sent:
+        assert "log in again in the terminal" in reply["error"][1]
+
+
+def test_a_call_the_module_throws_at_does_not_end_the_worker() -> None:
+    read = {"t": "req", "id": 1, "fn": "copy_ticks_from", "args": ["EURUSD", 2**40, 10, 1]}
+    reply = answer(Terminal(), read)
+    assert (reply["outcome"], reply["error"][1][:28]) == ("refused", "copy_ticks_from: SystemError")
+    # An order may have left before it threw: nobody may call it refused.
+    assert answer(Terminal(), {**ORDER, "args": [{"action": 1, "magic": 2**63 + 1}]})["outcome"] == "unknown"
+
+
+def test_an_answer_too_large_for_a_frame_is_said_so() -> None:
+    written: list[dict[str, Any]] = []
+
+    def write(message: dict[str, Any]) -> None:
+        if message["outcome"] == "answered":
+            raise WireError("frame of 40000000 bytes is over the limit")
+        written.append(message)
+
+    Worker(Terminal(), write, Pace(0.01, 0.05)).handle({"t": "req", "id": 9, "fn": "orders_total", "args": []})
+    assert [(m["id"], m["outcome"], m["data"]) for m in written] == [(9, "too_large", None)]
+    assert "ask for less" in written[0]["error"][1]
