@@ -26,7 +26,7 @@ from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.record import LedgerKind
 from pepperstone_adapter.simulation.recorder import BACKLOG, Recorder
 from pepperstone_adapter.simulation.sessions import accepts_orders
-from pepperstone_adapter.simulation.stop_out import MarginWatch, breach, way
+from pepperstone_adapter.simulation.stop_out import MarginWatch, Path, breach, ways
 from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
 from pepperstone_adapter.simulation.tape import Tape
 
@@ -80,6 +80,7 @@ class Account:
         self._danger_ns = NEVER
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
+        self._ahead: tuple[int, list[Path]] = (0, [])  # time of a stop-out, and the rest of its bar for the others
         recorder.on_booked = self._booked
         recorder.post = self._post
 
@@ -361,7 +362,7 @@ class Account:
             self.broker.post(rows)
 
     def paid(self, ts_ns: int) -> None:
-        """After postings: protect the client, and look ahead with the new balance, for every charge brings a stop-out nearer."""
+        """After postings: protect the client, and look ahead anew, for every charge brings a stop-out nearer."""
         self.protect()
         if ts_ns < self._danger_ns:
             self._look_ahead(ts_ns)
@@ -413,12 +414,7 @@ class Account:
         self._danger_ns = NEVER
         if not self.used_margin or self._closing:
             return
-        paths = []
-        for ticket in self.books.tickets.values():
-            rate = self._to_account(self._specs[ticket.symbol].quote_currency, ts_ns)
-            path = way(ticket, self._tapes[ticket.symbol], rate, ts_ns)
-            if path is not None:
-                paths.append(path)
+        paths = self._paths(ts_ns)
         balance = self.books.balance
         called = breach(paths, balance, self.used_margin * self._level_watched() / 100) is not None
         if called and not self._margin_called:
@@ -430,7 +426,23 @@ class Account:
             self._look_ahead(ts_ns)
             return
         worst = min(open_now, key=lambda p: (p.profit(p.price(share)), p.ticket.opened_ns, p.ticket.position_id))
+        self._ahead = ts_ns, [p.rest(share) for p in paths if p is not worst]
         self._closing = self.broker.close(worst.ticket, worst.price(share))
+
+    def _paths(self, ts_ns: int) -> list[Path]:
+        """The ways of all tickets through the bar of a time; behind a stop-out of that bar, from where it was met."""
+        since_ns, ahead = self._ahead
+        rest = [p for p in ahead if p.ticket.units]
+        if since_ns == ts_ns and len(rest) == len(self.books.tickets):
+            return rest
+        by_symbol: dict[str, list[Ticket]] = {}
+        for ticket in self.books.tickets.values():
+            by_symbol.setdefault(ticket.symbol, []).append(ticket)
+        paths = []
+        for symbol, tickets in by_symbol.items():
+            rate = self._to_account(self._specs[symbol].quote_currency, ts_ns)
+            paths += ways(tickets, self._tapes[symbol], rate, ts_ns)
+        return paths
 
     def forced_closed(self, ts_ns: int) -> None:
         """A stop-out has been filled: look at what is left."""

@@ -5,9 +5,10 @@ is the first row at which equity could be that low? Three steps, each only when 
 extremes of the whole window, the extremes of its sixty-four blocks, the rows of the first block that is not safe. An account
 far from its threshold pays for a handful of multiplications per fill and nothing per row.
 
-Within a bar the path is taken as open, then the adverse extreme (the low for long positions, the high for short ones):
-positions are closed where the level is reached on that way, or at the open when the bar opened beyond it (a gap). Prices of
-symbols without a row at that time stay at their last close. Positions opened in the same instant are valued at the close.
+Within a bar the path is taken as open, then the adverse extreme (the low where more is held long, the high where more is held
+short: both sides of a hedge go the same way): positions are closed where the level is reached on that way, or at the open
+when the bar opened beyond it (a gap). Prices of symbols without a row at that time stay at their last close. Positions opened
+in the same instant are valued at the close.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ from pepperstone_adapter.simulation.rates import Leg, Rates
 from pepperstone_adapter.simulation.tape import Tape
 
 BLOCKS = 64
+HIGH, LOW, CLOSE = 1, 2, 3  # of the four prices of a side
 type Floats = NDArray[np.float64]
 
 
@@ -186,11 +188,11 @@ class MarginWatch:
             i = np.searchsorted(rows.ts_ns, times, side="right") - 1
             fresh = (i >= 0) & (rows.ts_ns[i] == times)
             i = np.maximum(i, 0)
-            bid = np.where(fresh, rows.bid[2][i], rows.bid[3][i]).astype(np.float64)
-            ask = np.where(fresh, rows.ask[1][i], rows.ask[3][i]).astype(np.float64)
-            equity += (
-                np.asarray(exposure.profit(bid, ask)) * self._rate_at(spec.quote_currency, times) / 10.0**spec.digits
+            down, up = (
+                np.asarray(exposure.profit(*(np.where(fresh, s[end][i], s[CLOSE][i]) for s in (rows.bid, rows.ask))))
+                for end in (LOW, HIGH)
             )
+            equity += np.minimum(down, up) * self._rate_at(spec.quote_currency, times) / 10.0**spec.digits
         hits = np.flatnonzero(equity <= threshold)
         return int(times[hits[0]]) if len(hits) else None
 
@@ -206,36 +208,45 @@ class MarginWatch:
 
 @dataclass(slots=True)
 class Path:
-    """One ticket's way through the bar of a moment: the price it opened at and the worst, on the side that closes it."""
+    """One ticket's way through the bar of a moment, in prices of the side that closes it."""
 
     ticket: Ticket
     start: Decimal
-    worst: Decimal
+    end: Decimal
     rate: Decimal  # quote currency to account currency
 
     def profit(self, price: Decimal) -> Decimal:
         return self.ticket.profit(price) * self.rate
 
     def price(self, share: Decimal) -> Decimal:
-        """The price a share of the way down, rounded against the holder."""
-        point = Decimal(1).scaleb(self.worst.as_tuple().exponent)  # type: ignore[arg-type]
-        raw = self.start + (self.worst - self.start) * share
+        """The price a share of the way, rounded against the holder."""
+        point = Decimal(1).scaleb(self.end.as_tuple().exponent)  # type: ignore[arg-type]
+        raw = self.start + (self.end - self.start) * share
         rounding = ROUND_FLOOR if self.ticket.sign > 0 else ROUND_CEILING
         return raw.quantize(point, rounding)
 
+    def rest(self, share: Decimal) -> "Path":
+        """What is left of the way behind a share of it."""
+        return Path(self.ticket, self.price(share), self.end, self.rate)
 
-def way(ticket: Ticket, tape: Tape, rate: Decimal, ts_ns: int) -> Path | None:
-    """A ticket's path at a time; None before its symbol has a price."""
+
+def ways(tickets: Iterable[Ticket], tape: Tape, rate: Decimal, ts_ns: int) -> list[Path]:
+    """The paths of one symbol's tickets at a time, to the bar's extreme that costs more; none before there is a price."""
     i = tape.index(ts_ns)
     if i < 0:
-        return None
+        return []
+    listed = list(tickets)
+    down, up = ([_way(t, tape, rate, ts_ns, i, end) for t in listed] for end in (LOW, HIGH))
+    return min(down, up, key=lambda paths: sum(p.profit(p.end) for p in paths))
+
+
+def _way(ticket: Ticket, tape: Tape, rate: Decimal, ts_ns: int, i: int, end: int) -> Path:
     rows, scale = tape.rows, -tape.spec.digits
     side = rows.bid if ticket.sign > 0 else rows.ask
-    close = Decimal(int(side[3][i])).scaleb(scale)
-    if int(rows.ts_ns[i]) != ts_ns or ticket.opened_ns >= ts_ns:
-        return Path(ticket, close, close, rate)
-    worst = Decimal(int(side[2 if ticket.sign > 0 else 1][i])).scaleb(scale)
-    return Path(ticket, Decimal(int(side[0][i])).scaleb(scale), worst, rate)
+    moves = int(rows.ts_ns[i]) == ts_ns and ticket.opened_ns < ts_ns
+    prices = (side[0][i], side[end][i]) if moves else (side[CLOSE][i], side[CLOSE][i])
+    start, last = (Decimal(int(price)).scaleb(scale) for price in prices)
+    return Path(ticket, start, last, rate)
 
 
 def breach(paths: list[Path], balance: Decimal, threshold: Decimal) -> Decimal | None:
@@ -243,7 +254,7 @@ def breach(paths: list[Path], balance: Decimal, threshold: Decimal) -> Decimal |
     start = balance + sum((p.profit(p.start) for p in paths), Decimal(0))
     if start <= threshold:
         return Decimal(0)
-    end = balance + sum((p.profit(p.worst) for p in paths), Decimal(0))
+    end = balance + sum((p.profit(p.end) for p in paths), Decimal(0))
     if end > threshold:
         return None
     return (start - threshold) / (start - end)

@@ -118,6 +118,25 @@ def test_a_gap_below_zero_is_given_back() -> None:
     assert record.end_balance == D("-350.00")
 
 
+def test_both_sides_of_a_hedge_go_the_same_way_inside_a_bar() -> None:
+    # 100,000 long and short on 4,000 USD: used 3,666.67. The bar spans 600 points, but what one side loses the other
+    # earns: equity stays 4,000 (109 %). At opposite extremes it would be 4,000 - 3,000 - 3,000.
+    market = [1.1, 1.1, 1.1, (1.1, 1.13, 1.07, 1.1), 1.1]
+    record = run_steps(market, {1: both(buy(100_000), sell(100_000))}, start_balance=D(4_000))
+    assert (record.stop_outs, record.margin_calls, record.end_equity) == (0, 0, D("4000.00"))
+
+
+def test_the_smaller_side_of_a_hedge_earns_on_the_way_to_the_stop_out() -> None:
+    # 100,000 long, 40,000 short from 1.10: used 3,666.67 (larger side), stop-out at 1,833.33: 2,166.67 lost by the 60,000
+    # in excess, at 1.10 - 0.0361111 = 1.0638888, sold at 1.06388: -3,612. 40,000 short use 1,466.67 then, and equity is
+    # 388 + 40,000 x 0.03612 = 1,832.80 (125 %): they stay, and earn from there on.
+    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), 1.06]
+    record = run_steps(market, {1: both(buy(100_000), sell(40_000))}, start_balance=D(4_000))
+    assert [(f.side, f.price, f.reason) for f in record.fills[2:]] == [("SELL", D("1.06388"), "stop_out")]
+    assert amounts(record, "realized_pnl") == [D("-3612.00")]
+    assert record.end_equity == D("1988.00")  # 388 + 40,000 x 0.04
+
+
 def stop(s):  # type: ignore[no-untyped-def]
     """Protect 30,000 EURUSD at 1.09."""
     s.submit_order(

@@ -26,7 +26,7 @@ def ticket(sign: int, units: int, price: int) -> Ticket:
     held=st.lists(
         st.tuples(st.sampled_from([1, -1]), st.integers(1, 50), st.integers(-50, 50)), min_size=1, max_size=4
     ),
-    threshold=st.integers(-300, 900),
+    threshold=st.integers(800, 999),
     now=st.integers(0, 400),
 )
 def test_the_first_dangerous_row(seed: int, held: list[tuple[int, int, int]], threshold: int, now: int) -> None:
@@ -41,8 +41,9 @@ def test_the_first_dangerous_row(seed: int, held: list[tuple[int, int, int]], th
     watch.load(1, 401)
 
     def equity(i: int) -> Decimal:
-        at = {1: Decimal(int(low[i])).scaleb(-5), -1: Decimal(int(high[i]) + 5).scaleb(-5)}
-        return Decimal(1000) + sum(t.profit(at[t.sign]) for t in tickets)
+        # All tickets at the low or all at the high of the bar, whichever is worse; the ASK is 5 points above the BID.
+        ends = ({1: Decimal(int(p)).scaleb(-5), -1: Decimal(int(p) + 5).scaleb(-5)} for p in (low[i], high[i]))
+        return Decimal(1000) + min(sum(t.profit(at[t.sign]) for t in tickets) for at in ends)
 
     slow = next((int(ts[i]) for i in range(300) if ts[i] > now and equity(i) <= threshold + Decimal("0.001")), None)
     assert watch.next_danger(tickets, 1000.0, threshold + 0.001, now) == slow
