@@ -9,6 +9,10 @@ Theory. A broker event names an order, maybe a deal, maybe the position. Three q
    and fill loses the fill in this framework version).
 3. Is the deal new? Each deal id is applied once, however often it is told (stream, answer, audit, reconnect).
 
+A venue may keep no id of ours with a close. While one of ours is unanswered, a nameless closing order of its position
+and size can be that close: its deal waits, neither ours nor a stranger's, until the answer or the question has told.
+What was once told as a stranger's could never become ours again: the framework gives a venue order one owner.
+
 What follows from an event for the legs of its position is decided here too: they are accepted with their entry, follow
 the position's size and levels, and end with it.
 """
@@ -423,11 +427,16 @@ class OrderEvents:
         parent = self.table.get(leg.parent) if leg.parent else None
         return parent is not None and (parent.wants_exact or parent.client_order_id in self.settling)
 
+    def waits(self, state: OrderState) -> bool:
+        """Whether a closing order without an owner may yet turn out to be a close of ours."""
+        nameless = state.closing and state.type is not OrderType.PROTECTION and not state.stop_out
+        return nameless and self.table.close_under_way(state.position_id, state.units)
+
     def _stranger(self, event: OrderChanged) -> list[Emission]:
         state, deal = event.order, event.deal
         out: list[Emission] = []
         if deal is not None:
-            if self.table.deal_seen(deal.deal_id):
+            if self.table.deal_seen(deal.deal_id) or self.waits(state):
                 return out
             if state.order_id not in self.table.introduced:
                 self.table.introduced.add(state.order_id)

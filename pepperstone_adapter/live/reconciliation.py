@@ -2,8 +2,9 @@
 
 Theory. What was written and not answered may have happened or not. It is never sent again and never declared dead on
 silence: the broker is asked for our own id (`find_order`) once the link is up, and only a *complete* read counts as
-evidence. Found: what it says is applied like any event. Not found: asked again, until `give_up_after_s` have passed
-since the request was written; then it counts as never arrived. A failed read proves nothing.
+evidence. Found: what it says is applied like any event, and the question is answered when that has moved our order on.
+Not found: asked again, until `give_up_after_s` have passed since the request was written; then it counts as never
+arrived. A failed read proves nothing.
 
 The audit finds what a healthy link lost: each deal id not applied yet, each working order of ours the broker no longer
 lists (twice in a row: snapshots flicker), levels that moved. It feeds the same decisions as events do, so nothing is
@@ -101,8 +102,7 @@ class Reconciler:
             said = self.events.on_found(found, self.now_ns())
             applied = any(isinstance(e, Updated) and e.client_order_id == order.client_order_id for e in said)
             self.perform(said)
-        arrived = found is not None and item.kind in ("submit", "close")
-        if self._settled(item) or arrived or (applied and item.kind == "amend"):
+        if self._settled(item) or (applied and item.kind == "amend"):
             self.unanswered.remove(item)
             return
         age = time.monotonic() - item.written_s
@@ -114,14 +114,22 @@ class Reconciler:
             return
         if age >= self.give_up_after_s and item.complete_reads >= 2:
             self.unanswered.remove(item)
-            reason = f"never reached the broker: {item.complete_reads} complete reads in {age:.0f} s found nothing"
-            self.perform(self.events.reject(order, reason, self.now_ns()))
+            self.perform(self.events.reject(order, self._verdict(item, found, age), self.now_ns()))
         elif not item.told:
             item.told = True
+            what = (
+                "does not know it (yet)" if found is None else f"names order {found.order.order_id}, told as another's"
+            )
             self.log.error(
-                f"{order.client_order_id}: the broker does not know it (yet); it stays submitted and is asked for "
+                f"{order.client_order_id}: the broker {what}; it stays submitted and is asked for "
                 f"until {self.give_up_after_s:g} s have passed"
             )
+
+    def _verdict(self, item: Unanswered, found: FoundOrder | None, age_s: float) -> str:
+        reads = f"{item.complete_reads} complete reads in {age_s:.0f} s"
+        if found is None:
+            return f"never reached the broker: {reads} found nothing"
+        return f"{reads} found only order {found.order.order_id}, whose deals are in the books as another order's"
 
     def _settled(self, item: Unanswered) -> bool:
         if item.kind in ("submit", "close"):
@@ -153,26 +161,31 @@ class Reconciler:
         deals = await session.deals(since, now + OVERLAP_NS)
         if losses != self.connection.link_losses:
             return  # two halves of two worlds
+        read_from = now
         for deal in deals:
-            if not self.table.deal_seen(deal.deal_id):
-                await self._late_deal(deal)
-        self._deals_from_ns = now
+            if not self.table.deal_seen(deal.deal_id) and not await self._late_deal(deal):
+                read_from = min(read_from, deal.ts_ns)
+        self._deals_from_ns = read_from
         await self._missing_orders(snapshot)
         self._positions(snapshot)
 
     def start_deals_at(self, ts_ns: int) -> None:
         self._deals_from_ns = ts_ns
 
-    async def _late_deal(self, deal: Deal) -> None:
+    async def _late_deal(self, deal: Deal) -> bool:
+        """Apply a deal that came without an event; False while it cannot be known whose it is."""
         found = await self.connection.session.find_order(order_id=deal.order_id, since_ns=max(0, deal.ts_ns - 60 * NS))
         if self.table.deal_seen(deal.deal_id):
-            return  # its event came while we asked
+            return True  # its event came while we asked
         if found is None:
             self.log.error(f"deal {deal.deal_id} of {deal.symbol}: the broker cannot find its order {deal.order_id}")
-            return
+            return True
+        if self.events.owner(found.order, deal) is None and self.events.waits(found.order):
+            return False
         self.log.warning(f"deal {deal.deal_id} of {deal.symbol} came without an event; applied from the broker's list")
         change = OrderChange.PARTIALLY_FILLED if found.order.status.is_open else OrderChange.FILLED
         self.perform(self.events.on_order(OrderChanged(change=change, order=found.order, deal=deal, ts_ns=deal.ts_ns)))
+        return True
 
     async def _missing_orders(self, snapshot: BrokerSnapshot) -> None:
         working = {o.order_id: o for o in snapshot.orders}

@@ -120,6 +120,13 @@ class OrderTable:
     def leg(self, position_id: str, kind: Leg) -> TrackedOrder | None:
         return next((o for o in self.legs_of_position(position_id) if o.leg is kind), None)
 
+    def close_under_way(self, position_id: str | None, units: Decimal) -> bool:
+        """Whether we have asked to close so much of a position and do not know the broker's order for it yet."""
+        return any(
+            o.kind == CLOSE and o.phase is Phase.SUBMITTED and o.position_id == position_id and o.units == units
+            for o in self.open_orders()
+        )
+
     def _forget_oldest(self) -> None:
         if len(self._orders) <= KEPT_ORDERS:
             return

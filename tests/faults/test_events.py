@@ -1,5 +1,6 @@
 """Events repeated, out of order, partial, refused late or lost (F18 to F38) on a real node, judged by the ledger."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from nautilus_trader.model import OrderSide, PositionId, TimeInForce
 
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
-from tests.kit.faults import EURUSD, SELL, Trader, account, px, requests, rule, run_live, units
+from tests.kit.faults import EURUSD, SELL, SHORT, Trader, account, px, requests, rule, run_live, units
 from tests.kit.node import Bench
 
 D = Decimal
@@ -319,6 +320,54 @@ def test_F38_executions_lost_on_a_healthy_link_are_found_by_the_audit(tmp_path: 
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_F12_F38_a_close_whose_deal_the_audit_finds_before_its_deadline_is_still_ours(
+    tmp_path: Path, cut: bool
+) -> None:
+    """The venue keeps no id of ours with a close: while one is unanswered, its deal must not be taken for a stranger's."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        _, ticket = await t.opened()
+        b.sandbox.add_fault(rule("mute", "ClosePositionReq"))
+        close = b.probe.order_factory.market(EURUSD, SELL, units(4_000), reduce_only=True)
+        b.probe.submit_order(close, position_id=PositionId(ticket))
+        reads = requests(b.sandbox, "DealListReq")
+        await b.until(lambda: requests(b.sandbox, "DealListReq") >= reads + 3, "audits while the close is under way")
+        assert t.status(close) == "SUBMITTED"  # whose deal it is cannot be known yet
+        if cut:  # what the client itself finds when it reads the account again must wait as well
+            b.sandbox.call(b.sandbox.venue.disconnect_clients, "and back")
+            await t.down_and_up()
+        await t.reach(close, "FILLED")
+        assert [str(e.strategy_id) for e in b.probe.events].count("EXTERNAL") == 0
+        assert [str(o.client_order_id) for o in b.cache.orders() if str(o.strategy_id) == "EXTERNAL"] == []
+        assert requests(b.sandbox, "ClosePositionReq") == 1
+
+    with sandbox(tmp_path) as broker:
+        patient = replace(SHORT, order_answer_s=3.0)
+        run_live(tmp_path, broker, script, timings=patient, audit_interval_s=0.1)
+
+
+def test_F12_two_closes_of_one_size_one_lost_and_one_answered_late_keep_their_own_deals(tmp_path: Path) -> None:
+    """The lost one must not take the order of the one that is still under way."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        _, ticket = await t.opened()
+        b.sandbox.add_fault(rule("swallow", "ClosePositionReq"))
+        lost, late = (b.probe.order_factory.market(EURUSD, SELL, units(4_000), reduce_only=True) for _ in range(2))
+        b.probe.submit_order(lost, position_id=PositionId(ticket))
+        await b.until(lambda: b.client.reconciler.unanswered, "the first one's deadline")
+        b.sandbox.add_fault(rule("delay", "ExecutionEvent", on="reply", times=2, seconds=0.4))
+        b.probe.submit_order(late, position_id=PositionId(ticket))
+        await t.reach(late, "FILLED")
+        await t.reach(lost, "REJECTED")
+        assert len(account(b.sandbox).deals) == 2
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script, audit_interval_s=0.1)
 
 
 @pytest.mark.parametrize("what", ["cancelled", "filled", "amended"])

@@ -313,7 +313,7 @@ class Account(Desk):
             order_id = str(event.order.orderId)
             own = event.order.closingOrder and event.order.orderType != oa.OrderType.STOP_LOSS_TAKE_PROFIT
             if own:
-                self.book.tied.setdefault(order_id, request.note.client_order_id)
+                self.tie(order_id, request.note.client_order_id)
         if event.HasField("depositWithdraw"):
             change = event.depositWithdraw
             version = change.balanceVersion if change.HasField("balanceVersion") else None

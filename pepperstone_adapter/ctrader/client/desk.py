@@ -49,19 +49,31 @@ class Wanted:
         return self.environment is Environment.LIVE
 
 
-@dataclass(frozen=True, slots=True)
+#: An order made later than this after a close was asked for is another's, both clocks' error allowed for.
+CLAIM_NS = 600 * 1_000_000_000
+
+
+@dataclass(slots=True)
 class Closing:
-    """A close that was asked for and not answered. The venue keeps no id of ours with it: this is how it is known.
+    """A close that has no answer. The venue keeps no id of ours with it: this is how it is known.
 
     Attributes
     ----------
     known_orders
         Orders of the position that were there before.
+    under_way
+        Its answer may still come, and will name the order.
     """
 
     position_id: str
     units: Decimal
     known_orders: frozenset[str]
+    asked_ns: int
+    under_way: bool = True
+
+    def fits(self, order: OrderState) -> bool:
+        same = order.position_id == self.position_id and order.units == self.units
+        return same and order.order_id not in self.known_orders and order.created_ns <= self.asked_ns + CLAIM_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +115,24 @@ class Desk(ABC):
             raise LinkLost("the account is not connected and reconciled; nothing was sent")
 
     def claim(self, order: OrderState) -> OrderState:
-        """Tie a closing order to the unanswered close of ours that it must be; give any other back as it is."""
+        """Tie a closing order to the unanswered close of ours that it must be; give any other back as it is.
+
+        While a close that it may be is still under way nothing is decided: the answer will name the order.
+        """
         if not order.closing or order.type is OrderType.PROTECTION or order.client_order_id is not None:
             return order
-        for client_order_id, closing in self.closings.items():
-            fits = order.position_id == closing.position_id and order.units == closing.units
-            if fits and order.order_id not in closing.known_orders and order.order_id not in self.book.tied:
-                self.book.tied[order.order_id] = client_order_id
-                del self.closings[client_order_id]
-                return replace(order, client_order_id=client_order_id)
-        return order
+        fitting = {ours: closing for ours, closing in self.closings.items() if closing.fits(order)}
+        if not fitting or order.order_id in self.book.tied or any(c.under_way for c in fitting.values()):
+            return order
+        ours = next(iter(fitting))
+        self.tie(order.order_id, ours)
+        return replace(order, client_order_id=ours)
+
+    def tie(self, order_id: str, client_order_id: str) -> None:
+        """Remember that a closing order is that close of ours: one order for one close, and the first word stands."""
+        if order_id not in self.book.tied and client_order_id not in self.book.tied.values():
+            self.book.tied[order_id] = client_order_id
+            self.closings.pop(client_order_id, None)
 
     async def read(self, message: Message, answer: type[Message], **options: Any) -> Any:
         """Ask for something that changes nothing; wait out rate limits, repeat after a lost answer."""

@@ -12,7 +12,14 @@ from google.protobuf.message import Message
 from pepperstone_adapter import openapi
 from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderState, OrderStatus, OrderType, Protection
 from pepperstone_adapter.broker.session import FoundOrder
-from pepperstone_adapter.common.errors import DataError, LinkLost, NotFound, OutcomeUnknown, VenueError
+from pepperstone_adapter.common.errors import (
+    DataError,
+    LinkLost,
+    NotFound,
+    OutcomeUnknown,
+    PepperstoneError,
+    VenueError,
+)
 from pepperstone_adapter.ctrader.client import parsing, requests
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.ctrader.client.desk import Closing, Desk, Tie
@@ -69,12 +76,17 @@ class Orders:
             for order in (*desk.book.orders.values(), *desk.book.ended.values())
             if order.position_id == position_id
         )
+        closing = desk.closings[client_order_id] = Closing(position_id, units, known, desk.now_ns)
         try:
-            answer = await self._send(message, reduces_risk=True, note=Tie(client_order_id))
+            state = self._order_of(await self._send(message, reduces_risk=True, note=Tie(client_order_id)))
         except OutcomeUnknown:
-            desk.closings.setdefault(client_order_id, Closing(position_id, units, known))
+            closing.under_way = False  # from now on its order is looked for
             raise
-        return self._order_of(answer)
+        except PepperstoneError:
+            desk.closings.pop(client_order_id, None)
+            raise
+        desk.closings.pop(client_order_id, None)
+        return state
 
     async def protect(self, position_id: str, protection: Protection) -> None:
         desk = self._desk

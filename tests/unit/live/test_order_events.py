@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.live.order_events import Emission, OrderEvents
-from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.live.tracking import CLOSE, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg
 
 D = Decimal
@@ -221,3 +222,41 @@ def test_a_deal_is_marked_after_it_was_applied_never_before() -> None:
     assert not events.table.deal_seen("d1")
     events.on_order(FILLED)
     assert events.table.deal_seen("d1")
+
+
+def close_order(**more: object) -> TrackedOrder:
+    return order("C", kind=CLOSE, side=Side.SELL, units=D(4_000), position_id="7001", **more)
+
+
+def nameless(**more: object) -> OrderState:
+    facts = {"order_id": "5009", "client_order_id": None, "side": Side.SELL, "units": D(4_000), "closing": True}
+    return state(**(facts | {"status": OrderStatus.FILLED} | more))
+
+
+def out_deal(n: int = 3) -> Deal:
+    return deal(n, 4_000, order_id="5009", side=Side.SELL, entry=DealEntry.OUT)
+
+
+def test_a_nameless_closing_deal_waits_while_a_close_of_ours_is_unanswered_and_then_is_that_closes() -> None:
+    events = decide(close_order())
+    told = OrderChanged(change=OrderChange.FILLED, order=nameless(), deal=out_deal())
+    assert events.on_order(told) == []
+    assert not events.table.deal_seen("d3")  # so the audit comes back to it
+    found = FoundOrder(order=nameless(client_order_id="text-C"), deals=(out_deal(),))
+    assert names(events.on_found(found, 9)) == ["Accepted", "Filled"]
+    assert events.on_order(told) == []
+
+
+def test_a_nameless_closing_deal_is_a_strangers_once_our_close_has_an_order_of_its_own() -> None:
+    events = decide(close_order())
+    told = OrderChanged(change=OrderChange.FILLED, order=nameless(), deal=out_deal())
+    assert events.on_order(told) == []
+    ours = nameless(order_id="5010", client_order_id="text-C", status=OrderStatus.ACCEPTED)
+    events.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=ours))
+    assert names(events.on_order(told)) == ["StrangerOrder", "StrangerFill"]
+
+
+@pytest.mark.parametrize("other", [{"units": D(5_000)}, {"position_id": "7002"}, {"stop_out": True}])
+def test_a_closing_deal_that_cannot_be_our_unanswered_close_does_not_wait(other: dict[str, object]) -> None:
+    told = OrderChanged(change=OrderChange.FILLED, order=nameless(**other), deal=out_deal())
+    assert "StrangerFill" in names(decide(close_order()).on_order(told))
