@@ -261,12 +261,16 @@ def is_trade(row: Row) -> bool:
 
 
 def deal(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int, client_order_id: str | None) -> Deal:
-    """An execution (``TradeDeal``); commission and fee are this deal's own, in account currency, negative = charge."""
+    """An execution (``TradeDeal``); commission and fee are this deal's own, in account currency, negative = charge.
+
+    A close-by is one order with a deal on each of two positions. An order of ours has one side and one position, so each
+    of these deals names its half of the order: ``order/position``.
+    """
     units = number(row["volume"]) * spec.contract_size
     entry = _ENTRY[Entry(row["entry"])]
     return Deal(
         deal_id=str(row["ticket"]),
-        order_id=str(row["order"]),
+        order_id=f"{row['order']}/{row['position_id']}" if entry is DealEntry.OUT_BY else str(row["order"]),
         position_id=str(row["position_id"]),
         symbol=row["symbol"],
         side=Side.BUY if row["type"] == DealKind.BUY else Side.SELL,

@@ -237,7 +237,8 @@ class Trader:
         return rows[0]
 
     async def find(self, client_order_id: str | None, order_id: str | None, since_ns: int) -> FoundOrder | None:
-        ticket = int(order_id) if order_id is not None else None
+        # An id with a stroke is one half of a close-by (see `parsing.deal`).
+        ticket = int(order_id.partition("/")[0]) if order_id is not None else None
         if ticket is None and client_order_id is not None:
             ticket = await self._find_ticket(client_order_id, since_ns)
         if ticket is None:
@@ -251,6 +252,11 @@ class Trader:
             if deals:
                 raise OutcomeUnknown(f"order {ticket} has deals and is not in the history yet; ask again")
             return None
+        if order_id is not None and "/" in order_id:
+            deals = [deal for deal in deals if deal.order_id == order_id]
+            if not deals:
+                return None
+            state = replace(state, order_id=order_id, side=deals[0].side, position_id=deals[0].position_id)
         return FoundOrder(order=state, deals=tuple(deals))
 
     async def _find_ticket(self, client_order_id: str, since_ns: int) -> int | None:

@@ -90,7 +90,8 @@ def _orders(account: Account) -> list[str]:
     for deal in account.deals:
         filled[deal.order_id] = filled.get(deal.order_id, Decimal(0)) + deal.units
     for order in account.orders.values():
-        done = filled.get(order.order_id, Decimal(0))
+        # A close-by fills once on each of its two positions.
+        done = filled.get(order.order_id, Decimal(0)) / (2 if order.counter_position_id else 1)
         if done != order.filled_units or done > order.units:
             found.append(f"order {order.order_id}: filled {order.filled_units} of {order.units}, deals say {done}")
         if order.status.is_open != (order.order_id in account.working):

@@ -398,10 +398,22 @@ class Ledger(LedgerView):
         self._protections.place(account, position, now_ns, ref, by_server=by_server)
         return position
 
-    def close_by(self, account_id: int, position_id: int, other_id: int, now_ns: int, *, ref: str = "") -> None:
+    def close_by(
+        self,
+        account_id: int,
+        position_id: int,
+        other_id: int,
+        now_ns: int,
+        *,
+        comment: str = "",
+        magic: int = 0,
+        origin: str = "",
+        ref: str = "",
+    ) -> Order:
         """Close two opposite tickets of one symbol against each other, without the market.
 
-        Both close at the opening price of the second, so the whole result stands in the first one's deal.
+        One order with a deal on each position. Both close at the opening price of the second, so the whole result stands
+        in the first one's deal.
         """
         self.advance(now_ns)
         state, now_ns = self._state, self._state.now_ns
@@ -411,29 +423,28 @@ class Ledger(LedgerView):
             raise Refused(Refusal.INVALID, "Close-by needs opposite positions of one symbol", position_id=position_id)
         checks.session(state.symbols[one.symbol], now_ns)
         quote = state.quotes.need(one.symbol)
-        units = min(one.units, other.units)
-        price = other.open_price
-        for position in (one, other):
-            order = self._make(
-                account,
-                NewOrder(
-                    symbol=position.symbol,
-                    side=position.side.opposite,
-                    type=OrderType.MARKET,
-                    units=units,
-                    label=position.label,
-                    comment=position.comment,
-                    magic=position.magic,
-                    ref=ref,
-                ),
-                position,
-                now_ns,
-            )
-            order.closing = True
-            order.counter_position_id = other_id if position is one else position_id
-            account.orders[order.order_id] = account.working[order.order_id] = order
-            state.emit(EventKind.ACCEPTED, account_id, now_ns, order=order, position=position, ref=ref)
-            self._execution.fill(account, order, units, price, quote, now_ns, entry=DealEntry.OUT_BY)
+        units, price = min(one.units, other.units), other.open_price
+        request = NewOrder(
+            symbol=one.symbol,
+            side=one.side.opposite,
+            type=OrderType.MARKET,
+            units=units,
+            label=one.label,
+            comment=comment,
+            magic=magic,
+            origin=origin,
+            ref=ref,
+        )
+        order = self._make(account, request, one, now_ns)
+        order.closing = True
+        order.counter_position_id = other_id
+        account.orders[order.order_id] = account.working[order.order_id] = order
+        state.emit(EventKind.ACCEPTED, account_id, now_ns, order=order, position=one, ref=ref)
+        # An order has one side: its other half is the same order seen from the second position.
+        half = replace(order, side=other.side.opposite, position_id=other_id, counter_position_id=position_id)
+        self._execution.fill(account, order, units, price, quote, now_ns, entry=DealEntry.OUT_BY)
+        self._execution.fill(account, half, units, price, quote, now_ns, entry=DealEntry.OUT_BY)
+        return order
 
     # -- the broker's own hand ------------------------------------------------------------------------------------
 

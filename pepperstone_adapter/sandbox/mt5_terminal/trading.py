@@ -210,8 +210,16 @@ def _close_by(terminal: Terminal, trade: Trade) -> Answer:
     other = terminal.position_of(trade["position_by"])
     assert trade.position is not None
     assert other is not None
-    terminal.ledger.close_by(terminal.login, trade.position.position_id, other.position_id, terminal.now_ns())
-    return result(terminal, trade, DONE)
+    order = terminal.ledger.close_by(
+        terminal.login,
+        trade.position.position_id,
+        other.position_id,
+        terminal.now_ns(),
+        comment=_comment(terminal, trade),
+        magic=trade["magic"],
+        origin="expert",
+    )
+    return result(terminal, trade, DONE, order)
 
 
 _ACTIONS: Final = {

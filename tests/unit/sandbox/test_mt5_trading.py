@@ -218,3 +218,38 @@ def test_the_pause_can_be_switched_off_and_the_weekend_stays() -> None:
     assert send(terminal, volume=0.1)[0] == 10009
     wait(terminal, 4 * 86_400)  # Friday 17:00 in New York
     assert send(terminal, volume=0.1)[0] == 10018
+
+
+# -- close by ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_close_by_is_one_order_with_a_deal_on_each_position() -> None:
+    terminal = terminal_of()
+    _, long, _ = send(terminal, volume=0.3)  # at 1.10010
+    _, short, _ = send(terminal, volume=0.1, type=1)  # at 1.10000
+    code, ticket, volume = send(terminal, action=10, position=long, position_by=short)
+    assert (code, volume) == (10009, 0.1)
+    orders = named("TradeOrder", terminal.ended_rows())
+    assert [order["ticket"] for order in orders] == [long, short, ticket]
+    by = orders[-1]
+    assert (by["type"], by["state"], by["position_id"], by["position_by_id"]) == (8, 4, long, short)
+    assert (by["volume_initial"], by["volume_current"], by["symbol"]) == (0.1, 0.0, "EURUSD")
+    deals = named("TradeDeal", [row for _, row in terminal.deals()])[-2:]
+    # the long sells 0.1 lots at the short's opening price: 10,000 * (1.10000 - 1.10010) = -1.00; the short makes nothing
+    assert [(d["order"], d["entry"], d["type"], d["position_id"], d["volume"], d["price"]) for d in deals] == [
+        (ticket, 3, 1, long, 0.1, 1.1),
+        (ticket, 3, 0, short, 0.1, 1.1),
+    ]
+    assert [d["profit"] for d in deals] == [-1.0, 0.0]
+    left = position_of(terminal)
+    assert (left["identifier"], left["volume"]) == (long, 0.2)
+    assert violations(terminal.ledger) == []
+
+
+def test_a_close_by_wants_opposite_positions_that_are_there() -> None:
+    terminal = terminal_of()
+    _, one, _ = send(terminal, volume=0.1)
+    _, same, _ = send(terminal, volume=0.1)
+    assert send(terminal, action=10, position=one, position_by=same)[0] == 10013
+    assert send(terminal, action=10, position=one, position_by=1)[0] == 10036
+    assert len(terminal.position_rows()) == 2

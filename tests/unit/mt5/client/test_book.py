@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from pepperstone_adapter.broker.events import Notice, OrderChange, OrderChanged, PositionChanged
-from pepperstone_adapter.broker.orders import DealEntry, DealReason, OrderStatus, OrderType
+from pepperstone_adapter.broker.orders import DealEntry, DealReason, OrderStatus, OrderType, Side
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.mt5.client.book import LAG_NS, Book
 from pepperstone_adapter.mt5.client.identity import magic_of
@@ -200,3 +200,28 @@ def test_a_part_filled_of_a_working_order_is_no_amendment(kind: str) -> None:
     assert OrderChange.REPLACED not in told
     assert (told[0], told[-1]) == (OrderChange.ACCEPTED, OrderChange.FILLED)
     assert told.count(OrderChange.PARTIALLY_FILLED) == len(told) - 2 > 1
+
+
+def test_a_close_by_is_told_as_an_order_on_each_of_its_positions() -> None:
+    terminal = terminal_of()
+    module = module_of(terminal)
+    _, long, _ = send(terminal, volume=0.3)
+    _, short, _ = send(terminal, volume=0.1, type=1)
+
+    def deals() -> list[dict[str, object]]:
+        return [row._asdict() for row in module.history_deals_get(T0 // 10**9, 2**31 - 1)]
+
+    subject = book(positions=[row._asdict() for row in module.positions_get()], deals=deals())
+    _, ticket, _ = send(terminal, action=10, position=long, position_by=short)
+    told = [e for e in subject.on_deals(deals(), NOW) if isinstance(e, OrderChanged)]
+    assert [(e.order.order_id, e.order.side, e.order.position_id, e.change) for e in told] == [
+        (f"{ticket}/{long}", Side.SELL, str(long), OrderChange.FILLED),
+        (f"{ticket}/{short}", Side.BUY, str(short), OrderChange.FILLED),
+    ]
+    assert [(e.deal.entry, e.deal.units, e.deal.closed_units) for e in told if e.deal] == [
+        (DealEntry.OUT_BY, Decimal(10_000), Decimal(10_000)),
+        (DealEntry.OUT_BY, Decimal(10_000), Decimal(10_000)),
+    ]
+    assert all(e.order.closing for e in told)
+    gone = [e.position for e in subject.on_positions([row._asdict() for row in module.positions_get()], NOW)]  # type: ignore[union-attr]
+    assert {(p.position_id, p.units) for p in gone} == {(str(long), Decimal(20_000)), (str(short), Decimal(0))}
