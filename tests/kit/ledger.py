@@ -8,6 +8,9 @@ The rules it follows are written down here again on purpose:
 
 * profit of a close = (closing price - average opening price) × units × sign, rounded to the quote currency's minor unit,
   times the fill's conversion rate, rounded to cents;
+* profit of a symbol quoted in another currency costs the conversion fee: a percentage of the booked amount, gain or loss,
+  however the position was closed;
+* what a client without positions owes is given back;
 * a night is booked at 17:00 New York of Monday to Friday, three times on the triple day, for every ticket then open,
   units × points × point, converted and rounded per ticket.
 """
@@ -69,11 +72,15 @@ class Ledger:
         Minor unit of each symbol's quote currency.
     swap
         Symbol -> (points long, points short, point, triple weekday).
+    foreign, conversion_percent
+        Symbols whose profit is converted, and the fee on it.
     """
 
     start: Decimal
     minor: Mapping[str, Decimal]
     swap: Mapping[str, tuple[Decimal, Decimal, Decimal, int]] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
+    conversion_percent: Decimal = Decimal(0)
     lots: dict[str, Lot] = field(default_factory=dict)
     accounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     history: list[tuple[int, str, Decimal]] = field(default_factory=list)
@@ -104,7 +111,12 @@ class Ledger:
             average = lot.cost / lot.units
             exact = (fill.price - average) * closed * lot.sign
             quote = exact.quantize(self.minor[fill.symbol], ROUND_HALF_UP)
-            self._post(fill.ts_ns, "profit", (quote * fill.rate).quantize(CENT, ROUND_HALF_UP))
+            profit = (quote * fill.rate).quantize(CENT, ROUND_HALF_UP)
+            self._post(fill.ts_ns, "profit", profit)
+            if fill.symbol in self.foreign:
+                fee = (abs(profit) * self.conversion_percent / 100).quantize(CENT, ROUND_HALF_UP)
+                if fee:
+                    self._post(fill.ts_ns, "conversion", -fee)
             # Two roundings lie between the exact profit and cents; a tie (an average price ends in half a point) may
             # fall either way.
             self.slack.append(CENT / 2 + self.minor[fill.symbol] / 2 * fill.rate + Decimal("1e-9"))
@@ -122,6 +134,8 @@ class Ledger:
             lot.cost += units * fill.price
         if fill.commission:
             self._post(fill.ts_ns, "commission", -fill.commission)
+        if not self.lots and self.balance < 0:
+            self._post(fill.ts_ns, "adjustment", -self.balance)
 
     def night(self, ts_ns: int, day: date, rates: Mapping[str, Decimal]) -> None:
         """Book one rollover; `rates` convert each symbol's quote currency."""
