@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.events import (
+    AccountChanged,
+    LinkDown,
+    LinkUp,
+    Notice,
+    OrderChanged,
+    PositionChanged,
+)
 from pepperstone_adapter.broker.market import DepthUpdate, Tick
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
@@ -334,6 +341,22 @@ def test_an_expired_token_is_refreshed_stored_and_then_used(broker: Sandbox) -> 
             assert kept is not None
             assert kept.access not in (good.tokens.access, Secret("an-expired-token"))  # type: ignore[union-attr]
             assert kept.expires_ns > time.time_ns()
+
+    run(main)
+
+
+def test_a_token_that_still_lives_is_used_on_when_it_cannot_be_refreshed(broker: Sandbox) -> None:
+    async def main() -> None:
+        now_ns, day_ns = time.time_ns(), 86_400 * 1_000_000_000
+        nearly_over = credentials_of(
+            broker, refresh=Secret("used-up"), issued_ns=now_ns - 27 * day_ns, expires_ns=now_ns + 3 * day_ns
+        )
+        async with connected(broker, store=MemoryStore(nearly_over)) as (_, recorder):
+            await recorder.until(lambda: recorder.of(Notice))
+            (told,) = recorder.of(Notice)
+            assert "ends soon and cannot be refreshed" in told.text
+            assert "pepperstone auth login ctrader" in told.text
+            assert not recorder.of(LinkDown)
 
     run(main)
 

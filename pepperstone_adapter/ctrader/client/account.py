@@ -31,7 +31,13 @@ from pepperstone_adapter.common.errors import (
 from pepperstone_adapter.ctrader.client import parsing
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.ctrader.client.desk import Desk, Notify, Tie, Wanted, log
-from pepperstone_adapter.ctrader.client.errors import WrongEnvironment, error_of, is_application_lost, is_session_lost
+from pepperstone_adapter.ctrader.client.errors import (
+    Maintenance,
+    WrongEnvironment,
+    error_of,
+    is_application_lost,
+    is_session_lost,
+)
 from pepperstone_adapter.ctrader.client.feed import Feed
 from pepperstone_adapter.ctrader.client.history import History
 from pepperstone_adapter.ctrader.client.hub import Hub
@@ -203,6 +209,11 @@ class Account(Desk):
                 self.first.reject(error)
             self._down(str(error), permanent=True)
             return True
+        except Maintenance as error:
+            self.last_failure = error
+            self._held = None
+            self.hub.end(error)  # it names its end: nothing is asked before
+            return False
         except LinkLost as error:
             self.last_failure = error
             self._held = None
@@ -242,8 +253,7 @@ class Account(Desk):
 
     async def _renew(self) -> None:
         """Refresh a token that became due on a living session; the venue then ends it, and the gate reopens."""
-        if self._signin.due:
-            await self._signin.refreshed_if_possible()
+        if await self._signin.renew():
             self.later(self._reopen())
 
     async def _reopen(self) -> None:

@@ -21,6 +21,7 @@ from pepperstone_adapter.openapi import messages as oa
 CONFIRM_S = 3.0
 CONFIRM_DELAY_S = 1.0  # a finished bar is in history within a second
 BATCH = 100
+NOT_SUBSCRIBED = ("NOT_SUBSCRIBED_TO_SPOTS", "INVALID_REQUEST")
 
 
 class Feed:
@@ -34,6 +35,7 @@ class Feed:
         self._bars: dict[tuple[int, BarPeriod], BarCloser] = {}
         self._by_symbol: dict[int, list[BarCloser]] = {}
         self._streaming: set[int] = set()  # symbols whose spots the venue sends on this connection
+        self._given_up: set[int] = set()  # streaming for bars or depth only: quotes asked for again begin anew
         self._behind_ns = 0  # how far the venue's last tick was behind this machine's clock (negative: ahead)
         self.bad_prices = 0
 
@@ -42,12 +44,15 @@ class Feed:
     async def quotes(self, symbols: Sequence[str]) -> None:
         ids = [self._desk.symbols.id_of(name) for name in symbols]
         self._quotes.update(ids)
+        for symbol_id in self._given_up.intersection(ids):
+            await self._renew(symbol_id)
         await self._stream(ids)
 
     async def no_quotes(self, symbols: Sequence[str]) -> None:
         ids = [self._desk.symbols.id_of(name) for name in symbols]
         self._quotes.difference_update(ids)
         await self._stop_unused(ids)
+        self._given_up.update(self._streaming.intersection(ids))
 
     async def depth(self, symbol: str) -> None:
         symbol_id = self._desk.symbols.id_of(symbol)
@@ -60,7 +65,7 @@ class Feed:
         symbol_id = self._desk.symbols.id_of(symbol)
         self._depth.discard(symbol_id)
         if self._desk.up:
-            await self._benign(oa.UnsubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.UnsubscribeDepthQuotesRes)
+            await self._end(oa.UnsubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.UnsubscribeDepthQuotesRes)
         await self._stop_unused([symbol_id])
 
     async def bars(self, symbol: str, period: BarPeriod) -> None:
@@ -80,12 +85,13 @@ class Feed:
         self._index()
         if self._desk.up:
             message = oa.UnsubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
-            await self._benign(message, oa.UnsubscribeLiveTrendbarRes)
+            await self._end(message, oa.UnsubscribeLiveTrendbarRes)
         await self._stop_unused([symbol_id])
 
     def reset(self) -> None:
         """The connection is gone: nothing streams any more; what is wanted stays."""
         self._streaming.clear()
+        self._given_up.clear()
         for key in self._bars:
             self._bars[key] = BarCloser(key[1])
         self._index()
@@ -186,12 +192,30 @@ class Feed:
             self._streaming.update(batch)
             await self._benign(message, oa.SubscribeSpotsRes)
 
+    async def _renew(self, symbol_id: int) -> None:
+        """End a symbol's stream at the venue and begin it again, with the bars and the depth that ride on it.
+
+        Whoever gives quotes up and asks for them again may have a stream that has silently died.
+        """
+        self._given_up.discard(symbol_id)
+        if not self._desk.up:
+            return
+        self._streaming.discard(symbol_id)
+        await self._end(oa.UnsubscribeSpotsReq(symbolId=[symbol_id]), oa.UnsubscribeSpotsRes)
+        await self._stream([symbol_id])
+        if symbol_id in self._depth:
+            await self._benign(oa.SubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.SubscribeDepthQuotesRes)
+        for barred_id, period in list(self._bars):
+            if barred_id == symbol_id:
+                await self._bar_request(symbol_id, period)
+
     async def _stop_unused(self, symbol_ids: Sequence[int]) -> None:
         used = self._quotes | self._depth | {symbol_id for symbol_id, _ in self._bars}
         unused = [symbol_id for symbol_id in symbol_ids if symbol_id in self._streaming and symbol_id not in used]
         if unused and self._desk.up:
             self._streaming.difference_update(unused)
-            await self._benign(oa.UnsubscribeSpotsReq(symbolId=unused), oa.UnsubscribeSpotsRes)
+            self._given_up.difference_update(unused)
+            await self._end(oa.UnsubscribeSpotsReq(symbolId=unused), oa.UnsubscribeSpotsRes)
 
     def _bar_request(self, symbol_id: int, period: BarPeriod) -> Coroutine[Any, Any, None]:
         message = oa.SubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
@@ -203,6 +227,14 @@ class Feed:
             await self._desk.read(message, answer)
         except VenueError as error:
             if not is_benign(error):
+                raise
+
+    async def _end(self, message: Any, answer: type[Any]) -> None:
+        """Unsubscribe; a venue that knows of no such subscription has what we want."""
+        try:
+            await self._benign(message, answer)
+        except VenueError as error:
+            if error.code not in NOT_SUBSCRIBED:
                 raise
 
     def _index(self) -> None:

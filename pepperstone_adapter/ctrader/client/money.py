@@ -1,10 +1,11 @@
 """The account's money: balance by version, equity and margin worked out, since no message carries them. Pure.
 
 equity = balance + bonuses + net unrealised profit of the open positions (asked for every few seconds while there are
-any); used margin = the sum of what each position uses.
+any); used margin = the sum of what each position uses. Between two answers the profit of a position that was closed
+since is left out, and that of one closed in part counts by the part that is left: it stands in the balance already.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
@@ -43,7 +44,7 @@ class Money:
         self.telling = False
         self._bonus = Decimal(0)
         self._version = -1
-        self._unrealized = Decimal(0)
+        self._unrealized: dict[str, tuple[Decimal, Decimal]] = {}  # position -> profit, and of how many units
         self._told: AccountSnapshot | None = None
 
     @property
@@ -77,23 +78,28 @@ class Money:
         self._version = max(self._version, version or 0)
         self.now = replace(self.now, balance=balance)
 
-    def unrealized(self, answer: oa.GetPositionUnrealizedPnLRes) -> None:
-        cents = answer.moneyDigits
-        profits = (u.money(entry.netUnrealizedPnL, cents) for entry in answer.positionUnrealizedPnL)
-        self._unrealized = sum(profits, Decimal(0))
+    def unrealized(self, answer: oa.GetPositionUnrealizedPnLRes, positions: Mapping[str, PositionState]) -> None:
+        """Take the venue's profit figures for the positions as they are now."""
+        profits = {
+            str(p.positionId): u.money(p.netUnrealizedPnL, answer.moneyDigits) for p in answer.positionUnrealizedPnL
+        }
+        self._unrealized = {key: (profits[key], positions[key].units) for key in profits.keys() & positions.keys()}
 
     def refresh(self, positions: Iterable[PositionState], ts_ns: int) -> list[BrokerEvent]:
         """Work equity and margin out; an event where the account changed since it was last told."""
         if self.now is None:
             return []
         held = list(positions)
-        if not held:
-            self._unrealized = Decimal(0)
         used = sum((p.used_margin for p in held if p.used_margin is not None), Decimal(0))
-        equity = self.now.balance + self._bonus + self._unrealized
+        profit = sum((self._profit(p, self.now.money_digits) for p in held), Decimal(0))
+        equity = self.now.balance + self._bonus + profit
         self.now = replace(self.now, equity=equity, used_margin=used)
         told = self._told
         if told is not None and replace(self.now, ts_ns=0) == replace(told, ts_ns=0):
             return []
         self.now = self._told = replace(self.now, ts_ns=ts_ns)
         return [AccountChanged(account=self.now, ts_ns=ts_ns)] if self.telling else []
+
+    def _profit(self, position: PositionState, digits: int) -> Decimal:
+        profit, units = self._unrealized.get(position.position_id, (Decimal(0), position.units))
+        return profit if position.units >= units else round(profit * position.units / units, digits)

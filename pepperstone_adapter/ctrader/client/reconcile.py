@@ -6,9 +6,10 @@ thing that is absent from one answer is not gone: an order's own state is asked 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from pepperstone_adapter.broker import symbol_table
-from pepperstone_adapter.broker.events import SymbolChanged
+from pepperstone_adapter.broker.events import BrokerEvent, OrderChanged, SymbolChanged
 from pepperstone_adapter.broker.orders import OrderState, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import DataError, NotFound, VenueError
@@ -84,34 +85,48 @@ class Reconciler:
     # -- comparison -------------------------------------------------------------------------------------------------
 
     async def _compare(self) -> int:
-        desk, found = self._desk, 0
+        desk = self._desk
         by_order: dict[int, None] = {}
         for entry in sorted(await self._gap_deals(), key=lambda d: (d.executionTimestamp, d.dealId)):
             if not desk.book.saw_deal(str(entry.dealId)) and entry.dealStatus in parsing.FILLED_DEALS:
                 by_order[entry.orderId] = None
+        told: list[BrokerEvent] = []
         for order_id in by_order:
-            found += await self._take_details(order_id)
+            told += await self._take_details(order_id)
         positions, orders = await self.read_positions_and_orders()
         events, missing_orders, missing_positions = desk.book.compare(positions, orders, desk.now_ns)
         desk.emit(events)
-        found += len(events)
+        told += events
         for missing_id in missing_orders:
             if missing_id in desk.book.orders:
-                found += await self._take_details(int(missing_id))
-        return found + self._judge_missing(missing_positions)
+                told += await self._take_details(int(missing_id))
+        still_missing = self._drop_closed(missing_positions, told)
+        return len(told) + self._judge_missing(still_missing)
 
-    async def _take_details(self, order_id: int) -> int:
+    def _drop_closed(self, missing: Sequence[str], told: Sequence[BrokerEvent]) -> list[str]:
+        """Positions that are missing because deals just learnt closed them whole: no need to wait for those."""
+        desk, closed = self._desk, dict[str, Decimal]()
+        for event in told:
+            if isinstance(event, OrderChanged) and event.deal is not None:
+                key = event.deal.position_id
+                closed[key] = closed.get(key, Decimal(0)) + event.deal.closed_units
+        gone = {key for key in missing if closed.get(key, Decimal(0)) >= desk.book.positions[key].units}
+        for position_id in sorted(gone):
+            desk.emit(desk.book.drop_position(position_id, desk.now_ns))
+        return [key for key in missing if key not in gone]
+
+    async def _take_details(self, order_id: int) -> list[BrokerEvent]:
         desk = self._desk
         message = oa.OrderDetailsReq(ctidTraderAccountId=desk.account_id, orderId=order_id)
         try:
             details: oa.OrderDetailsRes = await desk.read(message, oa.OrderDetailsRes)
         except NotFound as error:
             desk.notice("warning", f"order {order_id} is in our books and the venue does not know it: {error}")
-            return 0
+            return []
         order, deals = self._history.order_with_deals(details)
         events = desk.book.ended_order(order, deals, desk.now_ns)
         desk.emit(events)
-        return len(events)
+        return events
 
     def _judge_missing(self, missing: Sequence[str]) -> int:
         desk, found = self._desk, 0
@@ -162,7 +177,7 @@ class Reconciler:
         if desk.book.positions:
             message = oa.GetPositionUnrealizedPnLReq(ctidTraderAccountId=desk.account_id)
             answer: oa.GetPositionUnrealizedPnLRes = await desk.read(message, oa.GetPositionUnrealizedPnLRes)
-            desk.money.unrealized(answer)
+            desk.money.unrealized(answer, desk.book.positions)
         desk.refresh_account()
 
     # -- symbols ----------------------------------------------------------------------------------------------------

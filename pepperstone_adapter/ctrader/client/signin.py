@@ -5,13 +5,21 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError, DataError, VenueError
+from pepperstone_adapter.common.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    CredentialsError,
+    DataError,
+    VenueError,
+)
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.desk import Desk
 from pepperstone_adapter.ctrader.client.errors import is_benign, is_token_refused
 from pepperstone_adapter.ctrader.client.tokens import TokenKeeper
 from pepperstone_adapter.network.promises import Promise, spawn
 from pepperstone_adapter.openapi import messages as oa
+
+REFRESH_AGAIN_NS = 3600 * 1_000_000_000
 
 
 class SignIn:
@@ -21,10 +29,11 @@ class SignIn:
         self._desk = desk
         self._identify = identify
         self._tokens = tokens
+        self._again_ns = 0  # no refresh of a token that still lives before this, after one that failed
 
     @property
     def due(self) -> bool:
-        return self._tokens.due
+        return self._tokens.due and self._desk.now_ns >= self._again_ns
 
     async def authorise(self) -> None:
         """Authorise the account; refresh the token where it is due or refused.
@@ -37,7 +46,7 @@ class SignIn:
             Try again later.
         """
         token = self._tokens.access
-        if self._tokens.due:
+        if self.due:
             token = await self.refreshed_if_possible()
         for last in (False, True):
             try:
@@ -62,12 +71,19 @@ class SignIn:
     def _ask_accounts(self) -> Promise[Message]:
         return self._desk.hub.ask(oa.GetAccountListByAccessTokenReq(accessToken=self._tokens.access.reveal())).promise
 
+    async def renew(self) -> bool:
+        """Refresh a token that is due; say whether there is a new one."""
+        old = self._tokens.access
+        return self.due and await self.refreshed_if_possible() != old
+
     async def refreshed_if_possible(self) -> Secret:
-        """Return a fresh token, or the old one where it cannot be refreshed (it may still live)."""
+        """Return a fresh token, or the old one where it cannot be refreshed: it lives for some days more, and a person
+        is told every hour."""
         old = self._tokens.access
         try:
             return await self._refresh(old)
-        except CredentialsError as error:
+        except (AuthenticationFailed, CredentialsError) as error:
+            self._again_ns = self._desk.now_ns + REFRESH_AGAIN_NS
             self._desk.notice("warning", f"the access token ends soon and cannot be refreshed: {error}")
             return old
 

@@ -1,0 +1,119 @@
+"""What a session does about things that went missing: closes during an outage, streams that died, closed venues."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, PositionChanged
+from pepperstone_adapter.broker.market import BarPeriod, DepthUpdate, Tick
+from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Protection, Side
+from pepperstone_adapter.ctrader.client.session import CTraderSession
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
+from pepperstone_adapter.sandbox.server import Sandbox
+from tests.kit.ctrader import Recorder, sandbox, session_of
+
+D = Decimal
+
+
+@pytest.fixture
+def broker(tmp_path: Path):
+    with sandbox(tmp_path) as running:
+        running.push("EURUSD", "1.10000", "1.10010")
+        yield running
+        assert running.violations() == []
+
+
+@asynccontextmanager
+async def connected(broker: Sandbox) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
+    session, recorder = session_of(broker), Recorder()
+    await session.connect(recorder)
+    try:
+        yield session, recorder
+    finally:
+        await session.close()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_a_stop_that_was_hit_during_an_outage_closes_its_position_with_the_reconnect(broker: Sandbox) -> None:
+    async def main() -> None:
+        async with connected(broker) as (session, recorder):
+            stop = Protection(stop_loss=D("0.00500"), distance=True)
+            await session.submit(
+                OrderRequest(
+                    client_order_id="O-1",
+                    symbol="EURUSD",
+                    side=Side.BUY,
+                    type=OrderType.MARKET,
+                    units=D(10_000),
+                    protection=stop,
+                )
+            )
+            await recorder.until(lambda: len(recorder.changes()) == 3)  # the last is its protective order
+            broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq", times=1))
+            broker.call(broker.venue.disconnect_clients, "maintenance")
+            await recorder.until(lambda: recorder.of(LinkDown))
+            broker.push("EURUSD", "1.09000", "1.09010")
+            assert not broker.ledger.accounts[1001].positions
+            await recorder.until(lambda: len(recorder.of(LinkUp)) == 2)
+            assert recorder.of(PositionChanged)[-1].position.units == 0
+            account = recorder.of(AccountChanged)[-1].account
+            assert (account.used_margin, account.equity) == (0, account.balance)
+            assert not [n for n in recorder.of(Notice) if "no deal" in n.text]
+
+    run(main)
+
+
+def test_quotes_given_up_and_asked_for_again_begin_anew_with_the_bars_and_depth_that_ride_on_them(
+    broker: Sandbox,
+) -> None:
+    async def main() -> None:
+        async with connected(broker) as (session, recorder):
+            await session.subscribe_quotes(["EURUSD"])
+            await session.subscribe_bars("EURUSD", BarPeriod.M1)
+            await session.subscribe_depth("EURUSD")
+            await recorder.until(lambda: recorder.of(Tick) and recorder.of(DepthUpdate))
+
+            def lose_subscription() -> None:
+                for connection in broker.venue.connections:
+                    connection.subscriptions[1001].spots.clear()
+
+            broker.call(lose_subscription)  # the venue sends nothing more, and does not say so
+            await session.unsubscribe_quotes(["EURUSD"])
+            await session.subscribe_quotes(["EURUSD"])
+            recorder.events.clear()
+            broker.push("EURUSD", "1.10020", "1.10030")
+            await recorder.until(lambda: recorder.of(Tick) and recorder.of(DepthUpdate))
+            asked = [f.name for f in broker.journal.frames if f.direction == "in" and "Spots" in f.name]
+            assert asked == ["SubscribeSpotsReq", "UnsubscribeSpotsReq", "SubscribeSpotsReq"]
+            assert len(broker.journal.requests("SubscribeLiveTrendbarReq")) == 2
+            assert len(broker.journal.requests("SubscribeDepthQuotesReq")) == 2
+
+    run(main)
+
+
+def test_maintenance_told_to_an_account_is_waited_for_to_its_end(broker: Sandbox) -> None:
+    async def main() -> None:
+        async with connected(broker) as (session, recorder):
+
+            def close_for_an_hour() -> None:
+                broker.venue.start_maintenance(broker.clock.now_ns() + 3_600_000_000_000)
+                broker.venue.disconnect_account(1001)
+
+            broker.call(close_for_an_hour)
+            await recorder.until(lambda: recorder.of(LinkDown))
+            account = session._account
+            assert account is not None
+            retry_at_s = account.hub.protocol.retry_at_s
+            # The time of the next attempt has no event to wait for.
+            while not (retry_at_s() or 0.0) > account.hub.now_s + 3_500:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            assert len(broker.journal.requests("AccountAuthReq")) == 2  # the first, and the one that was told to wait
+
+    run(main)
