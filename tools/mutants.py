@@ -100,7 +100,7 @@ MUTANTS = (
         "request ids are used again",
         ((f"{P}/ctrader/client/protocol.py", "{next(self._numbers)}", "{next(self._numbers) % 3}"),),
         (
-            "tests/faults/test_client_faults.py::test_f13_thirty_late_answers_reach_their_own_requests_or_nobody",
+            "tests/faults/test_client_links.py::test_f13_thirty_late_answers_reach_their_own_requests_or_nobody",
             f"{TRANSPORT}::test_F13_answers_after_the_deadline_reach_their_own_orders",
         ),
     ),

@@ -18,7 +18,7 @@ from pepperstone_adapter.openapi import messages as oa
 from tests.kit.ctrader_node import sandbox
 from tests.kit.faults import EURUSD, Trader, account, entries, px, requests, rule, run_live, units
 from tests.kit.node import Bench
-from tests.kit.scripted_venue import ACCOUNT_ID, World
+from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
 
 STEPS = 14
 SEEDS = int(os.environ.get("RANDOM_MIX_SEEDS", "5"))
@@ -114,12 +114,10 @@ def trace(seed: int) -> str:
     world.venue.scripts[oa.OrderDetailsReq] = lambda _m: oa.ErrorRes(
         errorCode="ORDER_NOT_FOUND", ctidTraderAccountId=ACCOUNT_ID
     )
-    from tests.faults.test_client_faults import market
-
     for n in range(30):
         match rng.randrange(4):
             case 0:
-                world.start(world.account.orders.submit(market(f"O-{n}", 1_000 * rng.randint(1, 9))))
+                world.start(world.account.orders.submit(market_order(f"O-{n}", 1_000 * rng.randint(1, 9))))
             case 1:
                 world.venue.last.cut()
             case 2:

@@ -1,0 +1,164 @@
+"""Faults of the link (F01 to F17): lost, silent, refused, in maintenance; in virtual time."""
+
+import pytest
+
+from pepperstone_adapter import openapi
+from pepperstone_adapter.broker.events import LinkDown, LinkUp, OrderChanged
+from pepperstone_adapter.broker.session import BrokerSnapshot
+from pepperstone_adapter.common.errors import (
+    AuthenticationFailed,
+    LinkLost,
+    OutcomeUnknown,
+)
+from pepperstone_adapter.openapi import messages as oa
+from tests.kit import scripted_venue as venue
+from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
+
+
+def test_f01_a_dead_link_before_the_bytes_left_is_said_to_have_sent_nothing(world: World) -> None:
+    world.venue.last.producer.pauseProducing()  # the socket takes nothing more
+    outcome = world.start(world.account.orders.submit(market_order()))
+    world.venue.last.cut()
+    world.turn()
+    assert isinstance(outcome.error, LinkLost)
+    assert "was not sent" in str(outcome.error)
+    assert world.venue.requests(oa.NewOrderReq) == []
+
+
+def test_f02_a_link_lost_after_the_bytes_left_leaves_the_outcome_unknown(world: World) -> None:
+    world.venue.scripts[oa.NewOrderReq] = None
+    outcome = world.start(world.account.orders.submit(market_order()))
+    world.venue.last.cut()
+    world.pass_s(2)
+    assert isinstance(outcome.error, OutcomeUnknown)
+    assert len(world.venue.requests(oa.NewOrderReq)) == 1  # never sent again
+
+
+def test_f07_a_silent_peer_is_found_within_35_seconds(world: World) -> None:
+    began = world.reactor.seconds()
+    world.venue.mute = True
+    while not world.of(LinkDown):
+        world.pass_s(0.5)
+        assert world.reactor.seconds() - began < 35.1
+    assert "said nothing" in world.of(LinkDown)[0].reason
+
+
+def test_f07_an_idle_peer_that_answers_the_probe_is_not_lost(world: World) -> None:
+    world.pass_s(120, step_s=0.5)
+    assert world.of(LinkDown) == []
+    assert world.venue.heartbeats >= 1 or world.venue.requests(oa.VersionReq)
+
+
+def test_f12_a_request_without_any_answer_is_unknown_after_its_deadline(world: World) -> None:
+    world.venue.scripts[oa.NewOrderReq] = None
+    outcome = world.start(world.account.orders.submit(market_order()))
+    world.pass_s(10.1)
+    assert isinstance(outcome.error, OutcomeUnknown)
+    assert world.changes() == []  # nothing is declared dead
+
+
+def test_f13_thirty_late_answers_reach_their_own_requests_or_nobody(world: World) -> None:
+    world.venue.scripts[oa.NewOrderReq] = None
+    outcomes = [world.start(world.account.orders.submit(market_order(f"O-{n}"))) for n in range(30)]
+    world.pass_s(11)
+    assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes)
+    refs = [asked.ref for asked in world.venue.asked if isinstance(asked.message, oa.NewOrderReq)]
+    assert len(set(refs)) == 30
+    for n, ref in reversed(list(enumerate(refs))):
+        world.venue.say(venue.accepted(oa.NewOrderReq(clientOrderId=f"O-{n}", volume=1_000_000), 100 + n), ref)
+    world.turn()
+    told = {event.order.client_order_id: event.order.order_id for event in world.of(OrderChanged)}
+    assert told == {f"O-{n}": str(100 + n) for n in range(30)}
+    assert world.hub.protocol.counters.late_answers == 30
+
+
+def test_f13_a_late_refusal_comes_as_an_event_with_our_id(world: World) -> None:
+    world.venue.scripts[oa.NewOrderReq] = None
+    world.start(world.account.orders.submit(market_order()))
+    world.pass_s(11)
+    ref = next(asked.ref for asked in world.venue.asked if isinstance(asked.message, oa.NewOrderReq))
+    world.venue.say(oa.OrderErrorEvent(ctidTraderAccountId=ACCOUNT_ID, errorCode="NOT_ENOUGH_MONEY"), ref)
+    world.turn()
+    (rejected,) = world.of(OrderChanged)
+    assert (str(rejected.change), rejected.order.client_order_id) == ("rejected", "O-1")
+    assert "NOT_ENOUGH_MONEY" in rejected.error
+
+
+def test_f14_a_disconnect_with_a_reason_reconnects_and_a_block_does_not(world: World) -> None:
+    world.venue.say(oa.ClientDisconnectEvent(reason="server restart"))
+    world.pass_s(2)
+    assert "server restart" in world.of(LinkDown)[0].reason
+    assert len(world.of(LinkUp)) == 2
+    world.venue.say(oa.ClientDisconnectEvent(reason="The application access was blocked by cTrader Administrator"))
+    world.pass_s(120, step_s=0.5)
+    assert world.of(LinkDown)[-1].permanent
+    assert world.venue.attempts == 2
+
+
+def test_f15_a_lost_account_session_shuts_that_gate_and_recovers_on_the_same_link(world: World) -> None:
+    world.venue.scripts[oa.ReconcileReq] = None  # hold the recovery
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.turn()
+    refused = world.start(world.account.orders.submit(market_order()))
+    assert isinstance(refused.error, LinkLost)
+    del world.venue.scripts[oa.ReconcileReq]
+    world.pass_s(20)
+    assert len(world.of(LinkUp)) == 2
+    assert world.venue.attempts == 1
+    assert len(world.venue.requests(oa.AccountAuthReq)) == 2
+
+
+def test_f16_maintenance_is_waited_for_to_its_end_in_seconds_and_in_milliseconds() -> None:
+    for answer, end_s in ((oa.ErrorRes, 300), (oa.CommonErrorRes, 300)):
+        world = World()
+        end = venue.START_NS // 1_000_000_000 + end_s
+        stamp = end if answer is oa.ErrorRes else end * 1000
+        closed = answer(errorCode="SERVER_IS_UNDER_MAINTENANCE", maintenanceEndTimestamp=stamp)
+        world.venue.scripts[oa.ApplicationAuthReq] = lambda _m, closed=closed: closed
+        world.join()
+        world.pass_s(299, step_s=0.5)
+        assert world.venue.attempts == 1, answer
+        del world.venue.scripts[oa.ApplicationAuthReq]
+        world.pass_s(3)
+        assert world.venue.attempts == 2
+        assert isinstance(world.firsts[0], BrokerSnapshot)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(oa.ApplicationAuthReq, "CH_CLIENT_ALREADY_AUTHENTICATED"), (oa.AccountAuthReq, "ALREADY_LOGGED_IN")],
+)
+def test_f17_being_signed_in_already_is_no_error(kind: type, code: str) -> None:
+    world = World()
+    world.venue.scripts[kind] = lambda _m: oa.ErrorRes(errorCode=code, ctidTraderAccountId=ACCOUNT_ID)
+    world.join()
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+
+
+def test_f17_a_refused_application_is_not_tried_again() -> None:
+    world = World()
+    world.venue.scripts[oa.ApplicationAuthReq] = lambda _m: oa.ErrorRes(errorCode="CH_CLIENT_AUTH_FAILURE")
+    world.join()
+    world.pass_s(60, step_s=0.5)
+    assert isinstance(world.firsts[0], AuthenticationFailed)
+    assert world.venue.attempts == 1
+
+
+def test_heartbeats_go_out_every_ten_idle_seconds_and_are_never_answered(world: World) -> None:
+    world.account.up = False  # its own polling would keep the link busy
+    world.account._stop_watches()
+    before = world.venue.heartbeats
+    world.pass_s(15)
+    assert world.venue.heartbeats == before + 1
+    world.venue.say(oa.HeartbeatEvent())
+    world.turn()
+    assert world.venue.heartbeats == before + 1
+
+
+def test_every_request_of_the_schema_knows_its_answer() -> None:
+    from pepperstone_adapter.ctrader.client import limits
+    from pepperstone_adapter.ctrader.client.protocol import _answer_class
+
+    for number, cls in openapi.PAYLOAD.items():
+        if cls.DESCRIPTOR.name.endswith("Req") and number not in limits.TRADING:
+            assert _answer_class(number).DESCRIPTOR.name.endswith("Res")
