@@ -1,6 +1,7 @@
 """Orders of one account: requests out, answers judged, lost ones found. Fills are not here: they come as deals."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -16,23 +17,26 @@ from pepperstone_adapter.broker.orders import (
     OrderState,
     OrderStatus,
     OrderType,
+    PositionState,
     Protection,
     TimeInForce,
 )
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.errors import NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.mt5.client import requests
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Filling
 from pepperstone_adapter.mt5.client.errors import RETCODES, trade_error
 from pepperstone_adapter.mt5.client.identity import key_of, magic_of
+from pepperstone_adapter.mt5.gateway.dispatch import ORDER_WAIT_MAX_S
 
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 INVALID_FILL: Final = 10030
 DONE_PARTIAL: Final = 10010
 SELECT_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
+POSITION_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 PENDING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
 CAPABILITIES: Final = Capabilities(
@@ -103,34 +107,43 @@ class Trader:
             self._emit(self._book.accepted(_accepted(request, answer)))
         return _accepted(request, answer)
 
-    async def _read_back(self, ticket: int) -> None:
+    async def _read_back(self, ticket: int) -> OrderState | None:
         """Take a working order as known, so that the next change of it is told as a change."""
         try:
             rows = await self._call("orders_get", {"ticket": int(ticket)})
         except PepperstoneError:
-            return  # the next poll shows it
+            return None  # the next poll shows it
         for row in rows:
             self._emit(self._book.working(row, time.time_ns()))
+        return self._book.order_state(rows[0]) if rows else None
 
     async def _exact_levels(self, request: OrderRequest, spec: SymbolSpec, answer: Any) -> None:
-        """Levels given as distances went out from the price seen before; move them when the fill was another."""
+        """Levels given as distances went out from the price seen before; move them when the fill was another.
+
+        Nothing here may fail the order: it is at the broker already.
+        """
         wish = request.protection
-        if wish is None or not wish.distance or not answer["price"] or request.position_id is not None:
-            return
-        rows = await self._call("positions_get", {"symbol": request.symbol})
-        mine = next((r for r in rows if answer["order"] in (r["ticket"], r["identifier"])), None)
-        position = self._book.position(mine) if mine is not None else None
-        if position is None:
-            return
-        filled = Decimal(repr(answer["price"])).quantize(spec.point)
-        exact = requests.absolute(wish, request.side, filled)
-        if position.protection == exact:
+        if wish is None or not wish.distance or request.position_id is not None:
             return
         try:
-            await self._send(requests.set_levels(position, exact), _once("levels"))
+            position = await self._position_of(int(answer["order"]), request.symbol)
+            filled = Decimal(repr(answer["price"])) if answer["price"] else position.open_price
+            exact = requests.absolute(wish, request.side, filled.quantize(spec.point))
+            if position.protection != exact:
+                await self._send(requests.set_levels(position, exact), _once("levels"))
         except PepperstoneError as error:
-            text = f"the levels of position {position.position_id} are off by the slippage of its fill: {error}"
+            text = f"the levels of order {answer['order']} may be off by the slippage of its fill: {error}"
             self._emit([Notice(level="warning", text=text, ts_ns=time.time_ns())])
+
+    async def _position_of(self, order: int, symbol: str) -> PositionState:
+        """The position an order opened; the terminal may show it a moment after its answer."""
+        for pause_s in POSITION_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            for row in await self._call("positions_get", {"symbol": symbol}):
+                position = self._book.position(row) if order in (row["ticket"], row["identifier"]) else None
+                if position is not None:
+                    return position
+        raise NotFound("POSITION", f"the terminal shows no position of its own for order {order}")
 
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
         position = self._book.positions.get(position_id)
@@ -153,7 +166,11 @@ class Trader:
         known = self._filling.get(request.symbol)
         if known is not None and request.time_in_force is TimeInForce.GTC:
             choices = (known, *(mode for mode in choices if mode is not known))
+        asked_s = time.monotonic()
         tick = await self._tick(request.symbol)
+        waited_s = time.monotonic() - asked_s
+        if waited_s > ORDER_WAIT_MAX_S and ticket is None:
+            raise LinkLost(f"the terminal was busy for {waited_s:.1f} s; nothing was sent")
         price = requests.prices_of(tick, request.side)
         if request.protection is not None and request.protection.distance:
             seen = Decimal(repr(price)).quantize(spec.point)
@@ -194,9 +211,8 @@ class Trader:
             raise NotFound("ORDER", f"no working order {request.order_id}")
         flags = int(self._rows[request.symbol]["expiration_mode"])
         await self._send(requests.modify(request, current, row["magic"], self._book.clock, flags), _once("modify"))
-        await self._read_back(int(request.order_id))
-        fresh = self._book.order_state(await self._working_row(request.order_id))
-        return fresh or current
+        # It is changed now: a failed look at it must not deny that, and an order filled meanwhile is told by its deals.
+        return await self._read_back(int(request.order_id)) or _amended(current, request)
 
     async def cancel(self, order_id: str, symbol: str) -> None:
         self._ready(symbol)
@@ -302,6 +318,13 @@ def _accepted(request: OrderRequest, answer: Any) -> OrderState:
     )
 
 
+def _amended(order: OrderState, change: AmendRequest) -> OrderState:
+    """A working order after the server said yes to `change`."""
+    wanted = {name: getattr(change, name) for name in ("limit_price", "stop_price", "expires_ns", "protection")}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return replace(order, **given, updated_ns=time.time_ns())
+
+
 def _once(verb: str) -> str:
     """A key for a request that may be repeated by its caller: changing or removing twice is harmless."""
-    return key_of(f"{verb}/{time.time_ns()}")
+    return key_of(f"{verb}/{secrets.token_hex(16)}")
