@@ -9,6 +9,7 @@ from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.common.errors import (
     NotFound,
     OrderRefused,
+    OutcomeUnknown,
 )
 from pepperstone_adapter.openapi import messages as oa
 from tests.kit import scripted_venue as venue
