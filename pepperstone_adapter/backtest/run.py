@@ -134,10 +134,14 @@ def _run_window(
 
 
 def _finish(venue: SimulatedVenue, end_ns: int) -> None:
-    # Time goes on until what the strategies sent at the end has arrived.
-    for step in (0, 1):
+    # Time goes on until what was sent at the end has arrived: the strategies' orders, then what the broker does for them.
+    step = 0
+    while step < 2 or venue.broker.busy:
         venue.add_pulse(end_ns + step * (1 + venue.latest_arrival_ns))
-    venue.engine.run(streaming=True)
+        venue.engine.run(streaming=True)
+        venue.engine.clear_data()
+        venue.failures.raise_first()
+        step += 1
     venue.engine.end()
     venue.failures.raise_first()
     record, books, plan_currency = venue.record, venue.books, venue.plan.currency

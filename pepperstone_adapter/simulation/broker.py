@@ -82,6 +82,11 @@ class Broker(Strategy):
         """Whether a posting is on its way."""
         return bool(self._postings)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything of the broker's own is on its way."""
+        return bool(self._postings or self._fills.forced)
+
     def close(self, ticket: Ticket, price: Decimal) -> str:
         """Close a position by force at a price; returns the order's id."""
         order = self.order_factory.market(

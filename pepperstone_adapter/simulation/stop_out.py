@@ -77,7 +77,9 @@ class MarginWatch:
         self._whole: dict[str, tuple[Decimal, Decimal, Decimal, Decimal]] = {}
 
     def load(self, start_ns: int, end_ns: int) -> None:
+        # In floats a time of today is known to 256 ns: the ends must not lose a row.
         self._edges = np.linspace(start_ns, end_ns, BLOCKS + 1).astype(np.int64)
+        self._edges[0], self._edges[-1] = start_ns, end_ns
         self._blocks = {}
         self._whole = {}
 

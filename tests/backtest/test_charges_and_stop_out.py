@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
-from tests.kit.runs import amounts, bars, buy, run_steps, spec, utc
+from pepperstone_adapter.simulation.plan import Latency
+from tests.kit.runs import amounts, bars, buy, close_all, run_steps, spec, utc
 
 D = Decimal
 EURGBP, GBPUSD = spec("EURGBP"), spec("GBPUSD")
@@ -63,3 +64,28 @@ def test_swaps_alone_can_stop_a_position_out(chunk: int | None) -> None:
     ]
     assert amounts(record, "swap") == [D("-120.00"), D("-120.00"), D("-360.00")]
     assert (record.end_balance, record.margin_calls) == (D("550.00"), 1)
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+@pytest.mark.parametrize("after", [[], [1.05]])
+def test_the_last_row_can_stop_out(after: list[float], latency_ms: float) -> None:
+    # 30,000 from 1.10 gaps to 1.05 at the last row: -1,500 of 1,150, and 350 are given back.
+    record = run_steps(
+        [1.1, 1.1, 1.1, (1.05,) * 4, *after],
+        {1: buy(30_000)},
+        start_balance=D(1_150),
+        latency=Latency(base_ms=latency_ms),
+    )
+    assert [f.reason for f in record.fills] == ["client", "stop_out"]
+    assert amounts(record, "adjustment") == [D("350.00")]
+    assert (record.end_balance, record.end_equity, record.stop_outs) == (0, 0, 1)
+
+
+def test_charges_of_the_last_row_arrive_with_latency() -> None:
+    # Closed at the last row, 50 ms on its way; the fee on 200 GBP × 1.25 = 250 USD is posted after it: 1.25.
+    record = long_eurgbp(
+        [0.8, 0.8, 0.8, 0.79, 0.79], {1: buy(20_000, EURGBP), 4: close_all(EURGBP)}, start_balance=D(10_000),
+        latency=Latency(base_ms=50),
+    )  # fmt: skip
+    assert amounts(record, "conversion") == [D("-1.25")]
+    assert record.end_balance == D("9748.75")

@@ -50,3 +50,18 @@ def test_the_first_dangerous_row(seed: int, held: list[tuple[int, int, int]], th
     if watch.worst_equity(tickets, Decimal(1000)) > threshold + Decimal("0.001"):
         assert slow is None
     assert watch.worst_equity(tickets, Decimal(1000)) <= min(equity(i) for i in range(300))
+
+
+def test_the_ends_of_a_window_are_exact_to_the_nanosecond() -> None:
+    # Times of today are not whole in floats: 1,704,708,300,000,000,001 is not one.
+    base = 1_704_708_300_000_000_000
+    tape = Tape(EURUSD)
+    for first, bids in ((base + 1, (100_000, 110_000)), (base + 200, (100_000, 110_000)), (base, (110_000, 100_000))):
+        ts = np.array([first, first + 3_600 * 10**9], np.int64)
+        bid = np.array(bids, np.int64)
+        tape.rows = Rows()
+        tape.load(Rows(ts, (bid,) * 4, (bid,) * 4))
+        watch = MarginWatch({"EURUSD": tape}, Rates({"EURUSD": tape}), "USD")
+        watch.load(int(ts[0]), int(ts[1]) + 1)
+        low = int(ts[bids.index(100_000)])
+        assert watch.next_danger([ticket(1, 10_000, 110_000)], 1000.0, 500.0, int(ts[0]) - 1) == low
