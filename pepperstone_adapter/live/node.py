@@ -173,9 +173,8 @@ class LiveRun:
         return LiveNodeConfig(
             # The trader id stands on every log line of the framework: it says DEMO or LIVE and the masked account.
             trader_id=TraderId(label(shown.environment, shown.account)),
-            environment=FrameworkEnvironment.LIVE
-            if any(a.environment is Environment.LIVE for a in settings.accounts)
-            else FrameworkEnvironment.SANDBOX,
+            # To the framework every venue that is reached over a wire is live, a demo account's too.
+            environment=FrameworkEnvironment.LIVE,
             logging=LoggerConfig(
                 stdout_level=LEVELS[log.level],
                 fileout_level=LEVELS[log.file_level] if log.dir is not None else None,

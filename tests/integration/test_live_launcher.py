@@ -276,6 +276,27 @@ def test_a_strategy_that_stops_the_node_ends_it_with_code_0(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_a_run_with_record_leaves_quotes_in_the_catalog_and_its_fills_beside_them(tmp_path: Path) -> None:
+    from nautilus_trader.persistence import ParquetDataCatalog
+
+    catalog = tmp_path / "recorded"
+    with (
+        sandbox(tmp_path) as broker,
+        running(settings(tmp_path, broker, record={"catalog": str(catalog)})) as process,
+    ):
+        until(lambda: traded(broker), "position and order", process)
+        for i in range(20):
+            broker.push("EURUSD", f"1.08{600 + i}", f"1.08{607 + i}")
+        read_until(process, "| link up")
+        process.send_signal(signal.SIGTERM)
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert f"recorded into {catalog}" in out.replace("\n", "")
+    assert len(ParquetDataCatalog(str(catalog)).query_quote_ticks(["EURUSD.PEPPERSTONE"])) >= 20
+    assert list((catalog / "live").glob("*/order_filled/*.feather"))
+
+
+@pytest.mark.slow
 def test_a_connect_that_fails_ends_with_code_5_and_says_where(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
         path = settings(tmp_path, broker, account={"port": 9}, connect_timeout_s=120)
