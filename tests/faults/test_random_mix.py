@@ -1,8 +1,7 @@
 """Everything at once: random orders under random faults from a seed, then heal and require that the books agree.
 
-A failure names its seed; `pytest tests/faults/test_random_mix.py -k "seed7"` runs it again. The few seeds of the plain
-run are meant for every commit; `RANDOM_MIX_SEEDS=40` runs more. Known and open: with seeds 12 and 38 one order out of
-some runs stays *submitted* beyond the 25 s it has to be settled (it is never lost or doubled at the broker).
+A failure names its seed; `pytest tests/faults/test_random_mix.py -k "seed7"` runs it again. The plain run takes the
+first 7 seeds (18 s, most of it waiting); `RANDOM_MIX_SEEDS=40` takes 40 (112 s), which is why they are not in it.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from tests.kit.node import Bench
 from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
 
 STEPS = 14
-SEEDS = int(os.environ.get("RANDOM_MIX_SEEDS", "5"))
+SEEDS = int(os.environ.get("RANDOM_MIX_SEEDS", "7"))
 REQUESTS = ("NewOrderReq", "CancelOrderReq", "AmendOrderReq", "ClosePositionReq")
 EXECUTIONS = ("ORDER_ACCEPTED", "ORDER_FILLED", "ORDER_CANCELLED", "ORDER_REPLACED")
 
