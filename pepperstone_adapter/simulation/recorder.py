@@ -267,7 +267,7 @@ class Recorder:
             key, str(order.venue_order_id or ""), str(order.strategy_id), instrument_id, order.side.name,
             order.order_type.name, order.time_in_force.name, order.quantity.as_decimal(), order.filled_qty.as_decimal(),
             _price(order, "price"), _price(order, "trigger_price"),
-            None if average is None else Decimal(str(round(average, self._symbols[instrument_id].digits + 2))),
+            None if average is None else _average(average, self._symbols[instrument_id].digits),
             order.status.name, reason or self.reasons.pop(key, ""),
             self._order_positions.pop(key, None) or str(order.position_id or ""), ",".join(map(str, order.tags or ())),
             order.ts_init, ended_ns,
@@ -277,6 +277,13 @@ class Recorder:
 def _price(order: Any, name: str) -> Decimal | None:
     value = getattr(order, name, None)
     return None if value is None else value.as_decimal()
+
+
+def _average(price: Any, digits: int) -> Decimal:
+    """An average of fills with two more digits than the symbol; a price of the symbol as it is."""
+    average = Decimal(str(round(price, digits + 2)))
+    at_tick = round(average, digits)
+    return at_tick if at_tick == average else average
 
 
 def _reason(order_type: Any, closing: bool) -> str:

@@ -13,6 +13,7 @@ from nautilus_trader.model import AccountType, BarType, Currency, Money, OmsType
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.backtest.run import run
+from pepperstone_adapter.backtest.tables import csv_tables
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
 from pepperstone_adapter.mapping.instruments import instrument_from_spec
@@ -207,6 +208,10 @@ def test_windows_change_nothing() -> None:
     assert whole.equity == pieces.equity == crumbs.equity
     assert whole.orders == pieces.orders == crumbs.orders
     assert (whole.costs_spread, whole.bars) == (crumbs.costs_spread, crumbs.bars)
+    assert csv_tables(whole) == csv_tables(pieces) == csv_tables(crumbs)  # to the last digit that is written
+    assert {o.average_price.as_tuple().exponent for o in whole.orders if o.average_price} == {
+        -5
+    }  # however it was booked
 
 
 def test_a_stop_out_is_found_in_whatever_window() -> None:
