@@ -5,9 +5,12 @@ equal to the one the broker reports as live, and `--confirm-live` with the same 
 else is refused before an order can leave. Demo is the default.
 """
 
+import secrets
+
 from pepperstone_adapter.broker.account import AccountSnapshot, Environment, PositionMode
 from pepperstone_adapter.common.errors import ConfigurationError
 
+RUN_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 STEPS = (
     "live trading needs three keys: `environment: live` in the settings, `account:` with your live account number, "
     "and `--confirm-live ACCOUNT` with the same number on the command line"
@@ -23,6 +26,18 @@ def masked(account_number: str) -> str:
 def label(environment: Environment, account_number: str) -> str:
     """What every log line carries: ``DEMO-x1234``."""
     return f"{environment.value.upper()}-{masked(account_number)}"
+
+
+def node_name(environment: Environment, account_number: str) -> str:
+    """The framework's name of one run of a node, on every log line: ``DEMO-x1234-k3fq``.
+
+    Its last part is new in each run and stands in every order id (``O-20260105-090000-k3fq-000-1``). The framework
+    counts orders from 1 and knows the time to the second, so two nodes that trade the same bar would send equal ids,
+    and each would take the other's orders for its own. What an order of an earlier run is called stays as it was: the
+    id store knows it.
+    """
+    run = "".join(secrets.choice(RUN_LETTERS) for _ in range(4))  # one in a million, within one second
+    return f"{label(environment, account_number)}-{run}"
 
 
 def check_before_connecting(environment: Environment, account_number: str, confirm_live: str | None) -> None:

@@ -29,7 +29,7 @@ from pepperstone_adapter.common.files import FileLock, file_name_of
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.factories import connection_of, forget
-from pepperstone_adapter.live.keys import label, masked
+from pepperstone_adapter.live.keys import label, masked, node_name
 from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
 from pepperstone_adapter.live.recording import convert_recording, streaming_config
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
@@ -172,7 +172,7 @@ class LiveRun:
         shown = next((a for a in settings.accounts if a.environment is Environment.LIVE), settings.accounts[0])
         return LiveNodeConfig(
             # The trader id stands on every log line of the framework: it says DEMO or LIVE and the masked account.
-            trader_id=TraderId(label(shown.environment, shown.account)),
+            trader_id=TraderId(node_name(shown.environment, shown.account)),
             # To the framework every venue that is reached over a wire is live, a demo account's too.
             environment=FrameworkEnvironment.LIVE,
             logging=LoggerConfig(

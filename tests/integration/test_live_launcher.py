@@ -1,13 +1,14 @@
 """`pepperstone live` as a person runs it: a process, a settings file, signals, exit codes; the sandbox is the broker."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 
 class OneOfEachConfig(StrategyConfig):
-    def __init__(self, *, instrument_id: str, stop_after: bool = False, again: bool = False, **_: object) -> None:
+    def __init__(
+        self, *, instrument_id: str, above: float = 0, stop_after: bool = False, again: bool = False, **_: object
+    ) -> None:
         self.instrument_id = InstrumentId.from_str(instrument_id)
+        self.above = above
         self.stop_after = stop_after
         self.again = again
 
@@ -45,7 +49,7 @@ class OneOfEach(Strategy):
         self.subscribe_quotes(self._config.instrument_id)
 
     def on_quote(self, quote: object) -> None:
-        if self._done:
+        if self._done or quote.bid_price < self._config.above:
             return
         self._done = True
         one = self._config.instrument_id
@@ -157,7 +161,7 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
         assert len(report(broker)["positions"]) == 1
         assert working(broker) == []
         assert "SANDBOX-x001 (no real money)" in out
-        assert "SANDBOX-x001.OneOfEach-000" in out  # on every log line
+        assert re.search(r"SANDBOX-x001-[a-z2-7]{4}\.OneOfEach-000", out)  # on every log line
         assert LOGIN not in out  # the account is always masked
         # the same settings again: the position is the strategy's own, so it opens no second one
         with running(settings(tmp_path, broker)) as again:
@@ -263,6 +267,34 @@ def test_f91_a_second_instance_on_the_account_is_refused_by_name(tmp_path: Path)
         assert second.returncode == 2
         assert f"PID {process.pid}" in second.stderr
         assert len(report(broker)["positions"]) == 1
+
+
+@pytest.mark.slow
+def test_two_nodes_that_trade_in_one_second_on_one_account_keep_their_orders_apart(tmp_path: Path) -> None:
+    """Equal settings on two machines (here: two state folders): the framework's order ids hold only the second."""
+    with sandbox(tmp_path) as broker, ExitStack() as both:
+        wait = {"above": 1.09}
+        nodes = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            nodes.append(both.enter_context(running(settings(tmp_path / name, broker, strategy=wait))))
+        for node in nodes:
+            read_until(node, "SANDBOX-x001 | link up")
+        broker.push("EURUSD", "1.09000", "1.09007")
+
+        def four() -> bool:
+            return len(report(broker)["positions"]) == 2 and len(working(broker)) == 2
+
+        until(four, "a position and an order of each", nodes[0])
+        for node in nodes:
+            node.send_signal(signal.SIGINT)
+        for node in nodes:
+            out = node.communicate(timeout=60)[0]
+            assert "stopped: 2 orders (1 filled, 0 refused)" in out, out[-4000:]
+        sent = [o["client_id"] for o in report(broker)["orders"]]
+        assert len(set(sent)) == len(sent) == 4
+        assert working(broker) == []
+        assert broker.violations() == []
 
 
 @pytest.mark.slow

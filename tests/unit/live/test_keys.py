@@ -1,12 +1,15 @@
 """Three keys for real money (S22): of their eight combinations exactly one may trade live."""
 
 import itertools
+import re
 
 import pytest
+from nautilus_trader.common import Clock, OrderFactory
+from nautilus_trader.model import StrategyId, TraderId
 
 from pepperstone_adapter.broker.account import AccountSnapshot, Environment, PositionMode
 from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.live.keys import check_reported, check_terms, label, masked
+from pepperstone_adapter.live.keys import check_reported, check_terms, label, masked, node_name
 from tests.kit.broker import D
 
 NUMBER, OTHER = "7654321", "1111111"
@@ -54,6 +57,21 @@ def test_demo_needs_no_key_and_is_never_taken_for_live() -> None:
 def test_s23_an_account_is_shown_masked() -> None:
     assert [masked(n) for n in ("7654321", "12345678", "12", "1")] == ["x321", "x5678", "x2", "x"]
     assert label(Environment.LIVE, "12345678") == "LIVE-x5678"
+
+
+def test_each_run_of_a_node_has_a_name_and_so_order_ids_of_its_own() -> None:
+    def first_id(name: str) -> str:
+        factory = OrderFactory(TraderId(name), StrategyId("EmaCross-000"), Clock.new_test())
+        return str(factory.generate_client_order_id())
+
+    names = {node_name(Environment.LIVE, "12345678") for _ in range(20)}
+    assert len(names) == 20
+    assert all(re.fullmatch("LIVE-x5678-[a-z2-7]{4}", name) for name in names)
+    ids = {first_id(name) for name in names}  # the same second, the same count
+    assert len(ids) == 20
+    assert all(
+        len(one) == len("O-19700101-000000-k3fq-000-1") for one in ids
+    )  # fits a MetaTrader comment (31) as it is
 
 
 def test_the_accounts_kind_must_be_the_settings() -> None:
