@@ -11,13 +11,15 @@ from functools import partial
 from typing import Any, Final
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
-from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.server_time import ServerClock, to_utc
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import NotFound, VenueError
 from pepperstone_adapter.mt5.client import parsing
 from pepperstone_adapter.mt5.client.constants import TIMEFRAMES
 
 NS: Final = 1_000_000_000
+MS_NS: Final = 1_000_000
+HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 COPY_TICKS_INFO: Final = 1
 PAGE_BARS: Final = 20_000
@@ -44,6 +46,13 @@ type Call = Callable[..., Awaitable[Any]]
 type Pause = Callable[[float], Awaitable[None]]
 
 
+def server_window(clock: ServerClock, start_ns: int, end_ns: int) -> tuple[int, int]:
+    """Server seconds that hold ``[start_ns, end_ns)``: wider by an hour where the clock goes back in between."""
+    first, last = clock.from_utc_ns(start_ns), clock.from_utc_ns(end_ns)
+    more_s = HOUR_S if last - first < end_ns - start_ns else 0
+    return first // NS - more_s, -(-last // NS) + more_s
+
+
 async def bars(
     call: Call,
     spec: SymbolSpec,
@@ -54,7 +63,7 @@ async def bars(
     pause: Pause = asyncio.sleep,
 ) -> Sequence[Bar]:
     """Bars that open in ``[start_ns, end_ns)``, ascending, the forming one among them."""
-    low, high = clock.from_utc_ns(start_ns) // NS, clock.from_utc_ns(end_ns) // NS
+    low, high = server_window(clock, start_ns, end_ns)
     step = PERIOD_S[period] * PAGE_BARS
     out: list[Bar] = []
     for page_low in range(low, high, step):
@@ -80,18 +89,19 @@ async def ticks(
     call: Call, spec: SymbolSpec, start_ns: int, end_ns: int, clock: ServerClock, pause: Pause = asyncio.sleep
 ) -> Sequence[Tick]:
     """Quotes in ``[start_ns, end_ns)``, ascending, a missing side carried from the tick before."""
-    low, high = clock.from_utc_ns(start_ns) // NS, -(-clock.from_utc_ns(end_ns) // NS)
+    low, high = server_window(clock, start_ns, end_ns)
     out: list[Tick] = []
     bid: int | None = None
     ask: int | None = None
     for page_low in range(low, high, PAGE_TICKS_S):
         page_high = min(page_low + PAGE_TICKS_S, high)
         for rows in await _tick_pages(call, spec.name, page_low, page_high, pause):
-            for tick in parsing.ticks(rows, spec, clock):
+            for tick in parsing.ticks(rows, spec, to_utc(rows["time_msc"] * MS_NS, clock).ns):
                 bid, ask = tick.bid or bid, tick.ask or ask
                 if bid is not None and ask is not None and start_ns <= tick.ts_ns < end_ns:
                     out.append(Tick(spec.name, bid, ask, tick.ts_ns))
-    return out
+    # A page that cuts a repeated hour has a part of both of its passes.
+    return sorted(out, key=lambda tick: tick.ts_ns)
 
 
 async def _tick_pages(call: Call, symbol: str, low: int, high: int, pause: Pause) -> list[Any]:

@@ -305,12 +305,12 @@ def position(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int) 
     )
 
 
-def ticks(rows: NDArray[Any], spec: SymbolSpec, clock: ServerClock) -> list[Tick]:
-    """Ticks in order; a side that is zero did not come."""
+def ticks(rows: NDArray[Any], spec: SymbolSpec, utc_ns: NDArray[np.int64]) -> list[Tick]:
+    """Ticks in order, made at `utc_ns`; a side that is zero did not come."""
     scale = 10**spec.digits
     bids = np.rint(rows["bid"] * scale).astype(np.int64).tolist()
     asks = np.rint(rows["ask"] * scale).astype(np.int64).tolist()
-    stamps = to_utc(rows["time_msc"] * MS_NS, clock).ns.tolist()
+    stamps = utc_ns.tolist()
     name = spec.name
     return [Tick(name, bid or None, ask or None, ts) for bid, ask, ts in zip(bids, asks, stamps, strict=True)]
 

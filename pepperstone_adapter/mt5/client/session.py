@@ -43,6 +43,7 @@ from pepperstone_adapter.mt5.client.live_bars import LiveBars
 from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
 from pepperstone_adapter.mt5.client.server_clock import ClockCheck
+from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
 
@@ -98,6 +99,7 @@ class Mt5Session:
         self._open_link = open_link
         self._clock = parse_clock(account.server_time)
         self._clock_check = ClockCheck(self._clock)
+        self._times = StreamTimes(self._clock)
         self._link: GatewayLink | None = None
         self._on_events: OnEvents = lambda _events: None
         self._rows: dict[str, Any] = {}
@@ -272,7 +274,8 @@ class Mt5Session:
         spec = self._book.specs.get(item["symbol"])
         if spec is None or spec.name not in self._quoted:
             return []
-        ticks = parsing.ticks(unpack_array(item["rows"]), spec, self._clock)
+        rows = unpack_array(item["rows"])
+        ticks = parsing.ticks(rows, spec, self._times.utc_ns(spec.name, rows["time_msc"], item["polled_ns"]))
         if not ticks:
             return []
         fresh = spec.name in self._last

@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pepperstone_adapter.mt5.gateway.calls import plain
-from pepperstone_adapter.mt5.gateway.ticks import PAGE, TickCursor, advance
+from pepperstone_adapter.mt5.gateway.ticks import (
+    PAGE,
+    TickCursor,
+    TickPage,
+    advance,
+    advance_again,
+    both_passes,
+    fall,
+    in_second_pass,
+)
 from pepperstone_adapter.mt5.gateway.wire import Message, pack_array
 
 NS: Final = 1_000_000_000
@@ -55,8 +64,8 @@ class _Trades:
 class Poller:
     """Finds what changed since the last poll, as plain events.
 
-    Events are maps with ``k``: ``ticks`` (symbol, array, cursor), ``tick_gap``, ``deals``, ``orders``, ``positions``,
-    ``account``, ``terminal``.
+    Events are maps with ``k``: ``ticks`` (symbol, array, cursor, `polled_ns`, and `made_ns`, our time when its last row has just been
+    made, None while catching up), ``tick_gap``, ``deals``, ``orders``, ``positions``, ``account``, ``terminal``.
 
     Parameters
     ----------
@@ -121,15 +130,15 @@ class Poller:
         if cursor is None:
             if tick.time_msc <= 0:
                 return
-            # Start with the newest tick itself, so that a fresh subscriber has a price at once.
-            cursor = TickCursor(tick.time_msc)
+            cursor = self._begin(symbol, tick.time_msc, page)
+        elif tick.time_msc < cursor.time_msc and not cursor.first_until_msc and now_ns - feed.read_ns < GUARD_NS:
+            return  # the server's clock went back: ask for its second pass once a second until there is one
         caught_up = False
         while not caught_up and self._rows_left > 0:
-            read = self._terminal.copy_ticks_from(symbol, cursor.second, page, COPY_TICKS_INFO)
-            if read is None:
-                self._raise_if_gone("copy_ticks_from")
+            result = self._read(symbol, cursor, page, tick.time_msc)
+            if result is None:
+                self._raise_if_gone("copy_ticks")
                 return
-            result = advance(cursor, read, page)
             if result.lost:
                 events.append({"k": "tick_gap", "symbol": symbol, "from_msc": cursor.time_msc})
             cursor, page = result.cursor, result.page
@@ -139,13 +148,35 @@ class Poller:
                         "k": "ticks",
                         "symbol": symbol,
                         "rows": pack_array(result.rows),
-                        "cursor": [cursor.time_msc, cursor.taken],
+                        "cursor": [cursor.time_msc, cursor.taken, cursor.first_until_msc],
+                        "polled_ns": now_ns,
+                        "made_ns": None if result.more or feed.seen is None else now_ns,
                     }
                 )
             self._rows_left -= len(result.rows)
             caught_up = not result.more
         feed.seen, feed.read_ns = now_seen if caught_up else None, now_ns
         moved.append((feed, cursor, page))
+
+    def _begin(self, symbol: str, newest_msc: int, page: int) -> TickCursor:
+        """Start with the newest tick itself, so that a fresh subscriber has a price at once."""
+        cursor = TickCursor(newest_msc)
+        read = self._terminal.copy_ticks_from(symbol, cursor.second, page, COPY_TICKS_INFO)
+        turn = 0 if read is None else fall(read)
+        if read is None or turn == len(read):
+            return cursor
+        return TickCursor(newest_msc, 0, int(read["time_msc"][turn - 1]))
+
+    def _read(self, symbol: str, cursor: TickCursor, page: int, newest_msc: int) -> TickPage | None:
+        """New ticks after `cursor`; None when the terminal gave no answer."""
+        if not in_second_pass(cursor, newest_msc):
+            read = self._terminal.copy_ticks_from(symbol, cursor.second, page, COPY_TICKS_INFO)
+            if read is None:
+                return None
+            if fall(read) == len(read):
+                return advance(cursor, read, page)
+        read = self._terminal.copy_ticks_range(symbol, *both_passes(cursor, newest_msc), COPY_TICKS_INFO)
+        return None if read is None else advance_again(cursor, read, newest_msc, page, self._rows_left)
 
     def _poll_trades(self, now_ns: int, events: list[Message]) -> _Trades | None:
         known = self._trades

@@ -426,4 +426,4 @@ class Supervisor:
 
 
 def _is_cursor(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)
+    return isinstance(value, list) and len(value) in (2, 3) and all(isinstance(v, int) and v >= 0 for v in value)

@@ -4,6 +4,11 @@
 is the pair (last millisecond seen, how many ticks of that millisecond were taken): ask from the second of the cursor,
 skip everything before its millisecond and the first `taken` rows of it, take the rest. Rows are never compared by
 value.
+
+Where the server's clock goes back (an autumn Sunday; symbols that trade around the clock go on), stamps fall by an hour
+in the order of arrival, and that hour's seconds are there twice. Then the cursor also remembers the newest stamp of the
+first pass, ranges of seconds are read instead, and what comes after the fall in a range is the second pass. A terminal
+that sorted both passes into each other would show no fall; nothing is read of it until its stamps have caught up.
 """
 
 from dataclasses import dataclass
@@ -14,14 +19,20 @@ from numpy.typing import NDArray
 
 PAGE: Final = 4096  # the terminal keeps that many ticks of a symbol in its fast cache
 PAGE_MAX: Final = 1 << 18  # 15 MiB, half of what a frame may hold; no symbol makes that many ticks in a second
+HOUR_S: Final = 3600
+BACK_MS: Final = 10_000  # a stamp so much older than the one before: the clock went back
 
 
 @dataclass(frozen=True, slots=True)
 class TickCursor:
-    """Where reading stands; `time_msc` is the server's clock in milliseconds."""
+    """Where reading stands; `time_msc` is the server's clock in milliseconds.
+
+    `first_until_msc` is the newest stamp of the first pass while reading in the second one, else 0.
+    """
 
     time_msc: int
     taken: int = 0
+    first_until_msc: int = 0
 
     @property
     def second(self) -> int:
@@ -72,3 +83,55 @@ def advance(cursor: TickCursor, read: NDArray[Any], page: int) -> TickPage:
     taken = len(read) - int(np.searchsorted(stamps, last, side="left"))
     stuck = full and last // 1000 == cursor.second
     return TickPage(rows, TickCursor(last, taken), full, min(page * 2, PAGE_MAX) if stuck else page, lost)
+
+
+def fall(read: NDArray[Any]) -> int:
+    """Index of the first row after the clock went back; the number of rows where it did not."""
+    steps = np.diff(read["time_msc"])
+    if len(steps) == 0 or steps.min() > -BACK_MS:
+        return len(read)
+    return int(steps.argmin()) + 1
+
+
+def in_second_pass(cursor: TickCursor, newest_msc: int) -> bool:
+    """Whether the hour of `cursor` happens again, as far as the newest stamp tells."""
+    return bool(cursor.first_until_msc) or newest_msc < cursor.time_msc - BACK_MS
+
+
+def both_passes(cursor: TickCursor, newest_msc: int) -> tuple[int, int]:
+    """First and last second of the range that has the rest of the first pass and what is there of the second."""
+    if cursor.first_until_msc:
+        until = cursor.first_until_msc // 1000
+        # From a minute before the end at least: of a shorter range the fall could not be told from disorder.
+        return min(cursor.second, until - 60), max(newest_msc // 1000, until) + 1
+    return cursor.second - HOUR_S, max(newest_msc // 1000, cursor.second + HOUR_S) + 1
+
+
+def advance_again(cursor: TickCursor, read: NDArray[Any], newest_msc: int, page: int, most: int) -> TickPage:
+    """Take at most `most` new rows of `read`, the answer to the range of `both_passes`."""
+    turn = fall(read)
+    if turn == len(read):
+        if not (cursor.first_until_msc and newest_msc // 1000 > cursor.first_until_msc // 1000):
+            return TickPage(read[:0], cursor, False, page, False)  # no second pass to be seen (yet)
+        turn = 0  # the terminal has forgotten the first pass
+    first, second = read[:turn], read[turn:]
+    here = TickCursor(cursor.time_msc, cursor.taken)
+    if cursor.first_until_msc:
+        until_msc, found = cursor.first_until_msc, advance(here, second, len(second) + 1)
+        head, tail = first[:0], found.rows
+    else:
+        until_msc, found = int(first["time_msc"][-1]), advance(here, first, len(first) + 1)
+        head, tail = found.rows, second
+    rows = np.concatenate((head, tail))[:most]
+    if len(rows) == 0:
+        return TickPage(rows, cursor, False, page, found.lost)
+    left = len(head) + len(tail) - len(rows)
+    if left >= len(tail):  # cut before the second pass
+        until_msc, passed = 0, first[: len(first) - (left - len(tail))]
+    else:
+        passed = second[: len(second) - left]
+    last = int(passed["time_msc"][-1])
+    taken = len(passed) - int(np.searchsorted(passed["time_msc"], last, side="left"))
+    if last // 1000 > until_msc // 1000:
+        until_msc = 0  # beyond the repeated hour
+    return TickPage(rows, TickCursor(last, taken, until_msc), left > 0, page, found.lost)

@@ -1,4 +1,8 @@
-"""Ticks and minute bars of one symbol as a terminal keeps them, stamped with the server's wall clock."""
+"""Ticks and minute bars of one symbol as a terminal keeps them, stamped with the server's wall clock.
+
+Where that clock goes back an hour, ticks stay in the order in which they came (nobody has seen what a real terminal
+does), and the minutes of the second pass add nothing to the bars, which are there once.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,6 +41,7 @@ class Prices:
         self._ticks = np.zeros(_FIRST, dtype=TICKS)
         self._start = self._end = 0
         self._minutes: list[tuple[int, int, int, int, int, int, int]] = []  # server minute, o, h, l, c, ticks, spread
+        self._back = False  # somewhere in the kept ticks the clock went back
         self.bid = self.ask = 0.0
         self.time_msc = 0
         self.flags = 0
@@ -50,6 +55,7 @@ class Prices:
         self._room(1)
         self._ticks[self._end] = (time_msc // 1000, bid, ask, 0.0, 0, time_msc, flags | self._bits, 0.0)
         self._end += 1
+        self._back |= time_msc < self.time_msc
         self.bid, self.ask, self.time_msc, self.flags = bid, ask, time_msc, flags | self._bits
         self._minute(time_msc // 60_000, bid_points, bid_points, bid_points, bid_points, 1, ask_points - bid_points)
 
@@ -62,6 +68,7 @@ class Prices:
         part["bid"], part["ask"] = bids / self._scale, asks / self._scale
         part["flags"] = BID | ASK | self._bits
         self._end += count
+        self._back |= int(time_msc[0]) < self.time_msc or bool((np.diff(time_msc) < 0).any())
         last = part[-1]
         self.bid, self.ask, self.time_msc = float(last["bid"]), float(last["ask"]), int(last["time_msc"])
         self.flags = BID | ASK | self._bits
@@ -83,6 +90,7 @@ class Prices:
         grown = np.zeros(max(2 * (len(kept) + count), _FIRST), dtype=TICKS)
         grown[: len(kept)] = kept
         self._ticks, self._start, self._end = grown, 0, len(kept)
+        self._back = self._back and bool((np.diff(kept["time_msc"]) < 0).any())
 
     @property
     def ticks(self) -> NDArray[Any]:
@@ -90,11 +98,17 @@ class Prices:
 
     def ticks_from(self, second: int, count: int) -> NDArray[Any]:
         ticks = self.ticks
+        if self._back:
+            return (
+                ticks[int(np.argmax(ticks["time"] >= second)) :][:count] if ticks["time"].max() >= second else ticks[:0]
+            )
         first = int(np.searchsorted(ticks["time"], second, side="left"))
         return ticks[first : first + count]
 
     def ticks_range(self, low: int, high: int) -> NDArray[Any]:
         ticks = self.ticks
+        if self._back:
+            return ticks[(ticks["time_msc"] >= low * 1000) & (ticks["time_msc"] <= high * 1000)]
         first = int(np.searchsorted(ticks["time_msc"], low * 1000, side="left"))
         last = int(np.searchsorted(ticks["time_msc"], high * 1000, side="right"))
         return ticks[first:last]
