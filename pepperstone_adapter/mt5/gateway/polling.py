@@ -64,8 +64,9 @@ class _Trades:
 class Poller:
     """Finds what changed since the last poll, as plain events.
 
-    Events are maps with ``k``: ``ticks`` (symbol, array, cursor, `polled_ns`, and `made_ns`, our time when its last row has just been
-    made, None while catching up), ``tick_gap``, ``deals``, ``orders``, ``positions``, ``account``, ``terminal``.
+    Events are maps with ``k``: ``ticks`` (symbol, array, cursor, `polled_ns` when they were read, and `made_ns`, our time
+    when the last row has just been made, None while catching up), ``tick_gap``, ``deals``, ``orders``, ``positions``,
+    ``account``, ``terminal``.
 
     Parameters
     ----------
