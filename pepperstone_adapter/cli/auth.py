@@ -74,7 +74,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show where the login is stored and how long it lives. Exits with 4 where there is none."""
-    from pepperstone_adapter.ctrader.client.tokens import NS
+    from pepperstone_adapter.ctrader.client.tokens import NS, login_hint
 
     _check_venue(venue)
     store, credentials = _find(profile)
@@ -100,7 +100,7 @@ def status(
     typer.echo(f"access      {life}")
     typer.echo(f"refresh     {'possible' if facts['refreshable'] else 'not possible: log in again when it ends'}")
     if credentials.refreshing:
-        typer.echo("warning     a refresh was cut off; if connecting fails, run `pepperstone auth login ctrader`")
+        typer.echo(f"warning     a refresh was cut off; if connecting fails, {login_hint(profile)}")
 
 
 @app.command()
@@ -141,12 +141,11 @@ def _check_venue(venue: str) -> None:
 def _find(profile: str) -> Any:
     from pepperstone_adapter.common.errors import CredentialsError
     from pepperstone_adapter.ctrader.client import stores
+    from pepperstone_adapter.ctrader.client.tokens import login_hint
 
     found = stores.find_store(profile, _passphrase)
     if found is None:
-        raise CredentialsError(
-            f"no cTrader login is stored under profile {profile!r}; run `pepperstone auth login ctrader`"
-        )
+        raise CredentialsError(f"no cTrader login is stored under profile {profile!r}; {login_hint(profile)}")
     return found
 
 

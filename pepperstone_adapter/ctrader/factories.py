@@ -16,7 +16,7 @@ from pepperstone_adapter.ctrader.client.stores import (
     find_store,
     passphrase_from_environment,
 )
-from pepperstone_adapter.ctrader.client.tokens import LOGIN_HINT, Credentials, CredentialStore
+from pepperstone_adapter.ctrader.client.tokens import Credentials, CredentialStore, login_hint
 from pepperstone_adapter.ctrader.config import (
     CTraderAccountSettings,
     CTraderDataConfig,
@@ -48,14 +48,16 @@ def load_credentials(environment: Environment, profile: str) -> tuple[Credential
         Nothing is stored under this profile.
     """
     if environment is Environment.SANDBOX and profile == DEFAULT_PROFILE:
-        store: CredentialStore = EnvironmentStore("sandbox", data_dir(), SANDBOX_LOGIN)
+        store: CredentialStore = EnvironmentStore(DEFAULT_PROFILE, data_dir(), SANDBOX_LOGIN)
         found = store.load()
         if found is not None:
             return store, found
     stored = find_store(profile, passphrase_from_environment)
     if stored is None:
         hint = "; without `profile` a sandbox account needs none" if environment is Environment.SANDBOX else ""
-        raise CredentialsError(f"no cTrader credentials are stored for profile '{profile}'; {LOGIN_HINT}{hint}")
+        raise CredentialsError(
+            f"no cTrader credentials are stored for profile '{profile}'; {login_hint(profile)}{hint}"
+        )
     return stored
 
 

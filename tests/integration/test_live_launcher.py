@@ -374,12 +374,13 @@ def test_a_wrong_or_expired_access_token_ends_with_code_4_and_says_what_to_do(tm
         out = process.communicate(timeout=60)[0]
         assert process.returncode == 4, out[-3000:]
         assert (
-            "error: no cTrader credentials are stored for profile 'mine'; run `pepperstone auth login ctrader`" in out
+            "error: no cTrader credentials are stored for profile 'mine'; "
+            "run `pepperstone auth login ctrader --profile mine`" in out
         )
         for out in outs:
             (said,) = [line for line in out.splitlines() if line.startswith("error: ")]
             assert said.startswith(refused)
-            assert said.endswith("run `pepperstone auth login ctrader`")
+            assert said.endswith("run `pepperstone auth login ctrader --profile mine`")
             assert "never-issued-token" not in out
             assert "Traceback" not in out
 

@@ -24,7 +24,8 @@ class MemoryStore:
 
     describe = "memory"
 
-    def __init__(self, credentials: Credentials | None) -> None:
+    def __init__(self, credentials: Credentials | None, profile: str = "default") -> None:
+        self.profile = profile
         self.credentials = credentials
         self.saved: list[Credentials] = []
 

@@ -22,7 +22,8 @@ from typing import Any
 from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError
 from pepperstone_adapter.common.files import FileLock, file_name_of, write_atomic
 from pepperstone_adapter.common.secrets import Secret
-from pepperstone_adapter.ctrader.client.tokens import LOGIN_HINT, Application, Credentials, CredentialStore, Tokens
+from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, CredentialStore, Tokens, login_hint
+from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE
 
 SERVICE = "pepperstone_adapter"
 PASSPHRASE_VARIABLE = "PEPPERSTONE_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -55,7 +56,7 @@ def to_json(credentials: Credentials) -> str:
     )
 
 
-def from_json(text: str, where: str) -> Credentials:
+def from_json(text: str, where: str, profile: str = DEFAULT_PROFILE) -> Credentials:
     """Raises `CredentialsError` without a word of the content."""
     try:
         row = json.loads(text)
@@ -70,7 +71,7 @@ def from_json(text: str, where: str) -> Credentials:
         application = Application(str(row["client_id"]), Secret(row["client_secret"]))
         return Credentials(application=application, tokens=tokens, refreshing=bool(row["refreshing"]))
     except (ValueError, KeyError, TypeError):
-        raise CredentialsError(f"{where}: what is stored there is of another version; {LOGIN_HINT}") from None
+        raise CredentialsError(f"{where}: what is stored there is of another version; {login_hint(profile)}") from None
 
 
 class _Locked:
@@ -78,13 +79,13 @@ class _Locked:
 
     def __init__(self, profile: str, folder: Path) -> None:
         self._folder = folder
-        self._profile = profile
+        self.profile = profile
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        path = self._folder / f"{file_name_of('ctrader-' + self._profile)}.lock"
+        path = self._folder / f"{file_name_of('ctrader-' + self.profile)}.lock"
         make_private(self._folder)
-        lock = FileLock(path, f"credential profile {self._profile!r}")
+        lock = FileLock(path, f"credential profile {self.profile!r}")
         end = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
@@ -132,7 +133,7 @@ class KeyringStore(_Locked):
 
     def load(self) -> Credentials | None:
         text = self._call("read", lambda: self._backend.get_password(SERVICE, self._user))
-        return from_json(text, self.describe) if text else None
+        return from_json(text, self.describe, self.profile) if text else None
 
     def save(self, credentials: Credentials) -> None:
         text = to_json(credentials)
@@ -178,13 +179,13 @@ class EncryptedFileStore(_Locked):
         try:
             row = json.loads(body)
             if row["format"] != FORMAT:
-                raise CredentialsError(f"{self.path}: was written by another version; {LOGIN_HINT}")
+                raise CredentialsError(f"{self.path}: was written by another version; {login_hint(self.profile)}")
             salt, nonce, check, sealed = (base64.b64decode(row[name]) for name in ("salt", "nonce", "check", "sealed"))
             scrypt = {name: int(row["scrypt"][name]) for name in SCRYPT}
         except (ValueError, KeyError, TypeError):
-            raise CredentialsError(f"{self.path}: is damaged; {LOGIN_HINT}") from None
+            raise CredentialsError(f"{self.path}: is damaged; {login_hint(self.profile)}") from None
         if scrypt != SCRYPT:
-            raise CredentialsError(f"{self.path}: was written by another version; {LOGIN_HINT}")
+            raise CredentialsError(f"{self.path}: was written by another version; {login_hint(self.profile)}")
         key = self._derive(salt)
         if not hmac.compare_digest(_check_value(key), check):
             self._key = None
@@ -195,8 +196,10 @@ class EncryptedFileStore(_Locked):
         try:
             text = AESGCM(key).decrypt(nonce, sealed, _seal_data(salt)).decode()
         except (InvalidTag, ValueError):
-            raise CredentialsError(f"{self.path}: its seal is broken: somebody has changed it; {LOGIN_HINT}") from None
-        return from_json(text, str(self.path))
+            raise CredentialsError(
+                f"{self.path}: its seal is broken: somebody has changed it; {login_hint(self.profile)}"
+            ) from None
+        return from_json(text, str(self.path), self.profile)
 
     def save(self, credentials: Credentials) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -230,9 +233,9 @@ class EncryptedFileStore(_Locked):
     def _whole_body(self, data: bytes) -> str:
         lines = data.decode("utf-8", "replace").split("\n")
         if len(data) > MAX_FILE_BYTES or len(lines) != 3 or lines[2]:
-            raise CredentialsError(f"{self.path}: is cut short or not a credentials file; {LOGIN_HINT}")
+            raise CredentialsError(f"{self.path}: is cut short or not a credentials file; {login_hint(self.profile)}")
         if hashlib.sha256(lines[0].encode()).hexdigest() != lines[1]:
-            raise CredentialsError(f"{self.path}: is damaged (its checksum does not fit); {LOGIN_HINT}")
+            raise CredentialsError(f"{self.path}: is damaged (its checksum does not fit); {login_hint(self.profile)}")
         return lines[0]
 
     def _derive(self, salt: bytes) -> bytes:
@@ -272,7 +275,9 @@ class EnvironmentStore(_Locked):
         )
 
     def save(self, credentials: Credentials) -> None:  # noqa: ARG002 - the port's signature
-        raise CredentialsError(f"the environment cannot keep a refreshed token; {LOGIN_HINT} to store one")
+        raise CredentialsError(
+            f"the environment cannot keep a refreshed token; {login_hint(self.profile)} to store one"
+        )
 
     def delete(self) -> bool:
         return False

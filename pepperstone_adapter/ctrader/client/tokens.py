@@ -20,12 +20,12 @@ from typing import Any, Protocol
 
 from pepperstone_adapter.common.errors import AuthenticationFailed, CredentialsError, RemoteProtocolError
 from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE
 from pepperstone_adapter.network.promises import Promise
 from pepperstone_adapter.openapi import messages as oa
 
 NS = 1_000_000_000
 DUE_SHARE = 0.8
-LOGIN_HINT = "run `pepperstone auth login ctrader`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,17 @@ class Credentials:
     refreshing: bool = False
 
 
+def login_hint(profile: str) -> str:
+    """What a person does about a login that is missing, refused or damaged."""
+    option = "" if profile == DEFAULT_PROFILE else f" --profile {profile}"
+    return f"run `pepperstone auth login ctrader{option}`"
+
+
 class CredentialStore(Protocol):
-    """Where credentials are kept. Every method may block (disk, keyring, key derivation): never call it on a loop."""
+    """Where credentials of one profile are kept. Every method may block (disk, keyring, key derivation): never call it
+    on a loop."""
+
+    profile: str
 
     @property
     def describe(self) -> str:
@@ -119,7 +128,7 @@ class TokenKeeper:
         self, store: CredentialStore, credentials: Credentials, now_ns: Callable[[], int], blocking: Blocking
     ) -> None:
         if credentials.tokens is None:
-            raise CredentialsError(f"no access token is stored ({store.describe}); {LOGIN_HINT}")
+            raise CredentialsError(f"no access token is stored ({store.describe}); {login_hint(store.profile)}")
         self._store = store
         self._credentials = credentials
         self._tokens: Tokens = credentials.tokens
@@ -174,7 +183,8 @@ class TokenKeeper:
                 return self._tokens.access
             if not self._tokens.refresh:
                 raise CredentialsError(
-                    f"the venue refuses the access token (wrong or expired) and there is no refresh token; {LOGIN_HINT}"
+                    "the venue refuses the access token (wrong or expired) and there is no refresh token; "
+                    f"{login_hint(self._store.profile)}"
                 )
             # A refresh that was begun and never recorded may have used this token up. Only the venue knows, and asking
             # does no harm; but then its refusal has a reason a person should read.
@@ -185,7 +195,8 @@ class TokenKeeper:
             except AuthenticationFailed as error:
                 why = "an earlier refresh was cut off before its result was stored" if interrupted else error.text
                 raise AuthenticationFailed(
-                    error.code, f"the refresh token is used up or was revoked ({why}); {LOGIN_HINT}"
+                    error.code,
+                    f"the refresh token is used up or was revoked ({why}); {login_hint(self._store.profile)}",
                 ) from None
             await self._keep(renewed(answer, self._now_ns()))
             return self._tokens.access

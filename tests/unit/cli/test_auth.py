@@ -26,6 +26,15 @@ def test_without_a_login_every_command_says_how_to_get_one(capsys: pytest.Captur
         )
 
 
+def test_the_hint_names_the_profile_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("status", "refresh", "logout"):
+        assert main(["auth", command, "--profile", "second"]) == 4
+        assert capsys.readouterr().err == (
+            "error: no cTrader login is stored under profile 'second'; run `pepperstone auth login ctrader --profile "
+            "second`\n"
+        )
+
+
 def test_variables_are_a_login_that_cannot_be_refreshed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,8 +29,8 @@ CREDENTIALS = Credentials(
 )
 
 
-def file_store(folder: Path, passphrase: str = "canary-pass") -> EncryptedFileStore:
-    return EncryptedFileStore("default", folder, lambda: Secret(passphrase))
+def file_store(folder: Path, passphrase: str = "canary-pass", profile: str = "default") -> EncryptedFileStore:
+    return EncryptedFileStore(profile, folder, lambda: Secret(passphrase))
 
 
 def clean(error: BaseException) -> str:
@@ -108,12 +108,13 @@ def tamper(path: Path, fault: str) -> None:
     ],
 )
 def test_each_damage_is_told_apart(tmp_path: Path, fault: str, words: str) -> None:
-    store = file_store(tmp_path)
+    store = file_store(tmp_path, profile="second")
     store.save(CREDENTIALS)
     tamper(store.path, fault)
     with pytest.raises(CredentialsError, match=words) as caught:
-        file_store(tmp_path).load()
+        file_store(tmp_path, profile="second").load()
     assert str(store.path) in clean(caught.value)
+    assert clean(caught.value).endswith("run `pepperstone auth login ctrader --profile second`")
 
 
 def test_a_wrong_passphrase_is_that_and_nothing_else(tmp_path: Path) -> None:

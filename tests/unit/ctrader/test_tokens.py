@@ -107,8 +107,19 @@ def test_without_a_refresh_token_or_any_token_a_person_is_sent_to_log_in() -> No
     store = MemoryStore(Credentials(application=APP, tokens=Tokens(access=Secret("a1"))))
     (error,) = outcome(keeper(store).refresh(Secret("a1"), ask))
     assert isinstance(error, CredentialsError)
+    assert str(error).endswith("run `pepperstone auth login ctrader`")
     with pytest.raises(CredentialsError, match="auth login"):
         keeper(MemoryStore(Credentials(application=APP)))
+
+
+def test_the_hint_names_the_profile_that_was_used() -> None:
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        raise AuthenticationFailed("CH_ACCESS_TOKEN_INVALID", "gone")
+
+    for tokens in (OLD, Tokens(access=Secret("a1"))):
+        store = MemoryStore(Credentials(application=APP, tokens=tokens), profile="second")
+        (error,) = outcome(keeper(store).refresh(Secret("a1"), ask))
+        assert str(error).endswith("run `pepperstone auth login ctrader --profile second`")
 
 
 def test_an_answer_without_both_tokens_is_no_answer() -> None:
