@@ -21,7 +21,8 @@ from pepperstone_adapter.simulation.tape import Tape
 
 _DEEP = 10**12
 _TRIGGERED = (OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET, OrderType.MARKET_IF_TOUCHED)
-_LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED)
+_TOUCHED = (OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
+_TRIGGERED_LIMITS = (OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED)
 
 
 def drawn_points(slippage: Slippage, seed: int, key: str) -> int:
@@ -96,7 +97,10 @@ class AccountFills(FillModel):
         if order.order_type != OrderType.MARKET and self.refused is not None and self.refused(order):
             return OrderBook(instrument.id, BookType.L1_MBP)  # nothing to fill against: the order is not executed
         trails = order.order_type == OrderType.TRAILING_STOP_MARKET
-        if order.order_type in _LIMITS or not (self._slippage or trails):
+        if order.order_type in _TRIGGERED_LIMITS:
+            price = self._limit_price(order, str(instrument.raw_symbol), low, high)
+            return _book_at(instrument, price, price)
+        if order.order_type == OrderType.LIMIT or not (self._slippage or trails):
             return None
         slippage = self._slippage.get(str(instrument.raw_symbol))
         points = drawn_points(slippage, self._seed, key) if slippage else 0
@@ -124,8 +128,21 @@ class AccountFills(FillModel):
         moved = order.order_type == OrderType.TRAILING_STOP_MARKET and order.ts_last == self._now_ns()
         if moved:
             return trigger
-        above = buy != (order.order_type == OrderType.MARKET_IF_TOUCHED)
+        above = buy != (order.order_type in _TOUCHED)
         return (max if above else min)(trigger, opened[1] if buy else opened[0])
+
+    def _limit_price(self, order: Any, symbol: str, bid: Decimal, ask: Decimal) -> Decimal:
+        """Where a limit order that had to be triggered is executed; never worse than its limit.
+
+        At the time that triggers it: where any order with a trigger is. Later the market comes to a limit that waits, and
+        fills it at its price, like other limits.
+        """
+        buy = order.side == OrderSide.BUY
+        limit: Decimal = order.price.as_decimal()
+        if order.ts_triggered != self._now_ns():
+            return limit
+        reached = self._trigger_price(order, symbol, bid, ask)
+        return min(limit, reached) if buy else max(limit, reached)
 
 
 def _book_at(instrument: Any, bid: Decimal, ask: Decimal) -> OrderBook:

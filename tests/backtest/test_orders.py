@@ -374,6 +374,43 @@ def test_if_touched_orders_slip_from_their_level_and_not_from_the_bars_extreme()
         assert [f.price for f in record.fills] == [D(price)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "side", "trigger", "price", "rows", "filled"),
+    [
+        # Triggered by a bar up to 1.12, then a bar back down to 1.10: the limit waits at 1.106 and is filled there.
+        ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.1, 1.12), (1.12, 1.12, 1.1, 1.1)], "1.10600"),
+        ("stop_limit", SELL, 1.095, 1.094, [(1.1, 1.1, 1.08, 1.08), (1.08, 1.1, 1.08, 1.1)], "1.09400"),
+        # Down, up through the trigger and back in one bar: at the trigger, within the limit.
+        ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.09, 1.1)], "1.10500"),
+        ("limit_if_touched", BUY, 1.095, 1.096, [(1.1, 1.1, 1.08, 1.09)], "1.09500"),
+        ("limit_if_touched", SELL, 1.105, 1.104, [(1.1, 1.12, 1.1, 1.11)], "1.10500"),
+        # The market opens beyond the trigger, on the good side: at the open.
+        ("limit_if_touched", BUY, 1.095, 1.096, [(1.09, 1.091, 1.08, 1.09)], "1.09000"),
+    ],
+)
+def test_limits_with_a_trigger_fill_where_they_are_met_and_not_at_the_bars_extreme(
+    kind: str, side: OrderSide, trigger: float, price: float, rows: list[Any], filled: str
+) -> None:
+    def act(s: Any) -> None:
+        make = getattr(s.order_factory, kind)
+        s.submit_order(make(s.id_of(EURUSD), side, s.qty(EURUSD, 1_000), s.px(EURUSD, price), s.px(EURUSD, trigger)))
+
+    record = run_steps([1.1, 1.1, 1.1, *rows, rows[-1][3]], {1: act})
+    assert [f.price for f in record.fills] == [D(filled)]
+
+
+def test_a_triggered_limit_takes_the_quote_that_triggers_it_and_waits_at_its_price_after_that() -> None:
+    def act(s: Any) -> None:
+        order = s.order_factory.stop_limit(
+            s.id_of(EURUSD), BUY, s.qty(EURUSD, 1_000), s.px(EURUSD, 1.106), s.px(EURUSD, 1.105)
+        )
+        s.submit_order(order)
+
+    for prices, filled in (((1.1, 1.1, 1.1, 1.1055, 1.12), "1.10550"), ((1.1, 1.1, 1.1, 1.12, 1.1), "1.10600")):
+        record = run_steps(quotes(EURUSD, [(p, p) for p in prices]), {1: act})
+        assert [f.price for f in record.fills] == [D(filled)]
+
+
 def test_latency_fills_at_the_price_of_its_arrival() -> None:
     # Quotes a second apart; the order of 10:00:01 arrives 1.5 s later: after the quote of :02, before that of :03.
     rows = [(1.1, 1.1001), (1.1001, 1.1002), (1.1005, 1.1006), (1.1009, 1.101)]
