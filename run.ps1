@@ -1,7 +1,9 @@
 # .\run.ps1 ARGS = the `pepperstone` command in the project's own environment; everything is set up on first use.
-#   .\run.ps1 demo          .\run.ps1 --help          .\run.ps1 test [PYTEST ARGS]
+#   .\run.ps1 demo          .\run.ps1 --help          .\run.ps1 test [PYTEST ARGS]          .\run.ps1 uv [UV ARGS]
 # Needs Windows PowerShell 5.1 or newer, and either uv or any Python 3.8+ with pip. uv finds or downloads Python 3.13.
+# Where Windows forbids scripts: powershell -ExecutionPolicy Bypass -File .\run.ps1 demo
 $ErrorActionPreference = 'Stop'
+$PSNativeCommandUseErrorActionPreference = $false  # exit codes are looked at here
 
 $root = $PSScriptRoot
 $uvVersion = '0.13.8'
@@ -17,6 +19,8 @@ function Stop-WithError([string]$text) {
 
 # A launcher can stand on PATH and still not run (the Store's python, a shim), so ask it.
 function Test-Runs([string]$program, [string[]]$arguments) {
+    # Windows PowerShell takes each redirected line of a program's stderr for an error; a warning of pip must not stop us.
+    $ErrorActionPreference = 'Continue'
     try {
         & $program @arguments *> $null
         return $LASTEXITCODE -eq 0
@@ -40,7 +44,8 @@ function Install-Uv {
     foreach ($python in @('py', 'python', 'python3')) {
         if (-not (Test-Runs $python @('-c', 'import sys; sys.exit(sys.version_info < (3, 8))'))) { continue }
         if (Test-Path $target) { Remove-Item -Recurse -Force $target }
-        $arguments = @('-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', $target, "uv==$uvVersion")
+        $arguments = @('-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
+            '--no-warn-script-location', '--target', $target, "uv==$uvVersion")
         if (Test-Runs $python $arguments) {
             $uv = Join-Path $target 'bin\uv.exe'
             if (Test-Runs $uv @('--version')) { return $uv }
@@ -69,9 +74,14 @@ function Sync-Environment {
     Set-Content -Path $stamp -Value $key
 }
 
+$rest = @($args | Select-Object -Skip 1)
+if ($args.Count -gt 0 -and $args[0] -eq 'uv') {
+    $uv = Find-Uv
+    & $uv @rest
+    exit $LASTEXITCODE
+}
 Sync-Environment
 if ($args.Count -gt 0 -and $args[0] -eq 'test') {
-    $rest = @($args | Select-Object -Skip 1)
     Push-Location $root
     try {
         & (Join-Path $venv 'Scripts\python.exe') -m pytest @rest
