@@ -9,6 +9,7 @@ error_after  the same, and yet it was done
 retcode      `order_send` answers `code`, nothing done (10004 requote, 10031 no connection, …)
 retcode_after  the same, and yet it was done (10012: the server was slow, not idle)
 empty        reads find nothing
+duplicate    reads of orders, positions, deals and symbols give every row twice
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Mt5FaultKind(StrEnum):
     RETCODE = "retcode"
     RETCODE_AFTER = "retcode_after"
     EMPTY = "empty"
+    DUPLICATE = "duplicate"
 
 
 class Mt5Fault(StrictModel):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pepperstone_adapter.sandbox.mt5_terminal import arguments
 from pepperstone_adapter.sandbox.mt5_terminal.arguments import INVALID, BadArgument, date, text, whole
 from pepperstone_adapter.sandbox.mt5_terminal.pipe import NO_IPC, Pipe, PipeBroken
+from pepperstone_adapter.sandbox.mt5_terminal.shortcuts import Shortcuts
 from pepperstone_adapter.sandbox.mt5_terminal.structs import CONSTANTS, RATES, STRUCTS, TICKS, array
 from pepperstone_adapter.sandbox.mt5_terminal.trap import native
 
@@ -20,7 +21,7 @@ DEFAULT_TIMEOUT_MS: Final = 60_000
 _ARRAYS: Final = {"rates": RATES, "ticks": TICKS}
 
 
-class Mt5Module:
+class Mt5Module(Shortcuts):
     """The module; an instance stands for one process's import of it."""
 
     def __init__(self, host: str, port: int) -> None:

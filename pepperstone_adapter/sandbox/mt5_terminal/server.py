@@ -128,6 +128,10 @@ class PipeServer:
                 answer = self._do(fn, args)
                 none: Any = b"" if answer.kind in ("rates", "ticks") else [] if answer.kind else 0
                 return answer._replace(value=none)
+            case Mt5FaultKind.DUPLICATE:
+                answer = self._do(fn, args)
+                rows = isinstance(answer.value, list) and (answer.kind or "").startswith("*")
+                return answer._replace(value=[row for row in answer.value for _ in range(2)]) if rows else answer
 
     def _retcode(self, fault: Mt5Fault, fn: str, args: list[Any]) -> Answer:
         from pepperstone_adapter.sandbox.mt5_terminal import checks, trading
