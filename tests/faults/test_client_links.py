@@ -1,5 +1,7 @@
 """Faults of the link (F01 to F17): lost, silent, refused, in maintenance; in virtual time."""
 
+from itertools import pairwise
+
 import pytest
 
 from pepperstone_adapter import openapi
@@ -47,6 +49,21 @@ def test_f07_an_idle_peer_that_answers_the_probe_is_not_lost(world: World) -> No
     world.pass_s(120, step_s=0.5)
     assert world.of(LinkDown) == []
     assert world.venue.heartbeats >= 1 or world.venue.requests(oa.VersionReq)
+
+
+def test_f10_a_flapping_link_is_tried_at_bounded_pace_and_subscribed_once_each_time(world: World) -> None:
+    world.start(world.account.feed.quotes(["EURUSD"]))
+    for n in range(50):
+        world.venue.last.cut()
+        while len(world.of(LinkUp)) < n + 2:
+            world.pass_s(0.5)
+    made = [(asked.at_s, asked.link) for asked in world.venue.asked if isinstance(asked.message, oa.ApplicationAuthReq)]
+    assert [link for _, link in made] == list(range(51))
+    waits = [after[0] - before[0] for before, after in pairwise(made)]
+    assert all(0.5 <= wait <= 5.6 for wait in waits)  # the backoff's first and longest step, and one step of this test
+    assert min(waits[10:]) >= 5.0  # a link that never lasts does not begin small again
+    subscribed = [asked.link for asked in world.venue.asked if isinstance(asked.message, oa.SubscribeSpotsReq)]
+    assert subscribed == list(range(51))
 
 
 def test_f12_a_request_without_any_answer_is_unknown_after_its_deadline(world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.sandbox.process import start_process
 from pepperstone_adapter.sandbox.server import settings_for_tests
 from tests.kit.ctrader import session_of
@@ -246,7 +247,7 @@ def test_F10_links_that_flap_leave_one_subscription_and_nothing_else(tmp_path: P
     async def script(b: Bench) -> None:
         t = Trader(b)
         await t.opened()
-        for n in range(3):
+        for n in range(50):
             b.sandbox.call(b.sandbox.venue.disconnect_clients, f"flap {n}")
             await t.down_and_up(n + 1)
         subscribed = b.sandbox.call(
@@ -262,7 +263,14 @@ def test_F10_links_that_flap_leave_one_subscription_and_nothing_else(tmp_path: P
         assert bids.count("1.09001") <= 2
 
     with sandbox(tmp_path) as broker, nothing_left_behind():
-        run_live(tmp_path, broker, script)
+        at_once = Backoff(initial_s=0.01, factor=1.0, max_s=0.01, jitter=0.0)
+        run_live(
+            tmp_path,
+            broker,
+            script,
+            session=lambda: session_of(broker, login=int(LOGIN), timings=SHORT, reconnect=at_once),
+        )
+        assert requests(broker, "ApplicationAuthReq") == 51
 
 
 def test_F11_an_outage_settles_no_submit_cancel_or_amend(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.common.clock import Clock, SystemClock
 from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, LocalProtocolError
 from pepperstone_adapter.ctrader.client.account import Account
@@ -46,7 +47,7 @@ from pepperstone_adapter.ctrader.client.market import PERIODS
 from pepperstone_adapter.ctrader.client.protocol import LinkProtocol, Timings
 from pepperstone_adapter.ctrader.client.requests import CLIENT_ORDER_ID_MAX, LABEL_MAX
 from pepperstone_adapter.ctrader.client.tokens import Credentials, CredentialStore, TokenKeeper
-from pepperstone_adapter.network.link import Link
+from pepperstone_adapter.network.link import RECONNECT, Link
 from pepperstone_adapter.network.mailbox import Mailbox
 from pepperstone_adapter.network.promises import Promise, in_pool, spawn
 from pepperstone_adapter.network.thread import NetworkThread
@@ -90,6 +91,8 @@ class CTraderSession:
     connect_timeout_s
         How long `connect` may take altogether, reconnecting meanwhile. A sandbox's port that nobody listens on is
         told after a few attempts, within five seconds.
+    timings, reconnect
+        Deadlines of the link, and the waits between its attempts; those of the first session of a link count.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class CTraderSession:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         clock: Clock | None = None,
         timings: Timings | None = None,
+        reconnect: Backoff = RECONNECT,
     ) -> None:
         self.wanted = wanted
         self.endpoint = endpoint
@@ -108,6 +112,7 @@ class CTraderSession:
         self._connect_timeout_s = connect_timeout_s
         self._clock = clock or SystemClock()
         self._timings = timings
+        self._reconnect = reconnect
         self._network: NetworkThread | None = None
         self._account: Account | None = None
         self._mailbox: Mailbox[BrokerEvent] | None = None
@@ -153,7 +158,7 @@ class CTraderSession:
         mailbox = self._mailbox = Mailbox(loop, self._deliver, conflate=_conflate)
 
         def join() -> Account:
-            hub = _hub(network, self.endpoint, credentials, self._clock, self._timings)
+            hub = self._hub(network, credentials)
             tokens = TokenKeeper(store, credentials, self._clock.now_ns, hub.blocking)
             account = Account(hub, self.wanted, tokens, mailbox.post)
             try:
@@ -258,6 +263,26 @@ class CTraderSession:
 
     # -- the hop ----------------------------------------------------------------------------------------------------
 
+    def _hub(self, network: NetworkThread, credentials: Credentials) -> Hub:
+        """The process's link to this endpoint for this application, made when it is first needed."""
+        key = (self.endpoint, credentials.application.client_id)
+        hub = _hubs.get(key)
+        if hub is None or hub.link.state == "stopped":
+            reactor = network.reactor
+
+            def make_link(core: LinkProtocol) -> Link:
+                return Link(reactor, self.endpoint, core, self._reconnect)
+
+            hub = _hubs[key] = Hub(
+                credentials.application,
+                reactor,
+                self._clock,
+                make_link,
+                partial(in_pool, reactor),
+                timings=self._timings,
+            )
+        return hub
+
     def _joined(self) -> tuple[Account, NetworkThread]:
         if self._account is None or self._network is None:
             raise LinkLost("the session is not connected; nothing was sent")
@@ -295,24 +320,6 @@ def _conflate(event: BrokerEvent) -> Hashable | None:
     if isinstance(event, Tick):
         return (event.symbol, event.bid is None, event.ask is None)
     return None
-
-
-def _hub(
-    network: NetworkThread, endpoint: Endpoint, credentials: Credentials, clock: Clock, timings: Timings | None
-) -> Hub:
-    """The process's link to this endpoint for this application, made when it is first needed."""
-    key = (endpoint, credentials.application.client_id)
-    hub = _hubs.get(key)
-    if hub is None or hub.link.state == "stopped":
-        reactor = network.reactor
-
-        def make_link(core: LinkProtocol) -> Link:
-            return Link(reactor, endpoint, core)
-
-        hub = _hubs[key] = Hub(
-            credentials.application, reactor, clock, make_link, partial(in_pool, reactor), timings=timings
-        )
-    return hub
 
 
 def _leave(account: Account) -> "Promise[None] | None":
