@@ -119,7 +119,9 @@ def strategy_of(settings: StrategySettings) -> Strategy:
     try:
         return cls(config_class(**values))
     except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
-        raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
+        sizes = ", ".join(framework_period(period) for period in BarPeriod if period is not BarPeriod.MN1)
+        hint = f"; EURUSD.PEPPERSTONE-SIZE-BID-EXTERNAL wants a size of {sizes}" if "BarType" in str(e) else ""
+        raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}{hint}") from e
 
 
 def chunk_rows(most: int, total: int) -> int:

@@ -21,12 +21,12 @@ from pepperstone_adapter.backtest.report import render
 from pepperstone_adapter.backtest.report_data import Candles
 from pepperstone_adapter.backtest.schema import SCHEMA_NAME, Result
 from pepperstone_adapter.backtest.tables import csv_tables, equity_table
+from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.simulation.record import RunRecord
 
 RESULT = "result.json"
 SCHEMA_FILE = Path(__file__).parent / "result.schema.json"  # made from `schema.Result`
-MONEY_DIGITS = {"JPY": 0}
 RATIO_DIGITS = 6
 
 
@@ -106,7 +106,7 @@ def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
         },
         "engine": {"events": record.events, "elapsed_s": record.elapsed_s, "seed": facts.seed},
     }
-    plain = _plain(document, Decimal(1).scaleb(-MONEY_DIGITS.get(record.account_currency, 2)))
+    plain = _plain(document, Decimal(1).scaleb(-minor_digits(record.account_currency)))
     return Result.model_validate(plain).model_dump(mode="json", by_alias=True)
 
 

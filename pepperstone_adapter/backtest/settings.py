@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pepperstone_adapter.broker import symbol_table
-from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.account import PositionMode, minor_digits
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog import specs as spec_store
@@ -73,6 +73,14 @@ class AccountSettings(StrictModel):
     balance: Money = Decimal(10_000)
     mode: Literal[PositionMode.HEDGING, PositionMode.NETTING] = PositionMode.HEDGING
     leverage: Literal["retail", "retail_eu", "pro"] = "retail"
+
+    @model_validator(mode="after")
+    def _balance_is_money(self) -> Self:
+        cents = Decimal(1).scaleb(-minor_digits(self.currency))
+        if self.balance % cents:
+            near = self.balance // cents * cents
+            raise ValueError(f"balance {self.balance} is no amount of {self.currency}; write {near} or {near + cents}")
+        return self
 
 
 class DataSettings(StrictModel):

@@ -5,6 +5,11 @@ from decimal import Decimal
 from enum import StrEnum
 
 
+def minor_digits(currency: str) -> int:
+    """Decimals of an account's money: every currency Pepperstone offers for accounts has two but the yen."""
+    return 0 if currency == "JPY" else 2
+
+
 class PositionMode(StrEnum):
     HEDGING = "hedging"  # every entry is a ticket of its own
     NETTING = "netting"  # one position a symbol

@@ -91,7 +91,8 @@ class _Problem:
             return f"{field} is missing; it says which kind of entry this is"
         else:
             message = self._detail["msg"].replace("Input should be", "expected")
-            expected = message.partition(", unable to")[0].replace("a valid string", "text")
+            expected = message.partition(", unable to")[0]
+            expected = expected.replace("a valid string", "text").replace("a valid tuple", "a list")
         text = f"{expected}, got {self._shown(given)}"
         if self.kind in ("enum", "literal_error") and isinstance(given, str):
             text += did_you_mean(given, _words(str(context.get("expected", ""))))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from nautilus_trader.execution import FeeModel
 from nautilus_trader.model import Currency, Money, OrderSide, PriceType, Venue
 
+from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
 from pepperstone_adapter.simulation.cash import CASH_SYMBOL
 from pepperstone_adapter.simulation.failures import Failures
@@ -25,13 +26,11 @@ from pepperstone_adapter.simulation.failures import Failures
 type Rate = Callable[[str, str], Decimal]  # (from currency, to currency) -> how much one unit is worth
 
 ONE, MILLION = Decimal(1), Decimal(1_000_000)
-# Every account currency Pepperstone offers has two decimals but the yen.
-_MINOR_DIGITS = {"JPY": 0}
 
 
 @cache
 def minor_unit(currency: str) -> Decimal:
-    return Decimal(1).scaleb(-_MINOR_DIGITS.get(currency, 2))
+    return Decimal(1).scaleb(-minor_digits(currency))
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:

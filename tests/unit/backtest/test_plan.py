@@ -132,6 +132,13 @@ def test_a_refused_configuration_names_the_file(tmp_path: Path) -> None:
         strategy_of(settings.strategies[0])
 
 
+def test_b19_a_bar_size_that_is_none_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    config = "{bar_type: EURUSD.PEPPERSTONE-7-MINUTE-BID-EXTERNAL}"
+    settings = load(tmp_path, "strategies.0.strategy=ema_cross:EmaCross", f"strategies.0.config={config}")
+    with pytest.raises(ConfigurationError, match=r"-SIZE-BID-EXTERNAL wants a size of 1-MINUTE, 2-MINUTE, .*1-WEEK"):
+        strategy_of(settings.strategies[0])
+
+
 def test_the_settings_hash_is_about_results_not_places(tmp_path: Path) -> None:
     one = settings_hash(load(tmp_path / "a"))
     assert one == settings_hash(load(tmp_path / "b"))

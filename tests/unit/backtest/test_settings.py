@@ -125,6 +125,17 @@ def test_b12_a_balance_out_of_range_is_refused(folder: Path, value: object) -> N
 
 
 @pytest.mark.parametrize(
+    ("currency", "balance", "line"),
+    [
+        ("USD", "100.005", "account: balance 100.005 is no amount of USD; write 100.00 or 100.01"),
+        ("JPY", "100000.5", "account: balance 100000.5 is no amount of JPY; write 100000 or 100001"),
+    ],
+)
+def test_a_balance_is_whole_cents(folder: Path, currency: str, balance: str, line: str) -> None:
+    assert line in refused(folder, account={"currency": currency, "balance": balance})
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("slippage", {"probability": 1.5, "max_points": 1}),
@@ -204,6 +215,10 @@ def test_b15_to_b18_a_symbol_that_is_not_one(folder: Path, symbol: str, words: s
     line = refused(folder, data__instruments=[symbol])
     assert "data.instruments" in line
     assert words in line
+
+
+def test_one_name_is_no_list(folder: Path) -> None:
+    assert "data.instruments: expected a list, got 'EURUSD'" in refused(folder, data__instruments="EURUSD")
 
 
 def test_an_instrument_stands_once(folder: Path) -> None:
