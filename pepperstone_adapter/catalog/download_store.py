@@ -44,19 +44,25 @@ class DownloadSeries:
         None for ticks.
     source
         Platform, environment, account (masked) and broker: whose prices these are.
+    side
+        ``BID`` or ``ASK``, of bars.
+    form
+        What the record calls the way they came: a download, or a recorded run.
     """
 
     catalog: Path
     spec: SymbolSpec
     period: BarPeriod | None
     source: str
+    side: str = "BID"
+    form: str = FORMAT
     _record: Path | None = field(default=None, init=False)
 
     @property
     def identifier(self) -> str:
         if self.period is None:
             return f"{self.spec.name}.{DEFAULT_VENUE}"
-        return bar_type_name(self.spec.name, DEFAULT_VENUE, self.period, "BID")
+        return bar_type_name(self.spec.name, DEFAULT_VENUE, self.period, self.side)
 
     @property
     def kind(self) -> str:
@@ -182,7 +188,7 @@ class DownloadSeries:
 
     def _find(self) -> tuple[Path, ImportRecord] | None:
         for path, record in manifest.records(self.catalog, self._record):
-            mine = record.format == FORMAT and record.source == self.source
+            mine = record.format == self.form and record.source == self.source
             if mine and record.rules.get("series") == self.identifier:
                 self._record = path
                 return path, record
@@ -194,7 +200,7 @@ class DownloadSeries:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         if old is None:
             old = ImportRecord(
-                source=self.source, sha256="", bytes=0, format=FORMAT, encoding="", symbol=self.spec.name,
+                source=self.source, sha256="", bytes=0, format=self.form, encoding="", symbol=self.spec.name,
                 rules={"series": self.identifier, "read_ns": []}, series=(), imported_at=now,
             )  # fmt: skip
         rules: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -15,6 +16,7 @@ from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.live.node import AccountClients, LiveRun
+from pepperstone_adapter.live.recording import Recorded
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 
 # A platform gives its account settings (`config`) and the clients of an account (`factories.account_clients`).
@@ -64,9 +66,22 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
 
     console = Console()
     live = LiveRun(
-        settings, make_clients, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+        settings, make_clients, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True), _keep
     )
     if check:
         live.describe()
         return 0
     return live.run()
+
+
+def _keep(recorded: Recorded) -> Iterable[str]:
+    from pepperstone_adapter.catalog.recorded import keep
+
+    return keep(
+        recorded.run,
+        recorded.catalog,
+        recorded.specs,
+        platform=recorded.platform,
+        source=recorded.source,
+        now_ns=time.time_ns(),
+    )

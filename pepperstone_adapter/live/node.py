@@ -31,10 +31,11 @@ from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.factories import connection_of, forget
 from pepperstone_adapter.live.keys import label, masked, node_name
 from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
-from pepperstone_adapter.live.recording import convert_recording, streaming_config
+from pepperstone_adapter.live.recording import KeepRecording, Recorded, run_folder, streaming_config
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.live.status import status_line, summary
 from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
+from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 
 INTERRUPTED_EXIT_CODE = 130
 NODE_NAME = "pepperstone"
@@ -78,6 +79,8 @@ class LiveRun:
         Turns an account of the settings into its platform's clients.
     say
         Prints a line for the person at the console.
+    keep
+        Makes catalog data of what was recorded.
     """
 
     def __init__(
@@ -85,10 +88,12 @@ class LiveRun:
         settings: LiveSettings,
         make_clients: Callable[[AccountSettings, LiveSettings], AccountClients],
         say: Callable[[str], None],
+        keep: KeepRecording = lambda _recorded: (),
     ) -> None:
         self._settings = settings
         self._clients = [make_clients(account, settings) for account in settings.accounts]
         self._console = say
+        self._keep = keep
         self._strategies, self._warnings = load_strategies(settings.strategies, [a.venue for a in settings.accounts])
         self._warnings += unsafe_overrides(settings.engine)
         self._log = Logger("status")
@@ -145,14 +150,15 @@ class LiveRun:
                 asyncio.run(self._main(node))
             finally:
                 lines = self._sum_up()
+                recorded = self._recorded(instance)
                 node.dispose()
                 for line in lines:
                     self._say(line)
                 for clients in self._clients:
                     forget(clients.key)
                 self._cache = self._portfolio = None
-            if self._settings.record is not None:
-                for line in convert_recording(self._settings.record, instance):
+            for part in recorded:
+                for line in self._keep(part):
                     self._say(line)
         if self._failure is not None:
             raise self._failure
@@ -161,6 +167,25 @@ class LiveRun:
     def _sum_up(self) -> list[str]:
         known = ((c.account, connection_of(c.key)) for c in self._clients)
         return [summary(account, c, self._cache) for account, c in known if c is not None and c.snapshot is not None]
+
+    def _recorded(self, instance: str) -> list[Recorded]:
+        record = self._settings.record
+        if record is None:
+            return []
+        # Catalog data is named by the one venue of backtests; what another venue's account saw stays with the run.
+        clients = [c for c in self._clients if c.account.data and c.account.venue == DEFAULT_VENUE]
+        known = [(c.account, connection_of(c.key)) for c in clients]
+        return [
+            Recorded(
+                run=run_folder(record, instance),
+                catalog=record.catalog,
+                specs=dict(connection.specs),
+                platform=account.platform,
+                source=f"{account.platform} {label(account.environment, account.account)} {connection.account.broker}",
+            )
+            for account, connection in known
+            if connection is not None and connection.account is not None
+        ]
 
     def _lock(self, account: AccountSettings) -> FileLock:
         name = file_name_of(f"{account.platform}-{account.environment.value}-{account.account}")

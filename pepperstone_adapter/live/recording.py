@@ -1,17 +1,18 @@
-"""What a live run saw, kept in a catalog: written while it runs, turned into ordinary catalog data when it ends.
+"""What a live run saw, written while it runs; when it ends, whoever started it makes catalog data of it.
 
-While the node runs, the framework's writer appends to files of the run (``live/<instance id>``). Afterwards quotes and
-bars become catalog data that a backtest can read; order events, fills and account states stay with the run as Arrow
-files (``live/<instance id>/order_filled/*.feather``). A run that was killed leaves its files, and nothing of the
-catalog is touched.
+The framework's writer appends to files of the run (``live/<instance id>``). Order events, fills and account states stay
+there as Arrow files (``live/<instance id>/order_filled/*.feather``); a run that was killed leaves all of its files, and
+nothing of the catalog is touched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from nautilus_trader.common import Environment
 from nautilus_trader.model import NautilusDataType, NautilusRecordType
-from nautilus_trader.persistence import ParquetDataCatalog, StreamingConfig
+from nautilus_trader.persistence import StreamingConfig
 
+from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.live.settings import RecordSettings
 
 # By name: the generated stubs know the type, not its members.
@@ -47,18 +48,33 @@ def streaming_config(settings: RecordSettings) -> StreamingConfig:
     )
 
 
-def convert_recording(settings: RecordSettings, instance_id: str) -> Iterator[str]:
-    """Turn a finished run's quotes and bars into catalog data; yields what was done."""
-    if not (settings.catalog / "live" / instance_id).is_dir():
-        yield f"recording: nothing was written for run {instance_id}"
-        return
-    catalog = ParquetDataCatalog(str(settings.catalog))
-    for kind in _kinds(settings):
-        try:
-            catalog.convert_stream_to_data(instance_id, kind, environment=Environment.LIVE)
-        except (RuntimeError, ValueError, OSError) as error:
-            yield f"recording: {kind} of run {instance_id} could not be converted ({error}); the run's files stay"
-    yield f"recorded into {settings.catalog} (run {instance_id})"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What one account contributed to a run's recording.
+
+    Attributes
+    ----------
+    run
+        Folder of the run's files.
+    specs
+        The account's symbols by name.
+    platform, source
+        Whose prices these are.
+    """
+
+    run: Path
+    catalog: Path
+    specs: Mapping[str, SymbolSpec]
+    platform: str
+    source: str
+
+
+#: Makes catalog data of a finished run; yields lines for a person.
+type KeepRecording = Callable[[Recorded], Iterable[str]]
+
+
+def run_folder(settings: RecordSettings, instance_id: str) -> Path:
+    return settings.catalog / "live" / instance_id
 
 
 def _kinds(settings: RecordSettings) -> list[NautilusDataType]:

@@ -1,13 +1,11 @@
 """The live clients on the sandbox broker over real TLS: every order path once, judged by the broker's own books."""
 
-import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from nautilus_trader.model import (
-    BarType,
     ClientOrderId,
     Currency,
     OrderSide,
@@ -22,7 +20,6 @@ from nautilus_trader.model import (
     Venue,
 )
 
-from pepperstone_adapter.sandbox.clock import RunningClock
 from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
 from tests.kit.node import EURUSD, VENUE, Bench
 
@@ -276,41 +273,6 @@ def test_a_bundled_strategy_trades_unchanged(tmp_path: Path) -> None:
         assert broker.violations() == []
 
 
-def test_the_run_is_recorded_into_a_catalog(tmp_path: Path) -> None:
-    import pyarrow.ipc
-    from nautilus_trader.persistence import ParquetDataCatalog
-
-    from pepperstone_adapter.live.recording import convert_recording, streaming_config
-    from pepperstone_adapter.live.settings import RecordSettings
-
-    record = RecordSettings(catalog=tmp_path / "catalog")
-    instance: list[str] = []
-
-    async def script(b: Bench) -> None:
-        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
-        b.probe.submit_order(order)
-        await filled(b, order)
-        for i in range(20):
-            b.sandbox.push("EURUSD", f"1.08{600 + i}", f"1.08{607 + i}")
-        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08619", "the last quote")
-
-    with sandbox(tmp_path) as broker:
-        run_ctrader(
-            tmp_path,
-            broker,
-            script,
-            node_options={"streaming": streaming_config(record)},
-            setup=lambda node: instance.append(str(node.instance_id)),
-        )
-    said = list(convert_recording(record, instance[0]))
-    assert said == [f"recorded into {tmp_path / 'catalog'} (run {instance[0]})"]
-    catalog = ParquetDataCatalog(str(tmp_path / "catalog"))
-    assert len(catalog.query_quote_ticks(["EURUSD.PEPPERSTONE"])) >= 20
-    (fills,) = (tmp_path / "catalog" / "live" / instance[0] / "order_filled").glob("*.feather")
-    with pyarrow.ipc.open_stream(fills) as stream:
-        assert stream.read_all().num_rows == 1
-
-
 def test_the_account_state_has_equity_and_free_margin(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
@@ -346,33 +308,3 @@ def test_a_symbol_the_broker_changed_is_published_again(tmp_path: Path) -> None:
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)
-
-
-def test_bars_of_the_run_are_recorded_too(tmp_path: Path) -> None:
-    from nautilus_trader.persistence import ParquetDataCatalog
-
-    from pepperstone_adapter.live.recording import convert_recording, streaming_config
-    from pepperstone_adapter.live.settings import RecordSettings
-
-    record = RecordSettings(catalog=tmp_path / "catalog", quotes=False, orders=False)
-    minutes = BarType.from_str("EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
-    seen: list[Any] = []
-
-    async def script(b: Bench) -> None:
-        b.probe.subscribe_bars(minutes)
-        await b.until(lambda: len(b.probe.bars) > 2, "three bars")
-        seen.extend(bar.ts_event for bar in b.probe.bars[:3])
-
-    clock = RunningClock(time.time_ns() - 20 * 60 * 10**9, speed=20)  # minutes of three seconds
-    tape = {"source": "walk", "history_days": 1, "ticks_per_s": 40.0}
-    with sandbox(tmp_path, clock, behaviour={"client_silence_s": 0}, tape=tape) as broker:
-        run_ctrader(
-            tmp_path,
-            broker,
-            script,
-            node_options={"streaming": streaming_config(record)},
-            setup=lambda node: seen.append(str(node.instance_id)),
-        )
-    assert list(convert_recording(record, seen[0])) == [f"recorded into {record.catalog} (run {seen[0]})"]
-    bars = ParquetDataCatalog(str(record.catalog)).query_bars([str(minutes)])
-    assert [bar.ts_event for bar in bars][:3] == seen[1:]

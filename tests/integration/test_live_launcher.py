@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.ctrader.client.stores import EnvironmentStore
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.report import books
@@ -309,8 +310,6 @@ def test_a_strategy_that_stops_the_node_ends_it_with_code_0(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_run_with_record_leaves_quotes_in_the_catalog_and_its_fills_beside_them(tmp_path: Path) -> None:
-    from nautilus_trader.persistence import ParquetDataCatalog
-
     catalog = tmp_path / "recorded"
     with (
         sandbox(tmp_path) as broker,
@@ -323,8 +322,9 @@ def test_a_run_with_record_leaves_quotes_in_the_catalog_and_its_fills_beside_the
         process.send_signal(signal.SIGTERM)
         out = process.communicate(timeout=60)[0]
         assert process.returncode == 130, out[-3000:]
-        assert f"recorded into {catalog}" in out.replace("\n", "")
-    assert len(ParquetDataCatalog(str(catalog)).query_quote_ticks(["EURUSD.PEPPERSTONE"])) >= 20
+        assert f"quotes and bars into {catalog}" in out
+    (series,) = CatalogStore(catalog).series()
+    assert (series.identifier, series.rows >= 20) == ("EURUSD.PEPPERSTONE", True)
     assert list((catalog / "live").glob("*/order_filled/*.feather"))
 
 
