@@ -111,8 +111,8 @@ class OAuthPages:
     def _check_client(query: dict[str, str]) -> str:
         if query.get("client_id") != CLIENT_ID:
             return f"Unknown client_id; the sandbox knows {CLIENT_ID}"
-        target = urlsplit(query.get("redirect_uri", ""))
-        if target.scheme not in ("http", "https") or "\r" in target.geturl() or "\n" in target.geturl():
+        address = query.get("redirect_uri", "")  # it goes into a header: no line ends (urlsplit drops them unseen)
+        if urlsplit(address).scheme not in ("http", "https") or not address.isprintable():
             return "redirect_uri is missing or not a web address"
         return ""
 

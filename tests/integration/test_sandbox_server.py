@@ -94,6 +94,8 @@ def test_the_oauth_pages(sandbox: Sandbox) -> None:
     status, _, location = fetch(sandbox, "/apps/allow", **client, state="s1")
     given = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)
     assert (status, given["state"]) == (302, ["s1"])
+    two_lines = {**client, "redirect_uri": "http://127.0.0.1:9/cb\r\nX-Evil: 1"}
+    assert fetch(sandbox, "/apps/allow", **two_lines)[0] == 400
     secret = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
     code = {"grant_type": "authorization_code", "code": given["code"][0], "redirect_uri": client["redirect_uri"]}
     tokens = json.loads(fetch(sandbox, "/apps/token", **secret, **code)[1])
