@@ -124,7 +124,9 @@ def order_section(record: RunRecord) -> dict[str, Any]:
 
 def risk_section(record: RunRecord, equity: Drawdowns, balance: Drawdowns) -> dict[str, Any]:
     """Drawdown, margin, exposure."""
-    margin_levels = [float(p.margin_level) for p in record.equity if p.margin_level is not None]
+    # A stop-out happens inside a bar, which no sample sees.
+    levels = [record.lowest_stop_out_level, *(p.margin_level for p in record.equity)]
+    margin_levels = [float(level) for level in levels if level is not None]
     free = [p.equity - p.used_margin for p in record.equity]
     exposure, leverage = max_exposure(record.fills, record)
     return {

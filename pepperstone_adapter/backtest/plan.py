@@ -11,7 +11,7 @@ from pepperstone_adapter.backtest.settings import BacktestSettings, SlippageSett
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.class_path import find_class, load_class
+from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.plan import (
     AccountTerms,
@@ -116,6 +116,7 @@ def strategy_of(settings: StrategySettings) -> Strategy:
     values = dict(settings.config)
     if settings.name is not None:
         values["order_id_tag"] = settings.name
+    check_arguments(config_class, values, f"{place.file}: {config_name}")
     try:
         return cls(config_class(**values))
     except Exception as e:  # a user's class may raise anything; a bad value is the usual cause

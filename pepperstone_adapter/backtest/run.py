@@ -146,6 +146,7 @@ def _finish(venue: SimulatedVenue, end_ns: int) -> None:
     venue.failures.raise_first()
     record, books, plan_currency = venue.record, venue.books, venue.plan.currency
     venue.settle(end_ns)
+    venue.curve.finish()
     for ticket in books.tickets.values():
         venue.curve.write(ticket, end_ns)
     record.events_sha256 = venue.recorder.finish()

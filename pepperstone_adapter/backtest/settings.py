@@ -19,6 +19,7 @@ from pepperstone_adapter.broker.account import PositionMode, minor_digits
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog import specs as spec_store
+from pepperstone_adapter.catalog.periods import likely
 from pepperstone_adapter.common.class_path import find_class, strategy_roots
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_settings
@@ -105,7 +106,7 @@ class DataSettings(StrictModel):
     def _known_resolution(cls, value: str) -> str:
         allowed = [period.value for period in BarPeriod if period is not BarPeriod.MN1] + [TICK]
         if value not in allowed:
-            raise ValueError(f"'{value}' is not a bar size; use one of {', '.join(allowed)}")
+            raise ValueError(f"'{value}' is not a bar size{likely(value)}; use one of {', '.join(allowed)}")
         return value
 
     @field_validator("instruments")

@@ -16,6 +16,7 @@ from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter import __version__
 from pepperstone_adapter.catalog import formats, layout, manifest, plausible
+from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.manifest import ImportRecord, SeriesRecord, iso
 from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between
@@ -134,7 +135,7 @@ class _Import:
             raise DataError(f"{self.file} holds no rows that can be imported; export the data again")
         merges = []
         for writer in writers:
-            self._check_sides(writer)
+            self._check_sides(writer, pipeline.bad)
             merges.append(self._merge(writer))
         record = self._record(pipeline, writers, merges)
         self._publish(writers, merges, record)
@@ -195,9 +196,9 @@ class _Import:
                     return int(layout.integers(table.column(0).slice(0, 1), digits)[0])
         return None
 
-    def _check_sides(self, writer: SeriesWriter) -> None:
-        """Bars of one side must not cross the stored bars of the other."""
-        if not self.reading.side or "crossed" in self.reading.policy.tolerated:
+    def _check_sides(self, writer: SeriesWriter, bad: BadRows) -> None:
+        """Bars of one side must not cross the stored bars of the other; those that may are counted."""
+        if not self.reading.side:
             return
         name = writer.key.identifier
         other = name.replace("-BID-", "-ASK-") if self.reading.side == "BID" else name.replace("-ASK-", "-BID-")
@@ -214,7 +215,9 @@ class _Import:
                 if wrong.any():
                     first = first or int(ts[mine[np.argmax(wrong)]])
                     count += int(wrong.sum())
-        if count:
+        if count and "crossed" in self.reading.policy.tolerated:
+            bad.add("crossed", count, hint=f"first at {iso(first)}")
+        elif count:
             raise DataError(
                 f"{self.file}: {count:,} bars have bid above ask against the stored {other} (first at {iso(first)}); "
                 "is --side right? --allow crossed imports them"

@@ -32,7 +32,36 @@ def parse_period(text: str) -> BarPeriod:
         if wanted in (period.value, framework_period(period)):
             return period
     allowed = ", ".join(f"{p.value} ({framework_period(p)})" for p in BarPeriod)
-    raise ConfigurationError(f"'{text}' is no bar period; use one of {allowed}")
+    raise ConfigurationError(f"'{text}' is no bar period{likely(text)}; use one of {allowed}")
+
+
+def likely(text: str) -> str:
+    """`` (did you mean H1?)`` for the ways other platforms write a period (``1h``, ``60min``, ``PERIOD_H1``), else nothing."""
+    spoken = re.fullmatch(
+        r"(?:PERIOD_)?(?:(\d+)[ -]?([A-Z]+?)|([A-Z]+?)[ -]?(\d+))", text.strip().upper().removesuffix("S")
+    )
+    if spoken is None:
+        return ""
+    count, unit = int(spoken[1] or spoken[4]), spoken[2] or spoken[3]
+    minutes = {
+        "M": 1,
+        "MIN": 1,
+        "MINUTE": 1,
+        "T": 1,
+        "H": 60,
+        "HR": 60,
+        "HOUR": 60,
+        "D": 1440,
+        "DAY": 1440,
+        "W": 10_080,
+        "WEEK": 10_080,
+    }
+    wanted_ns = count * minutes.get(unit, 0) * 60 * 10**9
+    for period in BarPeriod:
+        length = {BarPeriod.D1: DAY_NS, BarPeriod.W1: 7 * DAY_NS}.get(period, period_ns(period))
+        if wanted_ns and length == wanted_ns:
+            return f" (did you mean {period.value}?)"
+    return ""
 
 
 def framework_period(period: BarPeriod) -> str:

@@ -12,8 +12,9 @@ import ast
 import difflib
 import hashlib
 import importlib
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -122,6 +123,28 @@ def _classes_in(file: Path) -> list[str]:
     except ValueError as e:
         raise ConfigurationError(f"{file}: {e}; the file is not Python source") from e
     return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def check_arguments(owner: type, values: Mapping[str, object], where: str) -> None:
+    """Refuse a value that a configuration class does not take, before it is built.
+
+    Raises
+    ------
+    ConfigurationError
+        With the nearest name and all that there are; `where` begins the line.
+    """
+    try:
+        parameters = inspect.signature(owner).parameters
+    except (TypeError, ValueError):
+        return  # not written in Python: it will say so itself
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [name for name in parameters if name != "order_id_tag"]
+    for name in values:
+        if name not in parameters:
+            raise ConfigurationError(
+                f"{where} refused its config: no '{name}'{_nearest(name, known)}; it takes {', '.join(known) or 'nothing'}"
+            )
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

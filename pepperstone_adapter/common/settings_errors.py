@@ -98,6 +98,8 @@ class _Problem:
             text += did_you_mean(given, _words(str(context.get("expected", ""))))
         if self.kind == "string_type" and isinstance(given, int | float):
             text += "; put it in quotes"
+        if self.kind == "tuple_type" and isinstance(given, str | int | float):
+            text += f"; write [{self._shown(given).strip("'")}]"
         return text
 
     def _shown(self, value: object) -> str:

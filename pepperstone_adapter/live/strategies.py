@@ -9,7 +9,7 @@ from typing import Any
 from nautilus_trader.model import InstrumentId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.common.class_path import find_class, load_class
+from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.live.settings import StrategySettings
 
@@ -68,6 +68,7 @@ def _build(settings: StrategySettings) -> Strategy:
     values = dict(settings.config)
     if settings.name is not None:
         values["order_id_tag"] = settings.name
+    check_arguments(config_class, values, f"{place.file}: {config_name}")
     try:
         return cls(config_class(**values))
     except Exception as e:  # a user's class may raise anything; a bad value is the usual cause

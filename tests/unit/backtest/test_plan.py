@@ -128,7 +128,10 @@ def test_a_missing_configuration_class(tmp_path: Path) -> None:
 
 def test_a_refused_configuration_names_the_file(tmp_path: Path) -> None:
     settings = load(tmp_path, "strategies.0.config={sise: 3}")
-    with pytest.raises(ConfigurationError, match=r"hold\.py: HoldConfig refused its config: .*sise"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"hold\.py: HoldConfig refused its config: no 'sise' \(did you mean 'size'\?\); it takes size$",
+    ):
         strategy_of(settings.strategies[0])
 
 

@@ -105,11 +105,23 @@ def test_b20_an_empty_period_is_refused(folder: Path, end: str) -> None:
     assert "start 2020-01-01T00:00:00+00:00 is not before end" in refused(folder, data__end=end)
 
 
-@pytest.mark.parametrize("size", ["7-MINUTE", "0-MINUTE", "FORTNIGHT", "M0", "m1", "1h"])
+@pytest.mark.parametrize("size", ["7-MINUTE", "0-MINUTE", "FORTNIGHT", "M0", "m1", "1h", "", "H", "5", "1x"])
 def test_b19_an_unknown_bar_size_names_the_allowed(folder: Path, size: str) -> None:
     line = refused(folder, data__resolution=size)
-    assert f"data.resolution: '{size}' is not a bar size; use one of M1, M2," in line
+    assert f"data.resolution: '{size}' is not a bar size" in line
+    assert "; use one of M1, M2," in line
     assert line.endswith("D1, W1, tick")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("1h", "H1"), ("m1", "M1"), ("15min", "M15"), ("PERIOD_H4", "H4"), ("60m", "H1"), ("1d", "D1")]
+)
+def test_b19_the_bar_sizes_of_other_platforms_get_a_suggestion(folder: Path, given: str, meant: str) -> None:
+    assert f"'{given}' is not a bar size (did you mean {meant}?); use one of" in refused(folder, data__resolution=given)
+
+
+def test_b03_one_name_where_a_list_stands(folder: Path) -> None:
+    assert refused(folder, data__instruments="EURUSD").endswith("expected a list, got 'EURUSD'; write [EURUSD]")
 
 
 @pytest.mark.parametrize("value", [0, -1, ".nan", ".inf", "1e309", "1,000.5", "10k", True, None, [1]])

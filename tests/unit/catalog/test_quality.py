@@ -16,6 +16,7 @@ from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.quality import SeriesQuality, check_series
 from pepperstone_adapter.catalog.request import ImportRequest, Policy
 from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.common.resources import resource
 from tests.unit.catalog.conftest import Run, Write
 
 DAY_S = 86_400
@@ -112,6 +113,18 @@ def test_months_have_their_own_percentage(judged: Callable[..., SeriesQuality]) 
         ("2024-01", 8, 5, 62.5),
         ("2024-02", 4, 2, 50.0),
     ]
+
+
+def test_an_import_counts_crossed_bars_that_it_may_keep(run: Run, tmp_path: Path) -> None:
+    samples = resource("catalog/samples")
+    catalog = ("--catalog", tmp_path / "c")
+    assert run("import", samples / "fxcm-gbpusd-m1-bid.csv.gz", *catalog).code == 0
+    refused = run("import", samples / "fxcm-gbpusd-m1-ask.csv.gz", *catalog)
+    assert refused.code == 3
+    assert "122 bars have bid above ask against the stored" in refused.line
+    kept = run("import", samples / "fxcm-gbpusd-m1-ask.csv.gz", *catalog, "--allow", "crossed")
+    assert kept.code == 0
+    assert "  122 rows with bid above ask\n" in kept.out
 
 
 def test_samples_are_nearly_whole(run: Run, tmp_path: Path) -> None:

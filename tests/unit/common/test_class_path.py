@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.common.class_path import find_class, load_class
+from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class
 from pepperstone_adapter.common.errors import ConfigurationError
 
 
@@ -74,3 +74,20 @@ def test_an_error_while_importing_is_placed(tmp_path: Path) -> None:
 def test_a_missing_module_names_the_places(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no strategy file for 'os:system'; looked for: .*os\.py"):
         find_class("os:system", [tmp_path])
+
+
+class Config:
+    def __init__(self, *, fast: int, slow: int = 20, order_id_tag: str | None = None) -> None: ...
+
+
+class Anything:
+    def __init__(self, **values: object) -> None: ...
+
+
+def test_an_argument_a_class_does_not_take_is_named_with_those_it_takes() -> None:
+    check_arguments(Config, {"fast": 1, "order_id_tag": "a"}, "x")
+    check_arguments(Anything, {"whatever": 1}, "x")
+    with pytest.raises(
+        ConfigurationError, match=r"^x refused its config: no 'fsat' \(did you mean 'fast'\?\); it takes fast, slow$"
+    ):
+        check_arguments(Config, {"fsat": 1}, "x")
