@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, PositionChanged
-from pepperstone_adapter.broker.market import BarPeriod, DepthUpdate, Tick
+from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
 from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Protection, Side
 from pepperstone_adapter.ctrader.client.session import CTraderSession
+from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import Recorder, sandbox, session_of
@@ -28,8 +30,8 @@ def broker(tmp_path: Path):
 
 
 @asynccontextmanager
-async def connected(broker: Sandbox) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
-    session, recorder = session_of(broker), Recorder()
+async def connected(broker: Sandbox, **options: Any) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
+    session, recorder = session_of(broker, **options), Recorder()
     await session.connect(recorder)
     try:
         yield session, recorder
@@ -117,3 +119,33 @@ def test_maintenance_told_to_an_account_is_waited_for_to_its_end(broker: Sandbox
             assert len(broker.journal.requests("AccountAuthReq")) == 2  # the first, and the one that was told to wait
 
     run(main)
+
+
+def test_the_last_bar_that_ended_during_an_outage_is_handed_over_after_it(tmp_path: Path) -> None:
+    clock = TestClock(1_700_000_040_000_000_000)  # a whole minute
+
+    async def main(broker: Sandbox) -> None:
+        async with connected(broker, clock=clock) as (session, recorder):
+            await session.subscribe_bars("EURUSD", BarPeriod.M1)
+            broker.push("EURUSD", "1.10000", "1.10010")
+            account = session._account
+            assert account is not None
+            while not any(closer.open_from_ns for closer in account.feed._bars.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # a forming bar makes no event
+            broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq"))
+            broker.call(broker.venue.disconnect_clients, "maintenance")
+            await recorder.until(lambda: recorder.of(LinkDown))
+            for close in ("1.10040", "1.10050", "1.10060"):
+                broker.push("EURUSD", close, "1.10070")
+                broker.advance(60)
+            broker.advance(5)  # a finished bar takes a moment into history
+            await recorder.until(lambda: recorder.of(Bar))
+            (bar,) = recorder.of(Bar)
+            assert (bar.open_ns - 1_700_000_040_000_000_000) // 60_000_000_000 == 2
+            assert (bar.open, bar.high, bar.low, bar.close, bar.closed) == (110_060, 110_060, 110_060, 110_060, True)
+            assert [n.text for n in recorder.of(Notice) if "bars ended" in n.text] == [
+                "EURUSD M1: 3 bars ended while the link was down; only the last is handed on"
+            ]
+
+    with sandbox(tmp_path, clock=clock) as broker:
+        run(lambda: main(broker))

@@ -13,6 +13,7 @@ from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, Tokens
 from pepperstone_adapter.network.tls import Endpoint
+from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
 
 WAIT_S = 45.0
@@ -78,8 +79,8 @@ class Recorder:
             raise AssertionError(f"not reached in {timeout_s} s; events: {self.events[-10:]}") from None
 
 
-def sandbox(state_dir: Path, **changes: Any) -> Sandbox:
-    return start(settings_for_tests(state_dir, **{"accounts": [ACCOUNT], **changes}))
+def sandbox(state_dir: Path, clock: BrokerClock | None = None, **changes: Any) -> Sandbox:
+    return start(settings_for_tests(state_dir, **{"accounts": [ACCOUNT], **changes}), clock=clock)
 
 
 def credentials_of(broker: Sandbox, **tokens: Any) -> Credentials:

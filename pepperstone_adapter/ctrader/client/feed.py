@@ -3,6 +3,8 @@
 What a caller wants is kept here and asked for again after every new connection, each thing once. Bars ride on quotes,
 so a bar subscription brings a quiet quote subscription with it. A bar that ends is asked for once more from history
 before it is handed over: the stream's own picture of it lags; if history does not answer in time the picture is used.
+Of the bars that ended while the link was down the last is handed over after it, as a platform's chart does; those
+before it are counted and told, since a strategy that acted on each of them would trade on old news.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -34,6 +36,7 @@ class Feed:
         self._depth: set[int] = set()
         self._bars: dict[tuple[int, BarPeriod], BarCloser] = {}
         self._by_symbol: dict[int, list[BarCloser]] = {}
+        self._missed_from_ns: dict[tuple[int, BarPeriod], int] = {}  # opening of the first bar a lost link may hide
         self._streaming: set[int] = set()  # symbols whose spots the venue sends on this connection
         self._given_up: set[int] = set()  # streaming for bars or depth only: quotes asked for again begin anew
         self._behind_ns = 0  # how far the venue's last tick was behind this machine's clock (negative: ahead)
@@ -82,6 +85,7 @@ class Feed:
     async def no_bars(self, symbol: str, period: BarPeriod) -> None:
         symbol_id = self._desk.symbols.id_of(symbol)
         self._bars.pop((symbol_id, period), None)
+        self._missed_from_ns.pop((symbol_id, period), None)
         self._index()
         if self._desk.up:
             message = oa.UnsubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
@@ -92,7 +96,9 @@ class Feed:
         """The connection is gone: nothing streams any more; what is wanted stays."""
         self._streaming.clear()
         self._given_up.clear()
-        for key in self._bars:
+        for key, closer in self._bars.items():
+            if closer.open_from_ns:
+                self._missed_from_ns.setdefault(key, closer.open_from_ns)
             self._bars[key] = BarCloser(key[1])
         self._index()
 
@@ -106,6 +112,9 @@ class Feed:
             await self._benign(message, oa.SubscribeDepthQuotesRes)
         for symbol_id, period in list(self._bars):
             await self._bar_request(symbol_id, period)
+        missed, self._missed_from_ns = self._missed_from_ns, {}
+        for (symbol_id, period), from_ns in missed.items():
+            self._desk.later(self._hand_over_missed(self._desk.symbols.by_id(symbol_id).name, period, from_ns))
 
     # -- what comes -------------------------------------------------------------------------------------------------
 
@@ -181,6 +190,15 @@ class Feed:
         except PepperstoneError:
             pass  # the picture is what there is
         self._desk.emit((bar._replace(closed=True),))
+
+    async def _hand_over_missed(self, symbol: str, period: BarPeriod, from_ns: int) -> None:
+        """The last bar that ended while the link was down."""
+        await self._desk.hub.sleep(CONFIRM_DELAY_S)
+        bars = await self._history.bars(symbol, period, from_ns, self._desk.now_ns)
+        if len(bars) > 1:
+            text = f"{symbol} {period}: {len(bars)} bars ended while the link was down; only the last is handed on"
+            self._desk.notice("warning", text)
+        self._desk.emit(bars[-1:])
 
     async def _stream(self, symbol_ids: Sequence[int], force: bool = False) -> None:
         if not (self._desk.up or force):

@@ -19,6 +19,11 @@ class BarCloser:
         self.end_ns = 0
         self._closed_until_ns = 0
 
+    @property
+    def open_from_ns(self) -> int:
+        """Opening of the earliest bar that has not been handed over; 0 where none was ever seen."""
+        return self._forming.open_ns if self._forming is not None else self._closed_until_ns
+
     def bar(self, bar: Bar) -> Bar | None:
         """Take the forming bar as the venue sees it; return the one it ends, if any."""
         forming = self._forming
