@@ -425,6 +425,9 @@ class Account:
         if share is None or not open_now:
             self._look_ahead(ts_ns)
             return
+        record = self.recorder.record
+        level = (balance + sum((p.profit(p.price(share)) for p in paths), ZERO)) / self.used_margin * 100
+        record.lowest_stop_out_level = min(level, record.lowest_stop_out_level or level)
         worst = min(open_now, key=lambda p: (p.profit(p.price(share)), p.ticket.opened_ns, p.ticket.position_id))
         self._ahead = ts_ns, [p.rest(share) for p in paths if p is not worst]
         self._closing = self.broker.close(worst.ticket, worst.price(share))

@@ -3,6 +3,9 @@
 Between fills the account is a linear function of prices: balance, plus for each symbol and side the units held times the
 closing price less their cost. Units and cost change only with fills, so their values at any sample time are looked up in
 the list of fills, and a window of a hundred thousand rows costs a few numpy calls instead of a Python call per row.
+
+So every row is valued, at its closing prices, but not every row is kept: of each step of time the last, and the lowest and
+the highest where they lie beyond it. A drawdown between two samples is not lost.
 """
 
 from collections.abc import Mapping
@@ -38,6 +41,8 @@ class _Steps:
         self.values.append(self.values[-1] + delta)
 
     def at(self, times: Int64s) -> Floats:
+        if len(self.times) == 1:
+            return np.full(len(times), self.values[0])
         index = np.searchsorted(np.asarray(self.times), times, side="right") - 1
         return np.asarray(self.values)[index]
 
@@ -47,7 +52,7 @@ class _Steps:
 
 
 class Curve:
-    """Samples the account at the end of every step of simulated time that saw data."""
+    """Samples the account in every step of simulated time that saw data."""
 
     def __init__(
         self, specs: Mapping[str, SymbolSpec], tapes: Mapping[str, Tape], books: Books, record: RunRecord, step_s: int
@@ -61,6 +66,9 @@ class Curve:
         self._margin = _Steps()
         self._count = _Steps()
         self._balance = 0.0
+        self._seen_ns = -1
+        self._ts_ns: Int64s = np.empty(0, np.int64)  # rows of the step that has not ended
+        self._values: Floats = np.empty((4, 0))  # their balance, equity, used margin and open positions
         self.positions = Table(PositionRow)
         self._quantum = minor_unit(books.currency)
 
@@ -88,7 +96,11 @@ class Curve:
             self.write(ticket, end_ns)
         times = self._times(end_ns)
         if len(times):
-            self._sample(times)
+            self._seen_ns = int(times[-1])
+            self._ts_ns = np.concatenate((self._ts_ns, times))
+            self._values = np.concatenate((self._values, self._valued(times)), axis=1)
+            step = self._steps_of(self._ts_ns)
+            self._sample(int(np.searchsorted(step, step[-1])))
         for units, cost in self._exposure.values():
             units.forget()
             cost.forget()
@@ -96,24 +108,24 @@ class Curve:
         self._count.forget()
         self._balance = float(self._books.balance)
 
+    def finish(self) -> None:
+        """Sample the last step."""
+        self._sample(len(self._ts_ns))
+
     def _times(self, end_ns: int) -> Int64s:
-        """The last row of each step, over all symbols, of the window just run."""
+        """The rows of the window just run, over all symbols."""
         stamps = [t.rows.ts_ns for t in self._tapes.values() if len(t.rows)]
         if not stamps:
             return np.empty(0, np.int64)
         merged = np.unique(np.concatenate(stamps)) if len(stamps) > 1 else stamps[0]
-        first = self._record.equity[-1].ts_ns if self._record.equity else -1
-        merged = merged[(merged > first) & (merged <= end_ns)]
-        if not len(merged):
-            return merged
-        # A row that closes at a full step belongs to the step it ends.
-        step = (merged - 1) // self._step_ns
-        if first >= 0 and (first - 1) // self._step_ns == step[0]:
-            self._record.equity.pop()  # the window before ended inside this step: its sample was not the step's last
-        last = np.flatnonzero(np.diff(step, append=step[-1] + 1))
-        return merged[last]
+        return merged[(merged > self._seen_ns) & (merged <= end_ns)]
 
-    def _sample(self, times: Int64s) -> None:
+    def _steps_of(self, times: Int64s) -> Int64s:
+        """A row that closes at a full step belongs to the step it ends."""
+        return (times - 1) // self._step_ns
+
+    def _valued(self, times: Int64s) -> Floats:
+        """Balance, equity, used margin and open positions at each time."""
         balance = self._balances(times)
         equity = balance.copy()
         for (name, sign), (units, cost) in self._exposure.items():
@@ -123,12 +135,13 @@ class Curve:
             price = _closes(self._tapes[name].rows, times, sign) / 10.0 ** self._specs[name].digits
             rate = self._rate(self._specs[name].quote_currency, times)
             equity += np.where(held != 0, (price * held - cost.at(times)) * sign * rate, 0.0)
-        margin, count = self._margin.at(times), self._count.at(times)
-        points = self._record.equity
-        quantum = self._quantum
-        for ts, b, e, m, n in zip(
-            times.tolist(), balance.tolist(), equity.tolist(), margin.tolist(), count.tolist(), strict=True
-        ):
+        return np.stack((balance, equity, self._margin.at(times), self._count.at(times)))
+
+    def _sample(self, count: int) -> None:
+        """Put down what tells of the first `count` rows, which end a step, and forget them."""
+        keep = _telling(self._steps_of(self._ts_ns[:count]), self._values[1, :count])
+        points, quantum = self._record.equity, self._quantum
+        for ts, (b, e, m, n) in zip(self._ts_ns[keep].tolist(), self._values[:, keep].T.tolist(), strict=True):
             used = Decimal(m).quantize(quantum) + ZERO  # no minus zero
             worth = Decimal(e).quantize(quantum) + ZERO
             level = (worth / used * 100).quantize(Decimal("0.01")) if used > 0 else None
@@ -138,6 +151,7 @@ class Curve:
                     margin_level=level, open_positions=round(n),
                 )
             )  # fmt: skip
+        self._ts_ns, self._values = self._ts_ns[count:], self._values[:, count:]
 
     def _balances(self, times: Int64s) -> Floats:
         steps = _Steps(self._balance)
@@ -197,6 +211,22 @@ class Curve:
             ticket.gross, ticket.commission, ticket.swap, ticket.gross + ticket.swap - ticket.commission,
             min(profits).quantize(self._quantum), max(profits).quantize(self._quantum), ticket.exit_reason,
         )  # fmt: skip
+
+
+def _telling(step: Int64s, equity: Floats) -> Int64s:
+    """Of each step the last row, and the first of its lowest and of its highest where they lie beyond the last."""
+    if not len(step):
+        return np.empty(0, np.int64)
+    starts = np.flatnonzero(np.diff(step, prepend=step[0] - 1))
+    last = np.append(starts[1:], len(step)) - 1
+    run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(step)))
+    kept = [last]
+    for reduce in (np.minimum, np.maximum):
+        extreme = reduce.reduceat(equity, starts)
+        at = np.flatnonzero(equity == extreme[run])
+        first = at[np.unique(run[at], return_index=True)[1]]
+        kept.append(first[extreme != equity[last]])
+    return np.unique(np.concatenate(kept))
 
 
 def _closes(rows: Rows, times: Int64s, sign: int) -> Floats:

@@ -116,7 +116,10 @@ class PositionRow:
 
 @dataclass(slots=True, kw_only=True)
 class EquityPoint:
-    """The account sampled after a market step; `margin_level` is percent, None without used margin."""
+    """The account at the close of a row: of each step of time the last row, its lowest and its highest equity.
+
+    `margin_level` is percent, None without used margin.
+    """
 
     ts_ns: int
     balance: Decimal
@@ -150,6 +153,7 @@ class RunRecord:
     events: int = 0
     margin_calls: int = 0
     stop_outs: int = 0
+    lowest_stop_out_level: Decimal | None = None  # margin level in percent at which a position was closed by force
     costs_spread: Decimal = Decimal(0)
     costs_slippage: Decimal = Decimal(0)
     elapsed_s: float = 0.0

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from nautilus_trader.model import OrderSide
 
+from pepperstone_adapter.backtest.metrics import balance_drawdowns, equity_drawdowns, risk_section
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier
 from pepperstone_adapter.simulation.record import LedgerKind
@@ -176,6 +177,13 @@ def test_the_stop_loss_comes_before_the_stop_out() -> None:
     record = run_steps(market, {1: buy(30_000), 2: stop}, start_balance=D(1_150))
     assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09000"), "stop_loss")]
     assert record.stop_outs == 0
+
+
+def test_the_lowest_margin_level_knows_of_stop_outs_inside_a_bar() -> None:
+    # As in the test of the dodging strategy: closed when equity of 550 is 50 % of 1,100, and back before the bar ends.
+    record = run_steps([1.1, 1.1, (1.1, 1.1, 1.06, 1.1), 1.1], {1: buy(30_000)}, start_balance=D(1_150))
+    risk = risk_section(record, equity_drawdowns(record), balance_drawdowns(record))
+    assert risk["min_margin_level"] == 50.0
 
 
 def test_professional_stop_out_level() -> None:

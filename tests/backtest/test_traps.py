@@ -12,6 +12,7 @@ from nautilus_trader.execution import FixedFeeModel
 from nautilus_trader.model import AccountType, BarType, Currency, Money, OmsType, OrderSide, Venue
 from nautilus_trader.trading import Strategy, StrategyConfig
 
+from pepperstone_adapter.backtest.metrics import equity_drawdowns
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.tables import csv_tables
 from pepperstone_adapter.broker import symbol_table
@@ -227,16 +228,32 @@ def test_a_stop_out_is_found_in_whatever_window() -> None:
 
 
 def test_the_equity_curve_is_balance_and_open_profit() -> None:
-    # 100,000 from 1.10000; hourly samples at 11:00 and 12:00 and the last row at 12:30.
+    # 100,000 from 1.10000; hourly samples at 11:00 and 12:00 and the last row at 12:30, and before the first two the
+    # first of the hour's lowest (10:01, nothing held yet) and of its highest (11:01).
     closes = [1.1] * 50 + [1.101] * 60 + [1.099] * 40
     record = run_steps(closes, {1: buy(100_000)})
     seen = [(p.ts_ns, p.equity, p.balance, p.open_positions) for p in record.equity]
     assert seen == [
+        (utc(2024, 1, 8, 10, 1), Decimal("100000.00"), Decimal("100000.00"), 0),
         (utc(2024, 1, 8, 11, 0), Decimal("100100.00"), Decimal("100000.00"), 1),
+        (utc(2024, 1, 8, 11, 1), Decimal("100100.00"), Decimal("100000.00"), 1),
         (utc(2024, 1, 8, 12, 0), Decimal("99900.00"), Decimal("100000.00"), 1),
         (utc(2024, 1, 8, 12, 30), Decimal("99900.00"), Decimal("100000.00"), 1),
     ]
     assert record.end_equity == Decimal("99900.00")
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_a_fall_between_two_samples_is_a_drawdown(chunk: int | None) -> None:
+    # 10,000 from 1.10: up to 1.11 (+100) and down to 1.05 (-500) within the first hour, back at its end.
+    closes = [1.1] * 20 + [1.11, 1.05] + [1.1] * 60
+    record = run_steps(closes, {1: buy(10_000)}, chunk_size=chunk)
+    worst = equity_drawdowns(record).maximal
+    assert worst is not None
+    assert (worst.peak, worst.trough, worst.depth) == (Decimal("100100.00"), Decimal("99500.00"), Decimal("600.00"))
+    assert len(record.equity) == 4  # highest and lowest of the hour, its last row, the last of the run
+    # 99,500 of equity over 11,000 / 30 = 366.67 of margin.
+    assert min(p.margin_level for p in record.equity if p.margin_level) == Decimal("27136.12")
 
 
 def test_excursions_of_a_position() -> None:
