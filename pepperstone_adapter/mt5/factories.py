@@ -18,10 +18,11 @@ from pepperstone_adapter.live.factories import data_client, execution_client, sh
 from pepperstone_adapter.live.keys import check_before_connecting
 from pepperstone_adapter.live.node import AccountClients
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
+from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
 from pepperstone_adapter.mt5.client.local_link import LocalLink
 from pepperstone_adapter.mt5.client.protocol import GatewayNews
-from pepperstone_adapter.mt5.client.session import Mt5Account, Mt5Session
+from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.mt5.config import Mt5AccountSettings, Mt5DataConfig, Mt5ExecConfig, Reach, values_of
 from pepperstone_adapter.mt5.constants import (
     PASSWORD_VARIABLE,

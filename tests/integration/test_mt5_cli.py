@@ -35,6 +35,18 @@ def test_the_probe_reads_a_terminal_and_changes_nothing(tmp_path: Path) -> None:
         assert not broker.terminal.ledger.accounts[3_000_001].orders
 
 
+def test_the_probe_speaks_the_brokers_own_names(tmp_path: Path) -> None:
+    with kit.broker(tmp_path, selected=("XAUUSD",), suffix=".a") as broker:
+        symbols = ["--set", "account.symbols=[XAUUSD, NOSUCH]"]
+        done = run("probe", "mt5", "--account", "3000001", *account(broker.ports.mt5), *symbols, "--json")
+        assert done.returncode == 0, done.stderr
+        found = {finding["question"]: finding["answer"] for finding in json.loads(done.stdout)}
+        assert found["symbols"] == "3; after the dot: a × 3"
+        assert found["NOSUCH"].startswith("the account has no such symbol")
+        assert "contract 100," in found["XAUUSD.a"]
+        assert "EURUSD.a" not in found
+
+
 def test_a_probe_of_another_account_ends_with_the_code_of_credentials(tmp_path: Path) -> None:
     with kit.broker(tmp_path) as broker, kit.gateway(broker, tmp_path) as gate:
         done = run(

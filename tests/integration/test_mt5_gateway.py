@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pepperstone_adapter.broker.events import Notice
-from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
+from pepperstone_adapter.broker.market import BarPeriod, Tick
 from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side
-from pepperstone_adapter.common.errors import LinkLost, VenueError
+from pepperstone_adapter.common.errors import ConfigurationError, LinkLost, VenueError
 from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
@@ -31,11 +31,17 @@ def order(name: str = "O-1", kind: OrderType = OrderType.MARKET, **changes: Any)
     return OrderRequest(**(facts | {"units": D(10_000)} | changes))
 
 
-def play(path: Path, script: Script, gateway: dict[str, Any] | None = None, **mt5: Any) -> None:
+def play(
+    path: Path,
+    script: Script,
+    gateway: dict[str, Any] | None = None,
+    account: dict[str, Any] | None = None,
+    **mt5: Any,
+) -> None:
     with kit.broker(path, **mt5) as broker, kit.gateway(broker, path, **(gateway or {})) as gate:
 
         async def main() -> None:
-            session, told = kit.session_of(gate), Recorder()
+            session, told = kit.session_of(gate, **(account or {})), Recorder()
             await session.connect(told)
             try:
                 await script(session, told, broker, gate)
@@ -113,3 +119,122 @@ def test_nonsense_from_a_client_ends_neither_worker_nor_gateway(tmp_path: Path) 
         assert (gate.worker_pid, gate.restarts) == (pid, 0)
 
     play(tmp_path, script)
+
+
+def test_two_nodes_on_one_gateway_do_not_take_each_others_quotes(tmp_path: Path) -> None:
+    async def script(session: Mt5Session, told: Recorder, broker: Sandbox, gate: Gateway) -> None:
+        other, heard = kit.session_of(gate), Recorder()
+        await other.connect(heard)
+        await session.subscribe_quotes(["EURUSD"])
+        await told.until(lambda: told.of(Tick))
+        await other.subscribe_quotes(["EURUSD"])
+        # The price of now is there at once, though the gateway read it before.
+        assert [t.bid for t in heard.of(Tick)] == [110_000]
+        broker.push("EURUSD", "1.10007", "1.10017")
+        await heard.until(lambda: len(heard.of(Tick)) == 2)
+        await other.unsubscribe_quotes(["EURUSD"])
+        broker.push("EURUSD", "1.10008", "1.10018")
+        await told.until(lambda: len(told.of(Tick)) == 3)
+        await other.close()
+        assert [t.bid for t in told.of(Tick)] == [110_000, 110_007, 110_008]
+        assert [t.bid for t in heard.of(Tick)] == [110_000, 110_007]
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("rule", ["+05:00", "+10:00"])
+def test_the_clock_is_checked_for_an_account_nobody_wants_quotes_of(rule: str, tmp_path: Path) -> None:
+    async def script(session: Mt5Session, told: Recorder, broker: Sandbox, _gate: Gateway) -> None:
+        number = 0
+        while not any(d.permanent for d in told.of(LinkDown)):  # by such a rule every new tick is hours old
+            number += 1
+            broker.push("EURUSD", f"1.1000{number % 10}", "1.10020")
+            await asyncio.sleep(0.05)
+        assert told.of(Tick) == []
+        assert any(n.halt and "server_time" in n.text for n in told.of(Notice))
+        with pytest.raises(LinkLost, match="nothing was sent"):
+            await session.submit(order())
+
+    play(tmp_path, script, account={"server_time": rule}, selected=("EURUSD",))
+
+
+def test_a_rule_that_puts_the_newest_tick_into_the_future_starts_nothing(tmp_path: Path) -> None:
+    async def script(*_scene: Any) -> None:
+        raise AssertionError("connected")
+
+    with pytest.raises(ConfigurationError, match="set server_time in the settings"):
+        play(tmp_path, script, account={"server_time": "utc"}, selected=("EURUSD",))
+
+
+def test_quotes_replayed_after_a_long_cut_do_not_accuse_the_clock(tmp_path: Path) -> None:
+    async def script(session: Mt5Session, told: Recorder, broker: Sandbox, gate: Gateway) -> None:
+        await session.subscribe_quotes(["EURUSD"])
+        await told.until(lambda: told.of(Tick))
+        gate.kill_worker()
+        await told.until(lambda: told.of(LinkDown))
+        now_ns = time.time_ns()
+
+        def while_away() -> None:  # ten minutes of ticks, more than a page, that the next worker catches up with
+            for i in range(9000):
+                broker.terminal.push("EURUSD", 110_000 + i % 9, 110_010 + i % 9, now_ns - 600 * 10**9 + i * 10**6)
+
+        broker.call(while_away)
+        await told.until(lambda: told.of(LinkUp))
+        await asyncio.sleep(0.3)
+        assert [n.text for n in told.of(Notice) if n.halt] == []
+
+    play(tmp_path, script)
+
+
+def test_quotes_of_a_gateway_that_began_again_are_missing_and_that_is_said(tmp_path: Path) -> None:
+    with kit.broker(tmp_path) as broker:
+
+        async def main() -> None:
+            first = Gateway(broker, tmp_path)
+            session, told = kit.session_of(first), Recorder()
+            await session.connect(told)
+            await session.subscribe_quotes(["EURUSD"])
+            await told.until(lambda: told.of(Tick))
+            await asyncio.to_thread(first.stop)
+            await told.until(lambda: told.of(LinkDown))
+            again = Gateway(broker, tmp_path, port=first.port)
+            await told.until(lambda: told.of(LinkUp))
+            assert any("quotes of the time without a link" in n.text for n in told.of(Notice))
+            await session.close()
+            await asyncio.to_thread(again.stop)
+
+        asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_deal_made_while_the_first_snapshot_was_read_is_told(tmp_path: Path) -> None:
+    """The deals are read last: one that comes after that reaches the session as an event before it has started."""
+    with kit.broker(tmp_path) as broker, kit.gateway(broker, tmp_path) as gate:
+
+        async def main() -> None:
+            session, told = kit.session_of(gate), Recorder()
+            kit.fault(broker, "hang_after", "orders_get", seconds=0.3)
+            connecting = asyncio.create_task(session.connect(told))
+            known = {"k": "deals", "rows": [_deal(77)]}
+            while not session._rows:  # noqa: ASYNC110 - until the snapshot is being read
+                await asyncio.sleep(0.001)
+            session._on_news([known])
+            await connecting
+            assert [e.deal.deal_id for e in told.events if getattr(e, "deal", None)] == ["77"]
+            await session.close()
+
+        asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def _deal(ticket: int) -> dict[str, Any]:
+    whole = {
+        "ticket": ticket,
+        "order": 5,
+        "time": 1,
+        "time_msc": 1000,
+        "type": 0,
+        "entry": 0,
+        "magic": 0,
+        "position_id": 5,
+    }
+    money = {"commission": 0.0, "swap": 0.0, "profit": 0.0, "fee": 0.0}
+    return {**whole, **money, "reason": 3, "volume": 0.1, "price": 1.1, "symbol": "EURUSD", "comment": ""}

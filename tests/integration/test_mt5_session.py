@@ -26,8 +26,9 @@ from pepperstone_adapter.broker.orders import (
     TimeInForce,
 )
 from pepperstone_adapter.common.errors import AuthenticationFailed, ConfigurationError, ConnectFailed, OrderRefused
+from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
-from pepperstone_adapter.mt5.client.session import Mt5Account, Mt5Session
+from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.mt5.gateway.wire import Decoder, encode
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.state import Liquidity

@@ -12,8 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
-from pepperstone_adapter.mt5.client.session import Mt5Account, Mt5Session
+from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.mt5.gateway.hosted import HostedGateway
 from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions
 from pepperstone_adapter.sandbox.clock import BrokerClock

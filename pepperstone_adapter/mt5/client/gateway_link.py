@@ -1,6 +1,7 @@
 """A gateway as awaitable calls on the node's loop; the socket lives in the network thread."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class GatewayAddress:
         TLS against the system's authorities.
     token
         The shared secret; empty for a loopback gateway without one.
+    name
+        Who we are in the gateway's log; the link adds what tells two nodes of one account apart.
     """
 
     host: str = "127.0.0.1"
@@ -61,7 +64,8 @@ class GatewayLink:
         self._loop = asyncio.get_running_loop()
         self._thread = NetworkThread.shared()
         self._mailbox: Mailbox[GatewayNews] = Mailbox(self._loop, self._deliver)
-        self._protocol = GatewayProtocol(address.token.encode(), address.name, self._mailbox.post)
+        name = f"{address.name}-{secrets.token_hex(4)}"  # the same over reconnects: subscriptions are kept by it
+        self._protocol = GatewayProtocol(address.token.encode(), name, self._mailbox.post)
         endpoint = Endpoint(host=address.host, port=address.port, ca_file=address.ca_file)
         secure = address.tls or address.ca_file is not None
         reactor = self._thread.reactor

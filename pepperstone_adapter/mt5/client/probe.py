@@ -30,16 +30,18 @@ class Finding:
 
 
 async def probe(call: Call, symbols: list[str], clock: ServerClock) -> list[Finding]:
-    """Ask everything. `symbols` are looked at closely; the flags of all others are only counted."""
+    """Ask everything. `symbols`, by the broker's own names, are looked at closely; the flags of all others are counted."""
     rows = await call("symbols_get")
     chosen = [row for row in rows if row["name"] in symbols] or rows[:5]
+    missing = sorted(set(symbols) - {row["name"] for row in rows})
     now_s = time.time_ns() // NS
     window = (now_s - 90 * DAY_S, now_s + 2 * DAY_S)
     deals = await call("history_deals_get", *window)
     return [
         *await _terminal(call),
         *_symbols(rows),
-        *[Finding(f"{row['name']}", _flags(row)) for row in chosen],
+        *[Finding(name, "the account has no such symbol; names must be the broker's own") for name in missing],
+        *[Finding(row["name"], _flags(row)) for row in chosen],
         *_clock(rows, clock),
         *_deals(deals),
         *await _depth_of_history(call, chosen),

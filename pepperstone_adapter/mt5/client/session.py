@@ -6,16 +6,15 @@ compared with the book → `LinkUp`. Until then the order verbs refuse without w
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from pepperstone_adapter.broker.account import AccountSnapshot
 from pepperstone_adapter.broker.capabilities import Capabilities
 from pepperstone_adapter.broker.events import AccountChanged, BrokerEvent, LinkDown, LinkUp, Notice
-from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
@@ -24,7 +23,7 @@ from pepperstone_adapter.broker.orders import (
     OrderState,
     Protection,
 )
-from pepperstone_adapter.broker.server_time import NEW_YORK_CLOSE, parse_clock
+from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import (
@@ -36,13 +35,14 @@ from pepperstone_adapter.common.errors import (
     PepperstoneError,
 )
 from pepperstone_adapter.mt5.client import history, parsing
+from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.aliases import Aliases
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
 from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
-from pepperstone_adapter.mt5.client.server_clock import ClockCheck
+from pepperstone_adapter.mt5.client.server_clock import ClockCheck, symbols_to_watch
 from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
@@ -50,36 +50,6 @@ from pepperstone_adapter.mt5.gateway.wire import unpack_array
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mt5Account:
-    """What the session expects to find.
-
-    Attributes
-    ----------
-    login
-        Account number; any other one in the terminal is refused.
-    server
-        Trade server name, checked when given.
-    server_time
-        Rule of the server's clock (see `broker.server_time`).
-    symbols
-        Names the user knows; where the broker has one only with a suffix, the session translates (see `aliases`).
-    hours, leverage_class
-        Trading hours and leverage class of a symbol by name: the module has neither.
-    sandbox
-        The terminal is simulated.
-    """
-
-    login: int
-    server: str | None = None
-    server_time: str = NEW_YORK_CLOSE
-    symbols: tuple[str, ...] = ()
-    hours: Callable[[str], TradingHours] = lambda _name: TradingHours.always()
-    leverage_class: Callable[[str], str] = lambda _name: "other"
-    connect_timeout_s: float = 150.0
-    sandbox: bool = False
 
 
 type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
@@ -112,8 +82,11 @@ class Mt5Session:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recovering: asyncio.Task[Any] | None = None
         self._trader = Trader(self._call, self._book, self._rows, self._ready, self._emit)
-        self._last: dict[str, Tick] = {}
         self._quoted: set[str] = set()
+        self._priced: set[str] = set()  # those of them that have had a price
+        self._clock_symbols: tuple[str, ...] = ()  # their ticks are read for the clock, whoever wants quotes
+        self._early: list[Any] = []  # what the gateway told while the first snapshot was read
+        self._alive_s = time.time_ns() // NS
         self._bars = LiveBars(self._spec, self.history_bars, self._emit)
 
     @property
@@ -132,6 +105,7 @@ class Mt5Session:
                 await self._terminal_attached()
                 account = await self._read_account()
                 await self._load_symbols()
+                self._early.clear()
                 snapshot = await self._first_snapshot(account)
         except TimeoutError:
             await self.close()
@@ -143,6 +117,7 @@ class Mt5Session:
             await self.close()
             raise
         self._up = self._started = True
+        self._on_news(self._early)  # a deal made while the snapshot was read is in neither of the two otherwise
         self._spawn(self._watch())
         return snapshot
 
@@ -203,12 +178,15 @@ class Mt5Session:
             self._book.specs[name] = parsing.symbol_spec(
                 row, self._expected.hours(name), self._expected.leverage_class(name), source
             )
+        self._clock_symbols = symbols_to_watch(self._rows, self._expected.symbols)
+        wrong = self._clock_check.newest(self._rows, time.time_ns())
+        if wrong is not None:
+            raise ConfigurationError(wrong)
 
     async def _first_snapshot(self, account: AccountSnapshot) -> BrokerSnapshot:
         orders = await self._call("orders_get")
         positions = await self._call("positions_get")
-        now_s = time.time_ns() // NS
-        deals = await self._call("history_deals_get", now_s - 3 * DAY_S, now_s + 2 * DAY_S)
+        deals = await self._call("history_deals_get", *self._deals_window())
         self._book.start(orders, positions, deals)
         return self._snapshot(account, orders)
 
@@ -225,11 +203,15 @@ class Mt5Session:
 
     def _on_news(self, news: Sequence[GatewayNews]) -> None:
         if not self._started:
+            self._early += [item for item in news if isinstance(item, dict) and item.get("k") != "ticks"]
             return
         events: list[BrokerEvent] = []
         now_ns = time.time_ns()
         for item in news:
             if isinstance(item, GatewayUp):
+                if not item.resumed and self._quoted:
+                    text = "the gateway no longer has the quotes of the time without a link; they are missing"
+                    events.append(Notice(level="warning", text=text, ts_ns=now_ns))
                 if item.terminal:
                     self._recover()
             elif isinstance(item, GatewayDown):
@@ -272,17 +254,18 @@ class Mt5Session:
 
     def _on_ticks(self, item: Any, now_ns: int) -> list[BrokerEvent]:
         spec = self._book.specs.get(item["symbol"])
-        if spec is None or spec.name not in self._quoted:
+        if spec is None or spec.name not in self._quoted.union(self._clock_symbols):
             return []
         rows = unpack_array(item["rows"])
         ticks = parsing.ticks(rows, spec, self._times.utc_ns(spec.name, rows["time_msc"], item["polled_ns"]))
         if not ticks:
             return []
-        fresh = spec.name in self._last
-        self._last[spec.name] = ticks[-1]
-        out: list[BrokerEvent] = list(ticks)
-        # The first ticks of a symbol may be as old as the weekend; those after it have just been pushed.
-        wrong = self._clock_check.seen(ticks[-1].ts_ns, now_ns) if fresh else None
+        out: list[BrokerEvent] = []
+        if spec.name in self._quoted:
+            self._priced.add(spec.name)
+            out += ticks
+        made_ns = item.get("made_ns")
+        wrong = self._clock_check.seen(ticks[-1].ts_ns, made_ns) if made_ns is not None else None
         if wrong is not None:
             out.append(Notice(level="error", text=wrong, ts_ns=now_ns, halt=True))
             out += self._down(wrong, True, now_ns)
@@ -307,8 +290,8 @@ class Mt5Session:
         while True:
             try:
                 await self._read_account()
-                for symbol in sorted(self._quoted):
-                    await self._call("subscribe_ticks", symbol, None)
+                for symbol in sorted(self._quoted.union(self._clock_symbols)):
+                    await self._call("subscribe_ticks", symbol)
                 await self._compare()
                 break
             except AuthenticationFailed as error:
@@ -321,11 +304,15 @@ class Mt5Session:
         self._up, self._down_told = True, False
         self._emit([LinkUp(time.time_ns())])
 
-    async def _compare(self) -> None:
+    def _deals_window(self) -> tuple[int, int]:
+        """Server seconds that hold every deal we may not know: from before the link was lost to the server's future."""
         now_s = time.time_ns() // NS
+        return min(now_s - 3 * DAY_S, self._alive_s - DAY_S), now_s + 2 * DAY_S
+
+    async def _compare(self) -> None:
         orders = await self._call("orders_get")
         positions = await self._call("positions_get")
-        deals = await self._call("history_deals_get", now_s - 3 * DAY_S, now_s + 2 * DAY_S)
+        deals = await self._call("history_deals_get", *self._deals_window())
         now_ns = time.time_ns()
         self._emit(
             [
@@ -337,9 +324,14 @@ class Mt5Session:
         await self._ask_for_ended()
 
     async def _watch(self) -> None:
-        """Ask for vanished orders until history knows them; settle what only waiting settles."""
+        """Ask for vanished orders until history knows them; settle what only waiting settles; listen to the clock."""
+        with contextlib.suppress(PepperstoneError):  # a link that is lost now subscribes again when it is back
+            for symbol in self._clock_symbols:
+                await self._call("subscribe_ticks", symbol)
         while True:
             await asyncio.sleep(LOOKUP_S)
+            if self._up:
+                self._alive_s = time.time_ns() // NS
             try:
                 await self._ask_for_ended()
             except PepperstoneError:
@@ -372,10 +364,13 @@ class Mt5Session:
         return task
 
     async def _call(self, fn: str, *args: Any, key: str | None = None) -> Any:
+        """One call with the user's symbol names going in and coming out."""
+        return self._aliases.inbound(await self._call_as_is(fn, *self._aliases.outbound(args), key=key))
+
+    async def _call_as_is(self, fn: str, *args: Any, key: str | None = None) -> Any:
         if self._link is None:
             raise LinkLost(f"{fn}: not connected; nothing was sent")
-        login = self._expected.login if key is not None else None
-        return self._aliases.inbound(await self._link.call(fn, *self._aliases.outbound(args), key=key, login=login))
+        return await self._link.call(fn, *args, key=key, login=self._expected.login if key is not None else None)
 
     def _spec(self, symbol: str) -> SymbolSpec:
         spec = self._book.specs.get(symbol)
@@ -390,15 +385,20 @@ class Mt5Session:
 
     async def subscribe_quotes(self, symbols: Sequence[str]) -> None:
         for symbol in symbols:
-            self._spec(symbol)
+            spec = self._spec(symbol)
             self._quoted.add(symbol)
-            await self._call("subscribe_ticks", symbol, None)
+            newest = await self._call("subscribe_ticks", symbol)
+            if newest is not True and symbol not in self._priced:
+                self._priced.add(symbol)
+                stamps_ns = self._times.utc_ns(symbol, newest["time_msc"], time.time_ns())
+                self._emit(parsing.ticks(newest, spec, stamps_ns))
 
     async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
         for symbol in symbols:
             self._quoted.discard(symbol)
-            self._last.pop(symbol, None)
-            await self._call("unsubscribe_ticks", symbol)
+            self._priced.discard(symbol)
+            if symbol not in self._clock_symbols:
+                await self._call("unsubscribe_ticks", symbol)
 
     async def subscribe_depth(self, symbol: str) -> None:
         raise OrderRefused("UNSUPPORTED", f"{symbol}: MetaTrader symbols at Pepperstone have no depth of market")
@@ -446,7 +446,7 @@ class Mt5Session:
     async def probe(self) -> list[Finding]:
         """What only a real terminal can tell, read without changing anything (see `client.probe`)."""
         wanted = [self._aliases.theirs(name) for name in self._expected.symbols]
-        return await probe(self._call, wanted, self._clock)
+        return await probe(self._call_as_is, wanted, self._clock)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from pepperstone_adapter.mt5.gateway.wire import (
     Message,
     WireError,
     encode,
+    last_row,
     proof,
     proved,
 )
@@ -39,6 +40,7 @@ SILENT_S: Final = 20.0
 OUTBOX_MAX_BYTES: Final = 64 * 1024 * 1024
 RESTART_MIN_S: Final = 0.2
 RESTART_MAX_S: Final = 15.0
+FORGET_S: Final = 600.0  # what a client that does not come back had subscribed to is no longer read
 
 
 class BadOptions(Exception):
@@ -140,6 +142,7 @@ class Supervisor:
         self._ring = EventRing(secrets.token_hex(8))
         self._clients: set[_Client] = set()
         self._cursors: dict[str, list[int] | None] = {}
+        self._newest: dict[str, Message] = {}
         self._wanted: dict[str, set[str]] = {}
         self._worker: WorkerProcess | None = None
         self._generation = 0
@@ -236,6 +239,7 @@ class Supervisor:
                 for event in message["events"]:
                     if event["k"] == "ticks" and event["symbol"] in self._cursors:
                         self._cursors[event["symbol"]] = event["cursor"]
+                        self._newest[event["symbol"]] = last_row(event["rows"])
                 self._emit(message["events"])
             case "dead":
                 log.error("terminal gone in %s: %s", message["fn"], message["error"])
@@ -305,6 +309,7 @@ class Supervisor:
         finally:
             if client is not None:
                 self._clients.discard(client)
+                self._loop.call_later(FORGET_S, self._forget, client.name)
             writer.transport.abort()
 
     def drop_clients(self) -> None:
@@ -380,11 +385,10 @@ class Supervisor:
         if not isinstance(message.get("id"), int):
             raise WireError("a request needs a whole number as its id")
         match fn, args:
-            case "subscribe_ticks", [str(symbol), cursor] if cursor is None or _is_cursor(cursor):
-                self._subscribe(client, symbol, cursor)
-                data: Any = True
+            case "subscribe_ticks", [str(symbol)]:
+                data: Any = self._subscribe(client, symbol)
             case "unsubscribe_ticks", [str(symbol)]:
-                self._unsubscribe(client, symbol)
+                self._unsubscribe(client.name, symbol)
                 data = True
             case "order_key", [str(key)]:
                 data = self._dispatcher.key_state(key)
@@ -395,20 +399,30 @@ class Supervisor:
                 return
         reply({"t": "rep", "id": message.get("id"), "outcome": "answered", "data": data, "error": [1, "Success"]})
 
-    def _subscribe(self, client: _Client, symbol: str, cursor: list[int] | None) -> None:
+    def _subscribe(self, client: _Client, symbol: str) -> Message | bool:
+        """Read a symbol's ticks for `client`. The newest tick when others read them already, so that a price is there at
+        once; else it comes as an event."""
         self._wanted.setdefault(symbol, set()).add(client.name)
-        if symbol in self._cursors and cursor is None:
-            return
-        self._cursors[symbol] = cursor
+        if symbol in self._cursors:
+            return self._newest.get(symbol, True)
+        self._cursors[symbol] = None
         if self._ready:
-            self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": cursor})
+            self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": None})
+        return True
 
-    def _unsubscribe(self, client: _Client, symbol: str) -> None:
+    def _forget(self, name: str) -> None:
+        if all(client.name != name for client in self._clients):
+            for symbol in list(self._wanted):
+                self._unsubscribe(name, symbol)
+
+    def _unsubscribe(self, name: str, symbol: str) -> None:
         wanted = self._wanted.get(symbol, set())
-        wanted.discard(client.name)
+        wanted.discard(name)
         if wanted or symbol not in self._cursors:
             return
         del self._cursors[symbol]
+        self._wanted.pop(symbol, None)
+        self._newest.pop(symbol, None)
         if self._ready:
             self._to_worker({"t": "sub", "on": False, "symbol": symbol})
 
@@ -423,7 +437,3 @@ class Supervisor:
                     client.abort()
                 else:
                     client.send(frame)
-
-
-def _is_cursor(value: object) -> bool:
-    return isinstance(value, list) and len(value) in (2, 3) and all(isinstance(v, int) and v >= 0 for v in value)

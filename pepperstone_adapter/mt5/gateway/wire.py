@@ -120,6 +120,11 @@ def pack_array(array: NDArray[Any]) -> Message:
     raise WireError(f"unexpected array type {array.dtype}")
 
 
+def last_row(packed: Message) -> Message:
+    """The last row of a packed array, packed."""
+    return {"nd": packed["nd"], "raw": packed["raw"][-_DTYPES[packed["nd"]].itemsize :]}
+
+
 def unpack_array(packed: Message) -> NDArray[Any]:
     """The array of `pack_array`, read-only as the module's own are."""
     try:

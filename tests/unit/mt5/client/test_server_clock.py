@@ -1,0 +1,42 @@
+from typing import Any
+
+from pepperstone_adapter.broker.server_time import parse_clock
+from pepperstone_adapter.mt5.client.server_clock import ClockCheck, symbols_to_watch
+
+NS = 1_000_000_000
+HOUR_NS = 3600 * NS
+NOW_NS = 1_784_100_000 * NS
+
+
+def checks(*ages_ns: int) -> list[bool]:
+    """Whether the check stopped trading after each new tick that is so old by the rule."""
+    check = ClockCheck(parse_clock("new-york+7"))
+    return [check.seen(NOW_NS - age, NOW_NS) is not None for age in ages_ns]
+
+
+def test_three_new_ticks_that_are_wrong_alike_are_proof() -> None:
+    assert checks(HOUR_NS, HOUR_NS + 2 * NS, HOUR_NS - NS) == [False, False, True]
+    assert checks(-HOUR_NS, -HOUR_NS, -HOUR_NS) == [False, False, True]
+
+
+def test_a_tick_that_fits_takes_the_suspicion_away_and_ages_that_disagree_prove_nothing() -> None:
+    assert not any(checks(HOUR_NS, HOUR_NS, NS, HOUR_NS, HOUR_NS))
+    assert not any(checks(HOUR_NS, 3 * HOUR_NS, 2 * HOUR_NS, 5 * HOUR_NS))
+
+
+def test_at_the_start_a_stamp_from_the_future_is_proof_and_an_old_one_is_a_closed_market() -> None:
+    now_s = NOW_NS // NS
+    server_s = now_s + 3 * 3600  # in July the server is three hours ahead of UTC
+    rows: dict[str, Any] = {"EURUSD": {"time": server_s}, "AAPL.US": {"time": server_s - 50_000}}
+    assert ClockCheck(parse_clock("new-york+7")).newest(rows, NOW_NS) is None
+    assert ClockCheck(parse_clock("+05:00")).newest(rows, NOW_NS) is None  # two hours old by this rule
+    wrong = ClockCheck(parse_clock("Europe/London")).newest(rows, NOW_NS)  # one hour ahead in July
+    assert wrong is not None
+    assert "+2.00 h off" in wrong
+    assert ClockCheck(parse_clock("utc")).newest({}, NOW_NS) is None
+
+
+def test_a_few_symbols_of_the_market_watch_tell_the_time_and_nothing_is_added_to_it() -> None:
+    rows = {name: {"select": name != "B"} for name in "ABCDE"}
+    assert symbols_to_watch(rows, ["E", "B", "X"]) == ("E", "A", "C")
+    assert symbols_to_watch({"A": {"select": False}}, ["A"]) == ()
