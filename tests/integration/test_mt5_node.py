@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from nautilus_trader.model import Quantity
 
 from pepperstone_adapter.sandbox.server import Sandbox
@@ -46,3 +47,34 @@ def test_a_close_by_made_by_hand_closes_both_positions_of_the_node_and_stays_clo
         assert Decimal(position["units"]) == 6_000
         run_mt5(tmp_path, broker, second, claim=True)
         assert broker.violations() == []
+
+
+@pytest.mark.parametrize(
+    ("switch", "words"),
+    [
+        ("trade_allowed", "Algo Trading"),
+        ("tradeapi_disabled", "Algo Trading"),
+        ("expert_allowed", "automated trading"),
+        ("account_may_trade", "the account may not trade"),
+    ],
+)
+def test_f75_an_order_is_denied_by_the_name_of_the_switch_before_the_terminal_sees_it(
+    switch: str, words: str, tmp_path: Path
+) -> None:
+    async def script(b: Bench) -> None:
+        terminal = b.sandbox.terminal
+        b.sandbox.call(setattr, terminal, switch, switch == "tradeapi_disabled")
+        await b.until(lambda: not b.connection.account.trading_allowed, "the switch is seen")
+        order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Denied")
+        assert words in str(b.cache.order(order.client_order_id).last_event.reason)
+        b.sandbox.call(setattr, terminal, switch, switch != "tradeapi_disabled")
+        await b.until(lambda: b.connection.account.trading_allowed, "the switch is back")
+        again = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(again)
+        await b.until(lambda: b.cache.order(again.client_order_id).status is FILLED, "a fill")
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, script)
+        assert len(report(broker)["orders"]) == 1

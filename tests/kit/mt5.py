@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
 from pepperstone_adapter.mt5.client.session import Mt5Session
@@ -25,6 +26,7 @@ LOGIN = 3_000_001
 NETTING = 3_000_002
 TOKEN = "a-token-for-tests-0123456789"
 STAND_IN = "pepperstone_adapter.sandbox.mt5_terminal:connect"
+QUICK = Backoff(initial_s=0.02, factor=2.0, max_s=0.2, jitter=0.4)  # a cut link tries again about 25 times sooner
 NAMES = ("EURUSD", "USDJPY", "XAUUSD")
 
 
@@ -94,7 +96,7 @@ def session_of(gate: Gateway, login: int = LOGIN, token: str = TOKEN, **account:
     """A session on a gateway; made on the running loop."""
     address = GatewayAddress(port=gate.port, token=token)
     expected = Mt5Account(**{"login": login, "sandbox": True, "connect_timeout_s": 20.0, **account})
-    return Mt5Session(expected, lambda on_news: GatewayLink(address, on_news))
+    return Mt5Session(expected, lambda on_news: GatewayLink(address, on_news, QUICK))
 
 
 def fault(sandbox: Sandbox, kind: Mt5FaultKind | str, fn: str | None = None, **values: Any) -> None:

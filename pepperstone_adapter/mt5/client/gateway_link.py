@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.common.errors import ConfigurationError, ConnectFailed, LinkLost, PepperstoneError
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayProtocol, GatewayUp
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
-from pepperstone_adapter.network.link import CONNECT_S, Link
+from pepperstone_adapter.network.link import CONNECT_S, RECONNECT, Link
 from pepperstone_adapter.network.loopback import is_loopback, loopback_connect
 from pepperstone_adapter.network.mailbox import Mailbox
 from pepperstone_adapter.network.thread import NetworkThread
@@ -56,9 +57,16 @@ class GatewayLink:
     ----------
     on_news
         Gets link changes and events in order, in batches.
+    reconnect
+        Pauses between attempts.
     """
 
-    def __init__(self, address: GatewayAddress, on_news: Callable[[Sequence[GatewayNews]], None]) -> None:
+    def __init__(
+        self,
+        address: GatewayAddress,
+        on_news: Callable[[Sequence[GatewayNews]], None],
+        reconnect: Backoff = RECONNECT,
+    ) -> None:
         self._address = address
         self._on_news = on_news
         self._loop = asyncio.get_running_loop()
@@ -70,7 +78,7 @@ class GatewayLink:
         secure = address.tls or address.ca_file is not None
         reactor = self._thread.reactor
         connect = None if secure else loopback_connect(reactor, endpoint, CONNECT_S)
-        self._link = Link(reactor, endpoint, self._protocol, connect=connect, handshake=secure)
+        self._link = Link(reactor, endpoint, self._protocol, backoff=reconnect, connect=connect, handshake=secure)
         self._first: asyncio.Future[GatewayUp] | None = None
 
     async def open(self, timeout_s: float) -> GatewayUp:

@@ -175,6 +175,11 @@ def asset_class_of(path: str) -> AssetClass:
     return AssetClass.OTHER
 
 
+def each_once(rows: list[Row]) -> list[Row]:
+    """Orders, positions or deals by their tickets: a history being loaded may show a row twice."""
+    return list({row["ticket"]: row for row in rows}.values())
+
+
 def account(row: Row, connected: bool, terminal_may_trade: bool, ts_ns: int, sandbox: bool = False) -> AccountSnapshot:
     """``account_info`` with the terminal's switches; the note names the switch to press.
 

@@ -50,6 +50,7 @@ from pepperstone_adapter.mt5.gateway.wire import unpack_array
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
+BY_TICKET: Final = frozenset({"orders_get", "positions_get", "history_orders_get", "history_deals_get"})
 
 
 type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
@@ -364,8 +365,9 @@ class Mt5Session:
         return task
 
     async def _call(self, fn: str, *args: Any, key: str | None = None) -> Any:
-        """One call with the user's symbol names going in and coming out."""
-        return self._aliases.inbound(await self._call_as_is(fn, *self._aliases.outbound(args), key=key))
+        """One call with the user's symbol names going in and coming out; of a list, each ticket once."""
+        found = self._aliases.inbound(await self._call_as_is(fn, *self._aliases.outbound(args), key=key))
+        return parsing.each_once(found) if fn in BY_TICKET else found
 
     async def _call_as_is(self, fn: str, *args: Any, key: str | None = None) -> Any:
         if self._link is None:

@@ -74,6 +74,7 @@ class PipeServer:
     async def _answer(self, fn: str, args: list[Any]) -> Any:
         self.calls += 1
         terminal = self.terminal
+        await terminal.answers.wait()
         fault = terminal.faults.match(fn)
         if fault is not None:
             answer = await self._break(fault, fn, args)

@@ -71,7 +71,9 @@ class Terminal:
         self.connected = self.trade_allowed = self.expert_allowed = self.account_may_trade = True
         self.tradeapi_disabled = False
         self.talking = asyncio.Event()  # cleared: a terminal that shows a dialog and says nothing at login
+        self.answers = asyncio.Event()  # cleared: a terminal that hangs; whatever is asked waits
         self.talking.set()
+        self.answers.set()
         self.build = settings.build
         self.filling: dict[int, int] = {}
         self.sent_ns: deque[int] = deque()

@@ -1,0 +1,122 @@
+"""What the broker or a person does on MetaTrader 5 (F58 to F70), judged by the broker's books."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.broker.events import AccountChanged, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.orders import (
+    DealReason,
+    OrderType,
+    Protection,
+    Side,
+    TimeInForce,
+)
+from pepperstone_adapter.common.errors import OrderRefused
+from pepperstone_adapter.sandbox.ledger import NewOrder, Protect
+from tests.kit import mt5 as kit
+from tests.kit.mt5 import LOGIN
+from tests.kit.mt5_scene import Scene, order, play
+
+D = Decimal
+
+
+def test_f58_f59_f60_closed_and_opened_by_hand(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        deal = await s.open()
+        ledger, now = s.broker.terminal.ledger, s.broker.clock.now_ns
+        s.broker.call(ledger.close, LOGIN, int(deal.position_id), D(4_000), now())
+        await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.units == D(6_000))
+        s.broker.call(ledger.close, LOGIN, int(deal.position_id), D(6_000), now())
+        await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.units == 0)
+        by_hand = NewOrder(symbol="EURUSD", side=Side.SELL, type=OrderType.MARKET, units=D(1_000), origin="mobile")
+        s.broker.call(ledger.submit, LOGIN, by_hand, now())
+        await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.units == D(1_000))
+        assert s.told.of(OrderChanged)[-1].order.client_order_id is None
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["magic kept", "magic stripped"])
+def test_f61_a_level_hit_is_the_brokers_order_on_our_position(keep: bool, tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        deal = await s.open(protection=Protection(stop_loss=D("1.09900")))
+        s.broker.push("EURUSD", "1.09890", "1.09900")
+        await s.told.until(lambda: len(s.told.of(OrderChanged)) == 3)
+        hit = s.told.of(OrderChanged)[-1]
+        assert (hit.deal.position_id, hit.deal.reason) == (deal.position_id, DealReason.STOP_LOSS)
+        assert (hit.order.client_order_id, hit.by_server) == (None, True)
+        assert hit.deal.gross_profit == D("-12.00")  # 10,000 × (1.09890 - 1.10010)
+
+    play(tmp_path, script, level_deals_keep_magic=keep)
+
+
+def test_f62_a_stop_out_is_adopted(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        await s.open(units=D(200_000))  # margin 200,000 × 1.1001 / 30 = 7,334.00
+        s.broker.push("EURUSD", "1.06500", "1.06510")  # 200,000 × -0.0351 = -7,020: equity 2,973 < half of 7,334
+        await s.told.until(lambda: len(s.told.of(OrderChanged)) == 3)
+        out = s.told.of(OrderChanged)[-1]
+        assert (out.deal.reason, out.order.stop_out, out.by_server) == (DealReason.STOP_OUT, True, True)
+        assert out.deal.gross_profit == D("-7020.00")
+        assert (out.order.client_order_id, out.deal.client_order_id) == (None, None)
+
+    play(tmp_path, script)
+
+
+def test_f63_f64_f65_f66_changes_the_broker_or_a_person_made(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        ledger, now = s.broker.terminal.ledger, s.broker.clock.now_ns
+        states = {
+            name: await s.session.submit(order(name, OrderType.LIMIT, limit_price=D("1.09000"), **more))
+            for name, more in (
+                ("A", {}),
+                ("B", {}),
+                ("G", {"time_in_force": TimeInForce.GTD, "expires_ns": (now() // 10**9 + 2) * 10**9}),
+            )
+        }
+        s.broker.call(lambda: ledger.amend(LOGIN, int(states["A"].order_id), now(), limit_price=D("1.08500")))
+        await s.told.until(lambda: "replaced" in s.told.changes("A"))
+        s.broker.call(ledger.cancel, LOGIN, int(states["B"].order_id), now())
+        await s.told.until(lambda: "canceled" in s.told.changes("B"))
+        await s.told.until(lambda: "expired" in s.told.changes("G"))
+        deal = await s.open()
+        s.broker.call(ledger.protect, LOGIN, int(deal.position_id), Protect(stop_loss=D("1.09000")), now())
+        await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.protection is not None)
+        assert s.told.of(PositionChanged)[-1].position.protection == Protection(stop_loss=D("1.09000"))
+
+    play(tmp_path, script)
+
+
+def test_f67_a_deposit_changes_the_account_only(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.broker.call(s.broker.terminal.ledger.cash, LOGIN, D(500), s.broker.clock.now_ns())
+        await s.told.until(lambda: any(a.account.balance == D(10_500) for a in s.told.of(AccountChanged)))
+        assert s.told.of(OrderChanged) == []
+
+    play(tmp_path, script)
+
+
+def test_f68_opposite_tickets_of_one_symbol_stay_apart(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        first = await s.open("O-1")
+        await s.open("O-2", side=Side.SELL, units=D(5_000))
+        third = await s.open("O-3")
+        await s.session.close_position(first.position_id, D(10_000), "C-1")
+        await s.filled("C-1")
+        assert set(kit.held(s.broker).values()) == {D(-5_000), D(10_000)}
+        await s.session.close_position(third.position_id, D(3_000), "C-2")
+        await s.filled("C-2")
+        assert set(kit.held(s.broker).values()) == {D(-5_000), D(7_000)}
+
+    play(tmp_path, script)
+
+
+def test_f70_no_money_is_said_by_name(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        with pytest.raises(OrderRefused, match="NO_MONEY"):
+            await s.session.submit(order(units=D(1_000_000)))
+        assert s.orders_of("O-1") == 0
+
+    play(tmp_path, script)

@@ -1,0 +1,329 @@
+"""Faults of the terminal (F71 to F81), judged by the broker's books."""
+
+import asyncio
+import os
+import signal
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.market import Tick
+from pepperstone_adapter.broker.orders import Protection, TimeInForce
+from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.sandbox.ledger.state import Liquidity
+from tests.kit import mt5 as kit
+from tests.kit.mt5 import LOGIN, NETTING
+from tests.kit.mt5_scene import Scene, order, play
+
+D = Decimal
+
+
+@pytest.mark.parametrize("code", [-10_005, -10_002, -10_000])
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
+def test_f71_no_result_is_an_unknown_outcome(code: int, done: bool, tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("error_after" if done else "error", code=code, text="IPC timeout")
+        with pytest.raises(OutcomeUnknown):
+            await s.session.submit(order())
+        found = await s.found()
+        assert (found is not None) is done
+        assert s.orders_of("O-1") == int(done)
+        assert "rejected" not in s.told.changes("O-1")  # O6
+        # The same request again is not sent again: the gateway has kept its key.
+        with pytest.raises(OutcomeUnknown):
+            await s.session.submit(order())
+        assert s.orders_of("O-1") == int(done)
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
+def test_f71_a_pipe_that_breaks_in_order_send_is_an_unknown_outcome(done: bool, tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("cut_after" if done else "cut_before")
+        with pytest.raises(OutcomeUnknown):
+            await s.session.submit(order())
+        await s.recovered()
+        assert ((await s.found()) is not None) is done
+        assert s.orders_of("O-1") == int(done)
+        assert ("filled" in s.told.changes("O-1")) is done
+        assert "rejected" not in s.told.changes("O-1")  # O6
+
+    play(tmp_path, script)
+
+
+def test_f72_a_terminal_that_restarts_is_joined_again(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        deal = await s.open()
+        assert s.broker.mt5 is not None
+        s.broker.call(s.broker.mt5.restart)
+        await s.told.until(lambda: s.told.of(LinkDown))
+        await s.recovered()
+        await s.session.close_position(deal.position_id, D(10_000), "C-1")
+        await s.filled("C-1")
+
+    play(tmp_path, script)
+
+
+def test_f72_a_terminal_that_comes_back_with_another_account_is_not_traded(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        assert s.broker.mt5 is not None
+        accounts = s.broker.terminal.accounts
+        s.broker.call(accounts.pop, LOGIN)  # the account is gone from this terminal: it starts with the other one
+        s.broker.call(setattr, s.broker.terminal, "login", NETTING)
+        s.broker.call(s.broker.mt5.restart)
+        await s.told.until(lambda: s.told.of(LinkDown))
+        with pytest.raises(LinkLost, match="nothing was sent"):
+            await s.session.submit(order())
+        assert kit.magic_counts(s.broker, LOGIN) == kit.magic_counts(s.broker, NETTING) == {}
+        assert s.told.of(LinkUp) == []
+
+    play(tmp_path, script, judge=False)
+
+
+@pytest.mark.parametrize("code", [10004, 10020, 10021, 10006])
+def test_f73_prices_that_moved_are_refusals(code: int, tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("retcode", code=code, text="moved")
+        with pytest.raises(OrderRefused):
+            await s.session.submit(order())
+        assert s.orders_of("O-1") == 0
+        await s.open("O-2")
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("code", [10012, 10031])
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
+def test_f74_timeout_and_no_connection_are_unknown(code: int, done: bool, tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("retcode_after" if done else "retcode", code=code)
+        with pytest.raises(OutcomeUnknown):
+            await s.session.submit(order())
+        assert ((await s.found()) is not None) is done
+        assert s.orders_of("O-1") == int(done)
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    ("switch", "words"),
+    [("trade_allowed", "Algo Trading"), ("tradeapi_disabled", "Algo Trading"), ("expert_allowed", "automated")],
+)
+def test_f75_a_switch_that_is_off_is_named(switch: str, words: str, tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.broker.call(setattr, s.broker.terminal, switch, switch == "tradeapi_disabled")
+        await s.told.until(lambda: any(not a.account.trading_allowed for a in s.told.of(AccountChanged)))
+        assert words in s.told.of(AccountChanged)[-1].account.trading_note
+        with pytest.raises(OrderRefused):
+            await s.session.submit(order())
+        if switch != "tradeapi_disabled":
+            assert any(n.halt for n in s.told.of(Notice))
+        assert s.orders_of("O-1") == 0
+
+    play(tmp_path, script)
+
+
+def test_f76_another_account_in_the_terminal_stops_trading(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.broker.call(setattr, s.broker.terminal, "login", NETTING)
+        with pytest.raises(PepperstoneError, match=r"account 3000002|no terminal"):
+            await s.session.submit(order())
+        await s.told.until(lambda: any(d.permanent for d in s.told.of(LinkDown)))
+        with pytest.raises(LinkLost):
+            await s.session.submit(order("O-2"))
+        assert kit.magic_counts(s.broker, LOGIN) == kit.magic_counts(s.broker, NETTING) == {}
+
+    play(tmp_path, script, judge=False)
+
+
+def test_f77_placed_partial_and_nothing_to_change(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("retcode_after", code=10008)  # placed: the fill comes as a deal
+        state = await s.session.submit(order())
+        assert state.client_order_id == "O-1"
+        deal = await s.filled("O-1")
+        await s.session.set_protection(deal.position_id, Protection(stop_loss=D("1.05000")))
+        await s.session.set_protection(deal.position_id, Protection(stop_loss=D("1.05000")))  # 10025 is done
+        s.broker.call(s.broker.terminal.ledger.set_liquidity, "EURUSD", Liquidity(D(3_000), fills_left=1))
+        await s.session.submit(order("O-2", time_in_force=TimeInForce.IOC))  # 10010: the rest is told as canceled
+        await s.told.until(lambda: s.told.changes("O-2") == ["accepted", "partially_filled", "canceled"])
+
+    play(tmp_path, script)
+
+
+def test_f78_fields_the_broker_would_refuse(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        with pytest.raises(OrderRefused, match="multiple"):
+            await s.session.submit(order("V", units=D(1_234)))
+        with pytest.raises(OrderRefused, match="INVALID_STOPS"):
+            await s.session.submit(order("S", protection=Protection(stop_loss=D("1.20000"))))
+        deal = await s.open()
+        ledger = s.broker.terminal.ledger
+        s.broker.call(ledger.close, LOGIN, int(deal.position_id), D(10_000), s.broker.clock.now_ns())
+        with pytest.raises((NotFound, OrderRefused), match=r"POSITION_CLOSED|no open position"):
+            await s.session.close_position(deal.position_id, D(10_000), "C-1")
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("when", ["hang_before", "hang_after"])
+def test_f79_a_hanging_call_is_ended_and_nothing_is_lost(when: str, tmp_path: Path) -> None:
+    """A minute of silence in `order_send`, scaled: 3 s against a deadline of 0.6 s (30 s / 50)."""
+
+    async def script(s: Scene) -> None:
+        await s.session.subscribe_quotes(["EURUSD"])
+        await s.told.until(lambda: s.told.of(Tick))
+        worst_s = await _during(s, when)
+        assert worst_s < 0.25  # the loop of the node never stood still
+        await s.recovered()
+        assert s.gate.restarts >= 1
+        await s.told.until(lambda: s.told.of(Tick)[-1].bid == 110_100)
+        assert [t.bid for t in s.told.of(Tick)] == [110_000, *range(110_001, 110_101)]  # not one tick lost or doubled
+        if when == "hang_after":
+            await s.filled("O-1")
+        assert ((await s.found()) is not None) is (when == "hang_after")
+        assert s.orders_of("O-1") <= 1
+
+    async def _during(s: Scene, when: str) -> float:
+        s.fault(when, seconds=3.0)
+        sending = asyncio.create_task(s.session.submit(order()))
+        worst_s, before = 0.0, time.monotonic()
+        for point in range(110_001, 110_101):
+            await asyncio.sleep(0.005)
+            s.broker.call(s.broker._quote, "EURUSD", point, point + 10)
+            now = time.monotonic()
+            worst_s, before = max(worst_s, now - before), now
+        with pytest.raises(OutcomeUnknown):
+            await sending
+        return worst_s
+
+    # A hang before the work is done leaves an order the terminal may still make: only the deal stream may tell.
+    play(tmp_path, script, gateway={"patience": 0.02}, judge=when == "hang_after")
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["order executed", "order not read"])
+def test_f79_a_terminal_silent_for_a_minute_costs_no_tick_and_no_order_its_identity(done: bool, tmp_path: Path) -> None:
+    """The whole terminal hangs: the call in flight, every poll, and each fresh worker's attempt to attach. Everything is
+    25 times faster than life: 60 s are 2.4 s here, the deadline of an order 30 s and 1.2 s, of an attempt to attach 150 s
+    and 6 s, of a silent worker 20 s and 0.8 s. 12,000 ticks are made in that minute, 200 a second."""
+    patience = {"patience": 1 / 25, "start_s": 150 / 25, "hang_s": 20 / 25}
+    silent_s, per_batch = 60 / 25, 200
+
+    async def script(s: Scene) -> None:
+        terminal = s.broker.terminal
+        await s.session.subscribe_quotes(["EURUSD"])
+        await s.told.until(lambda: s.told.of(Tick))
+        deal = await s.open("O-0")
+        if done:
+            s.fault("hang_after", seconds=silent_s)
+        else:
+            s.broker.call(terminal.answers.clear)
+        sending = asyncio.create_task(s.session.submit(order()))
+        while done and s.orders_of("O-1") == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+        s.broker.call(terminal.answers.clear)
+        began_s, points = time.monotonic(), 110_000
+        while time.monotonic() - began_s < silent_s or points < 110_000 + 60 * per_batch:
+            await asyncio.sleep(silent_s / 60)
+
+            def batch(first: int = points + 1) -> None:
+                for point in range(first, first + per_batch):
+                    s.broker._quote("EURUSD", point, point + 10)
+
+            s.broker.call(batch)
+            points += per_batch
+        with pytest.raises((OutcomeUnknown, LinkLost)):
+            await sending
+        assert s.gate.restarts >= 1
+        assert s.told.of(LinkUp) == []
+        with pytest.raises(LinkLost, match="nothing was sent"):
+            await s.session.submit(order("O-2"))
+        s.broker.call(terminal.answers.set)
+        await s.recovered()
+        await s.told.until(lambda: s.told.of(Tick)[-1].bid == points)
+        assert [t.bid for t in s.told.of(Tick)] == [110_000, *range(110_001, points + 1)]
+        # The order kept its name; what was never read does not appear later.
+        assert ((await s.found()) is not None) is done
+        if done:
+            assert (await s.filled("O-1")).client_order_id == "O-1"
+        assert (s.orders_of("O-0"), s.orders_of("O-1"), s.orders_of("O-2")) == (1, int(done), 0)
+        await s.session.close_position(deal.position_id, D(10_000), "C-0")
+        await s.filled("C-0")
+
+    play(tmp_path, script, gateway=patience)
+
+
+def test_f79_a_terminal_that_holds_the_gil_is_ended_as_well(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("hang_after", seconds=3.0)
+        with pytest.raises(OutcomeUnknown):
+            await s.session.submit(order())
+        await s.recovered()
+        await s.filled("O-1")
+        assert s.orders_of("O-1") == 1
+
+    play(tmp_path, script, gateway={"patience": 0.02}, hold_gil=True)
+
+
+def test_f79_a_worker_killed_in_the_middle_of_order_send(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("hang_after", seconds=5.0)
+        pid = s.gate.worker_pid
+        sending = asyncio.create_task(s.session.submit(order()))
+        while s.orders_of("O-1") == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(OutcomeUnknown):
+            await sending
+        await s.recovered()
+        deal = await s.filled("O-1")
+        found = await s.found()
+        assert found is not None
+        assert found.order.order_id == deal.order_id
+
+    play(tmp_path, script)
+
+
+def test_f80_a_terminal_without_its_server_is_not_connected(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.broker.call(setattr, s.broker.terminal, "connected", False)
+        await s.told.until(lambda: s.told.of(LinkDown))
+        assert "trade server" in s.told.of(LinkDown)[0].reason
+        with pytest.raises(LinkLost):
+            await s.session.submit(order())
+        s.broker.call(setattr, s.broker.terminal, "connected", True)
+        await s.recovered()
+        # A symbol that is not in the Market Watch is put there before the order.
+        await s.open("O-2", symbol="XAUUSD", units=D(1))
+
+    play(tmp_path, script)
+
+
+def test_f81_a_deal_that_history_shows_late(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        deal = await s.open()
+        await s.session.close_position(deal.position_id, D(10_000), "C-1")
+        await s.filled("C-1")
+        await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.units == 0)
+        kinds = [e for e in s.told.events if isinstance(e, OrderChanged | PositionChanged)]
+        flat = next(i for i, e in enumerate(kinds) if isinstance(e, PositionChanged) and e.position.units == 0)
+        closed = next(i for i, e in enumerate(kinds) if isinstance(e, OrderChanged) and e.order.closing and e.deal)
+        assert closed < flat  # never flat before the deal that made it so
+        assert not [n for n in s.told.of(Notice) if n.level == "error"]
+
+    play(tmp_path, script, deal_lag_ms=400.0)
+
+
+def test_f81_positions_that_follow_late(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        deal = await s.open()
+        await s.told.until(lambda: s.told.of(PositionChanged))
+        await s.session.close_position(deal.position_id, D(10_000), "C-1")
+        await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.units == 0)
+        assert s.told.changes("C-1") == ["accepted", "filled"]
+
+    play(tmp_path, script, position_lag_ms=300.0)
