@@ -274,7 +274,7 @@ class Feed:
                     )
                 self._seeded.add(name)
                 columns = QuoteColumns(ts_ns=rows.ts_ns, bid=rows.bid[0], ask=rows.ask[0])
-                out.append(quotes_from_arrays(self._id(name), spec.digits, size_digits(spec), columns))
+                out.append(quotes_from_arrays(self._id(name), spec.digits, spec.size_digits, columns))
             else:
                 out += self._bars_of(spec, EXECUTION_PERIOD, rows)
         return out
@@ -292,15 +292,10 @@ class Feed:
         o, h, lo, c = rows.bid if side == "BID" else rows.ask
         columns = BarColumns(ts_ns=rows.ts_ns, open=o, high=h, low=lo, close=c, ticks=ticks)
         label = f"{self._id(spec.name)}-{period}-{side}-EXTERNAL"
-        return bars_from_arrays(label, spec.digits, size_digits(spec), columns)
+        return bars_from_arrays(label, spec.digits, spec.size_digits, columns)
 
     def _id(self, symbol: str) -> str:
         return f"{symbol}.{self._plan.venue}"
-
-
-def size_digits(spec: SymbolSpec) -> int:
-    """Decimals of a quantity of the symbol."""
-    return max(0, -int(spec.volume_step.normalize().as_tuple().exponent))
 
 
 def _pick(four: tuple[Int64s, ...], keep: Any) -> Four:

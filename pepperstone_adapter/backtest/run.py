@@ -13,7 +13,7 @@ import time
 from pepperstone_adapter.backtest.feed import Feed, Window
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.simulation.fees import rounded
+from pepperstone_adapter.simulation.grid import rounded
 from pepperstone_adapter.simulation.plan import RunPlan
 from pepperstone_adapter.simulation.rates import require_paths
 from pepperstone_adapter.simulation.record import RunRecord
@@ -147,8 +147,7 @@ def _finish(venue: SimulatedVenue, end_ns: int) -> None:
     record, books, plan_currency = venue.record, venue.books, venue.plan.currency
     venue.settle(end_ns)
     venue.curve.finish()
-    for ticket in books.tickets.values():
-        venue.curve.write(ticket, end_ns)
+    venue.curve.write(books.tickets.values(), end_ns)
     record.events_sha256 = venue.recorder.finish()
     record.end_ns = end_ns
     record.end_balance = books.balance

@@ -155,3 +155,8 @@ class SymbolSpec:
     @property
     def pip(self) -> Decimal:
         return Decimal(1).scaleb(-self.pip_position)
+
+    @property
+    def size_digits(self) -> int:
+        """Decimals of a quantity in units."""
+        return max(0, -int(self.volume_step.normalize().as_tuple().exponent))

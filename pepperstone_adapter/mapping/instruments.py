@@ -60,7 +60,7 @@ def instrument_from_spec(
     """
     margin = Decimal(0) if leverage is None else (1 / leverage).quantize(Decimal("1e-8"), rounding=ROUND_CEILING)
     increment = plain(spec.volume_step)
-    size_precision = max(0, -int(spec.volume_step.normalize().as_tuple().exponent))
+    size_precision = spec.size_digits
     common: dict[str, Any] = {
         "instrument_id": instrument_id(spec.name, venue),
         "raw_symbol": Symbol(spec.name),

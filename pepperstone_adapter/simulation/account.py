@@ -10,17 +10,16 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.core import UUID4
-from nautilus_trader.model import OrderModifyRejected, OrderSide, TimeInForce
+from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, Symbol, TimeInForce, Venue
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
-from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Posting, Ticket
-from pepperstone_adapter.simulation.curve import Curve
+from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Posting, Ticket
 from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal
 from pepperstone_adapter.simulation.failures import Failures
-from pepperstone_adapter.simulation.fees import rounded
+from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
-from pepperstone_adapter.simulation.margin import Side, symbol_margin
+from pepperstone_adapter.simulation.margin import Side, symbol_margin, tiered_margin
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.record import LedgerKind
@@ -45,9 +44,10 @@ class Account:
         terms: AccountTerms,
         mode: PositionMode,
         books: Books,
+        grids: Mapping[str, Grid],
         recorder: Recorder,
-        curve: Curve,
         failures: Failures,
+        venue: str,
         start_ns: int,
         slippage: Mapping[str, Slippage],
         latency_ns: int = 0,
@@ -56,10 +56,8 @@ class Account:
         self.failures = failures
         self.books = books
         self.recorder = recorder
-        self.curve = curve
         self.broker: Any = None  # the Broker strategy, set when the venue is built
         self.due_ns = 0
-        self.used_margin = ZERO
         self.bar_types: set[Any] = set()
         self.quote_ids: set[Any] = set()
         self._specs = specs
@@ -67,7 +65,7 @@ class Account:
         self._rates = rates
         self._terms = terms
         self._netting = mode is PositionMode.NETTING
-        self._sides = {name: (Side(), Side()) for name in specs}
+        self._grids = grids
         self._margins = dict.fromkeys(specs, ZERO)
         self._rollovers = rollovers(start_ns)
         self._next_rollover = next(self._rollovers)
@@ -76,13 +74,14 @@ class Account:
         self.strategies: list[Any] = []
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
-        self._counters = {name: Counter(spec) for name, spec in specs.items()}
+        self._counters = {InstrumentId(Symbol(n), Venue(venue)): Counter(spec) for n, spec in specs.items()}
         self._danger_ns = NEVER
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
         self._ahead: tuple[int, list[Path]] = (0, [])  # time of a stop-out, and the rest of its bar for the others
-        recorder.on_booked = self._booked
         recorder.post = self._post
+        if terms.conversion_fee_percent:
+            recorder.on_converted = self._charge_conversion
 
     # --- guard.Hooks
 
@@ -187,11 +186,10 @@ class Account:
 
     def _grants(self, order: Any, now: int) -> bool:
         """Whether an order is beyond doubt: one like it has passed the desk, and there is headroom for it."""
-        symbol = str(order.instrument_id.symbol)
-        counter = self._counters.get(symbol)
+        counter = self._counters.get(order.instrument_id)
         if counter is None or not counter.knows(order, now):
             return False
-        return self._headroom.grants(symbol, 0.0 if order.is_reduce_only else float(order.quantity))
+        return self._headroom.grants(counter.symbol, 0.0 if order.is_reduce_only else float(order.quantity))
 
     def _refusal(self, order: Any, position_id: Any, now: int, entry: Decimal | None, child: bool) -> str | None:
         symbol = str(order.instrument_id.symbol)
@@ -202,7 +200,7 @@ class Account:
         opened = ZERO if child else self._opens(order, symbol, position_id)
         reason = refusal(order, spec, self._tapes[symbol], now, reduces=not opened, entry=entry)
         if reason is None and opened:
-            self._counters[symbol].note(order, now)
+            self._counters[order.instrument_id].note(order, now)
         if reason is not None or not opened or order.order_type.name != "MARKET":
             return reason
         return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
@@ -280,58 +278,44 @@ class Account:
         if not tiers or quote is None:
             return None
         value = units * (quote[1] if sign > 0 else quote[0])
-        long, short = self._sides[spec.name]
+        used = self.used_margin
+        long, short = (self._side(spec.name, self.books.held[spec.name, s][-1]) for s in (LONG, SHORT))
         side = long if sign > 0 else short
-        added = Side(
-            side.units + units,
-            side.notional + value * self._to_account(spec.quote_currency, ts_ns),
-            side.notional_usd + value * self._rates.mid(spec.quote_currency, "USD", ts_ns),
-        )
-        wanted = symbol_margin(*((added, short) if sign > 0 else (long, added)), tiers, self._terms.hedged_margin)
-        needed = wanted - self._margins[spec.name]
-        free = self.equity(ts_ns) - self.used_margin
+        side.units += units
+        side.notional += value * self._to_account(spec.quote_currency, ts_ns)
+        side.notional_usd += value * self._rates.mid(spec.quote_currency, "USD", ts_ns)
+        needed = symbol_margin(long, short, tiers, self._terms.hedged_margin) - self._margins[spec.name]
+        free = self.equity(ts_ns) - used
         if needed <= 0 or needed <= free:
             return None
         c = self.books.currency
         return f"NOT_ENOUGH_MONEY: needs {rounded(needed, c)} {c} of margin, {rounded(free, c)} {c} are free"
 
-    def _booked(self, ts_ns: int, booking: Booking, price: Decimal) -> None:
-        """After a fill: margin of its symbol, and the work it leaves for later."""
-        ticket = booking.ticket
-        spec = self._specs[ticket.symbol]
-        side = self._sides[ticket.symbol][0 if ticket.sign > 0 else 1]
-        if booking.opened:
-            value = booking.opened * price
-            notional = value * self._to_account(spec.quote_currency, ts_ns)
-            usd = (
-                notional if self.books.currency == "USD" else value * self._rates.mid(spec.quote_currency, "USD", ts_ns)
-            )
-            ticket.notional += notional
-            ticket.notional_usd += usd
-            side.units += booking.opened
-            side.notional += notional
-            side.notional_usd += usd
-        else:
-            side.units -= booking.closed
-            side.notional -= booking.notional
-            side.notional_usd -= booking.notional_usd
-        tiers = self._terms.leverage.get(ticket.symbol)
-        before = self.used_margin
-        if tiers:
-            margin = symbol_margin(*self._sides[ticket.symbol], tiers, self._terms.hedged_margin)
-            self.used_margin += margin - self._margins[ticket.symbol]
-            self._margins[ticket.symbol] = margin
-        self.curve.booked(ts_ns, booking, price, self.used_margin - before)
-        if booking.realized and spec.quote_currency != self.books.currency:
-            self._charge_conversion(booking)
+    def margin(self, symbol: str, long: Held, short: Held) -> Decimal:
+        """Used margin of what is held of a symbol."""
+        tiers = self._terms.leverage.get(symbol)
+        if not tiers:
+            return ZERO
+        return symbol_margin(self._side(symbol, long), self._side(symbol, short), tiers, self._terms.hedged_margin)
 
-    def _charge_conversion(self, booking: Booking) -> None:
+    def _side(self, symbol: str, held: Held) -> Side:
+        grid = self._grids[symbol]
+        return Side(grid.units(held.steps), grid.value(held.notional), grid.value(held.notional_usd))
+
+    @property
+    def used_margin(self) -> Decimal:
+        moved, held = self.books.moved, self.books.held
+        while moved:
+            name = moved.pop()
+            self._margins[name] = self.margin(name, held[name, LONG][-1], held[name, SHORT][-1])
+        return sum(self._margins.values(), ZERO)
+
+    def _charge_conversion(self, ticket: Ticket, realized: int) -> None:
         """The broker's fee on profit and loss that was converted to account currency."""
-        if not self._terms.conversion_fee_percent:
-            return
-        fee = rounded(abs(booking.realized) * self._terms.conversion_fee_percent / 100, self.books.currency)
+        books = self.books
+        fee = rounded(abs(books.money(realized)) * self._terms.conversion_fee_percent / 100, books.currency)
         if fee:
-            self.broker.post([Posting(LedgerKind.CONVERSION, -fee, self.books.currency, ONE, booking.ticket)])
+            self.broker.post([Posting(LedgerKind.CONVERSION, -fee, books.currency, ONE, ticket)])
 
     def _post(self, rows: list[Posting]) -> None:
         self.broker.post(rows)
@@ -356,7 +340,7 @@ class Account:
             night = night_amount(spec, ticket.sign, ticket.units, middle) * count
             amount = rounded(night * rate, self.books.currency)
             if amount:
-                ticket.swap += amount
+                ticket.swap += self.books.in_minor(amount)
                 rows.append(Posting(LedgerKind.SWAP, amount, currency, rate, ticket))
         if rows:
             self.broker.post(rows)
@@ -398,9 +382,12 @@ class Account:
         if self._latency_ns or self._closing or self._margin_called:
             self._headroom.close()
             return
-        both_sides = sum(
-            (symbol_margin(*self._sides[name], tiers, "sum") for name, tiers in self._terms.leverage.items()), ZERO
-        )
+        both_sides = ZERO
+        for (name, _), history in self.books.held.items():
+            tiers = self._terms.leverage.get(name)
+            if tiers and history[-1].steps:
+                side = self._side(name, history[-1])
+                both_sides += tiered_margin(side.notional, side.notional_usd, tiers)
         self._headroom.measure(self.books.tickets.values(), self.books.balance, both_sides)
 
     def _level_watched(self) -> Decimal:

@@ -1,65 +1,82 @@
-"""The account's own books: tickets, margin and ledger, kept beside the framework's.
+"""The account's own books: tickets, exposure and ledger, kept beside the framework's.
 
-Every fill is booked here in Decimal. What a fill should have done to the balance is worked out from these books and
+Every fill is booked here in integers (`Grid`). What a fill should have done to the balance is worked out from these books and
 compared with what the framework's account did; a difference above one minor unit (the framework rounds profit to the quote
 currency's minor unit before it converts) ends the run. The framework's balance is the one that is written down.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
+from pepperstone_adapter.broker.account import minor_digits
+from pepperstone_adapter.simulation.grid import Grid, divided
 from pepperstone_adapter.simulation.record import LedgerKind, LedgerRow
 from pepperstone_adapter.simulation.table import Table
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
+LONG, SHORT = 1, -1
+
+type Rate = Callable[[str, str, int], Decimal]  # (from currency, to currency, time) -> how much one unit is worth
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """An open position."""
+    """An open position. Money is in minor units of the account currency, values in points × steps."""
 
     position_id: str
     strategy_id: str
-    symbol: str
+    grid: Grid
     sign: int
     opened_ns: int
-    units: Decimal = ZERO
-    cost: Decimal = ZERO  # units × opening price
-    notional: Decimal = ZERO  # of the open units, in account currency at opening
+    steps: int = 0
+    cost: int = 0  # value at the opening prices
+    notional: Decimal = ZERO  # the cost in account currency and in dollars, at the rates of the opening
     notional_usd: Decimal = ZERO
-    peak_units: Decimal = ZERO
-    entered: Decimal = ZERO  # all units ever opened, and their cost
-    entered_cost: Decimal = ZERO
-    left: Decimal = ZERO  # all units closed, and their proceeds
-    left_cost: Decimal = ZERO
-    gross: Decimal = ZERO
-    commission: Decimal = ZERO
-    swap: Decimal = ZERO
+    peak: int = 0  # largest size held, in steps
+    entered: int = 0  # all steps ever opened, and their cost
+    entered_cost: int = 0
+    left: int = 0  # all steps closed, and their proceeds
+    left_cost: int = 0
+    gross: int = 0
+    commission: int = 0
+    swap: int = 0
     closed_ns: int = 0
     exit_reason: str = ""
     lowest: int | None = None  # price range while it was open, in points, on the side that closes it
     highest: int | None = None
 
     @property
-    def open_price(self) -> Decimal:
-        return self.cost / self.units if self.units else self.entered_cost / self.entered
+    def symbol(self) -> str:
+        return self.grid.name
+
+    @property
+    def units(self) -> Decimal:
+        return self.grid.units(self.steps)
 
     def profit(self, price: Decimal) -> Decimal:
         """Open profit in quote currency at a closing price."""
-        return (price * self.units - self.cost) * self.sign
+        return (price * self.units - self.grid.value(self.cost)) * self.sign
 
 
-@dataclass(slots=True)
-class Booking:
-    """What one fill did: the ticket, units closed and opened, the profit in quote currency, and the notional that ended."""
+class Held(NamedTuple):
+    """What is held of one side of a symbol from a time on, summed over its tickets."""
 
-    ticket: Ticket
-    closed: Decimal
-    profit: Decimal
-    opened: Decimal
+    ts_ns: int = 0
+    steps: int = 0
+    cost: int = 0
     notional: Decimal = ZERO
     notional_usd: Decimal = ZERO
-    realized: Decimal = ZERO  # profit as the framework's account booked it, in account currency
+
+
+class Filled(NamedTuple):
+    """What one fill, or one part of it, did to a ticket: steps opened or closed, and the profit of those as a value."""
+
+    ticket: Ticket
+    opened: int
+    closed: int
+    profit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,66 +91,124 @@ class Posting:
     trade_id: str = ""
 
 
-@dataclass(slots=True)
 class Books:
-    """Tickets and ledger of one account."""
+    """Tickets, exposure and ledger of one account.
 
-    currency: str
-    balance: Decimal = ZERO
-    ledger: Table[LedgerRow] = field(default_factory=lambda: Table(LedgerRow))
-    tickets: dict[str, Ticket] = field(default_factory=dict)
+    Attributes
+    ----------
+    minor
+        The balance in minor units of the account currency.
+    held
+        Symbol and sign -> what was held since the window of data began, the last entry now.
+    count
+        Time -> how many positions were open from then on, since the window began.
+    moved
+        Symbols with fills since the account last looked.
+    """
+
+    def __init__(self, currency: str, grids: Mapping[str, Grid], rate: Rate) -> None:
+        self.currency = currency
+        self.minor = 0
+        self.digits = minor_digits(currency)
+        self.ledger = Table(self._ledger_row)
+        self.tickets: dict[str, Ticket] = {}
+        self.held = {(name, sign): [Held()] for name in grids for sign in (LONG, SHORT)}
+        self.count = [(0, 0)]
+        self.moved: set[str] = set()
+        self._rate = rate
+
+    @property
+    def balance(self) -> Decimal:
+        return self.money(self.minor)
+
+    def money(self, minor: int) -> Decimal:
+        return Decimal(minor).scaleb(-self.digits)
+
+    def in_minor(self, amount: Decimal) -> int:
+        """A rounded amount as an integer."""
+        return int(amount.scaleb(self.digits))
 
     def post(
-        self,
-        ts_ns: int,
-        kind: LedgerKind,
-        amount: Decimal,
-        currency: str,
-        rate: Decimal,
-        instrument_id: str = "",
-        position_id: str = "",
-        trade_id: str = "",
+        self, ts_ns: int, kind: LedgerKind, minor: int, currency: str, rate: str, where: tuple[str, str, str]
     ) -> None:
-        """Write one change of the balance."""
-        self.balance += amount
-        self.ledger.add(ts_ns, kind, amount, self.balance, currency, rate, instrument_id, position_id, trade_id)
+        """Write one change of the balance; `where` is instrument, position and trade."""
+        self.minor += minor
+        self.ledger.add((ts_ns, kind.value, minor, self.minor, currency, rate, *where))
 
-    def split(self, position_id: str, sign: int, units: Decimal) -> tuple[Decimal, ...]:
-        """The parts in which a fill must be applied: a netting reversal closes first and opens the rest."""
-        ticket = self.tickets.get(position_id)
-        if ticket is None or sign == ticket.sign or units <= ticket.units:
-            return (units,)
-        return ticket.units, units - ticket.units
+    def _ledger_row(
+        self, ts_ns: int, kind: str, minor: int, after: int, currency: str, rate: str, *where: str
+    ) -> LedgerRow:
+        return LedgerRow(ts_ns, LedgerKind(kind), self.money(minor), self.money(after), currency, Decimal(rate), *where)
 
     def fill(
-        self, ts_ns: int, position_id: str, strategy_id: str, symbol: str, sign: int, units: Decimal, price: Decimal
-    ) -> Booking:
-        """Apply one fill to its ticket: adds to it, or closes part or all of it; it must not cross zero (`split`)."""
+        self, ts_ns: int, position_id: str, strategy_id: str, grid: Grid, sign: int, steps: int, points: int
+    ) -> tuple[Filled, ...]:
+        """Apply one fill to its ticket; a netting reversal closes first and opens the rest."""
         ticket = self.tickets.get(position_id)
+        if ticket is None or sign == ticket.sign:
+            return (self._open(ts_ns, ticket, position_id, strategy_id, grid, sign, steps, points),)
+        rest = steps - ticket.steps
+        if rest <= 0:
+            return (self._close(ts_ns, ticket, steps, points),)
+        closed = self._close(ts_ns, ticket, ticket.steps, points)
+        return closed, self._open(ts_ns, None, position_id, strategy_id, grid, sign, rest, points)
+
+    def _open(
+        self, ts_ns: int, ticket: Ticket | None, position_id: str, strategy_id: str, grid: Grid, sign: int, steps: int,
+        points: int,
+    ) -> Filled:  # fmt: skip
         if ticket is None:
-            ticket = Ticket(position_id, strategy_id, symbol, sign, ts_ns)
-            self.tickets[position_id] = ticket
-        if sign == ticket.sign:
-            ticket.units += units
-            ticket.cost += units * price
-            ticket.entered += units
-            ticket.entered_cost += units * price
-            ticket.peak_units = max(ticket.peak_units, ticket.units)
-            return Booking(ticket, ZERO, ZERO, units)
-        if units > ticket.units:
-            raise ValueError(f"fill of {units} closes more than the {ticket.units} units of {position_id}")
-        whole = units == ticket.units
-        cost = ticket.cost if whole else ticket.cost * units / ticket.units
-        notional = ticket.notional if whole else ticket.notional * units / ticket.units
-        notional_usd = ticket.notional_usd if whole else ticket.notional_usd * units / ticket.units
-        profit = (price * units - cost) * ticket.sign
+            self.tickets[position_id] = ticket = Ticket(position_id, strategy_id, grid, sign, ts_ns)
+            self.count.append((ts_ns, len(self.tickets)))
+        value = steps * points
+        notional = Decimal(value)
+        usd = notional
+        if grid.quote != self.currency:
+            notional *= self._rate(grid.quote, self.currency, ts_ns)
+        if grid.quote != "USD":
+            usd = notional if self.currency == "USD" else usd * self._rate(grid.quote, "USD", ts_ns)
+        ticket.steps += steps
+        ticket.cost += value
+        ticket.notional += notional
+        ticket.notional_usd += usd
+        ticket.entered += steps
+        ticket.entered_cost += value
+        ticket.peak = max(ticket.peak, ticket.steps)
+        self._move(ts_ns, ticket, steps, value, notional, usd)
+        return Filled(ticket, steps, 0, 0)
+
+    def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int) -> Filled:
+        cost, notional, usd = ticket.cost, ticket.notional, ticket.notional_usd
+        if steps != ticket.steps:
+            cost = divided(cost * steps, ticket.steps)
+            notional, usd = notional * steps / ticket.steps, usd * steps / ticket.steps
+        value = steps * points
+        ticket.steps -= steps
         ticket.cost -= cost
         ticket.notional -= notional
-        ticket.notional_usd -= notional_usd
-        ticket.units -= units
-        ticket.left += units
-        ticket.left_cost += units * price
-        if not ticket.units:
+        ticket.notional_usd -= usd
+        ticket.left += steps
+        ticket.left_cost += value
+        if not ticket.steps:
             ticket.closed_ns = ts_ns
-            del self.tickets[position_id]
-        return Booking(ticket, units, profit, ZERO, notional, notional_usd)
+            del self.tickets[ticket.position_id]
+            self.count.append((ts_ns, len(self.tickets)))
+        self._move(ts_ns, ticket, -steps, -cost, -notional, -usd)
+        return Filled(ticket, 0, steps, (value - cost) * ticket.sign)
+
+    def _move(self, ts_ns: int, ticket: Ticket, steps: int, cost: int, notional: Decimal, usd: Decimal) -> None:
+        name = ticket.grid.name
+        history = self.held[name, ticket.sign]
+        _, held, held_cost, held_notional, held_usd = history[-1]
+        held += steps
+        if held:
+            history.append(Held(ts_ns, held, held_cost + cost, held_notional + notional, held_usd + usd))
+        else:
+            history.append(Held(ts_ns))
+        self.moved.add(name)
+
+    def forget(self) -> None:
+        """A window of data has been valued: of what was held, only what is held now is needed."""
+        for history in self.held.values():
+            del history[:-1]
+        del self.count[:-1]

@@ -8,15 +8,16 @@ So every row is valued, at its closing prices, but not every row is kept: of eac
 the highest where they lie beyond it. A drawdown between two samples is not lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.simulation.books import ZERO, Booking, Books, Ticket
-from pepperstone_adapter.simulation.fees import minor_unit
+from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Ticket
+from pepperstone_adapter.simulation.grid import minor_unit
 from pepperstone_adapter.simulation.plan import Int64s
 from pepperstone_adapter.simulation.rates import path
 from pepperstone_adapter.simulation.record import EquityPoint, PositionRow, RunRecord
@@ -24,93 +25,52 @@ from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.tape import Rows, Tape
 
 NS = 1_000_000_000
+_HUNDREDTH = Decimal("0.01")
 type Floats = NDArray[np.float64]
-
-
-class _Steps:
-    """A value that changes at known times; the last change at or before a time holds."""
-
-    __slots__ = ("times", "values")
-
-    def __init__(self, start: float = 0.0) -> None:
-        self.times: list[int] = [0]
-        self.values: list[float] = [start]
-
-    def add(self, ts_ns: int, delta: float) -> None:
-        self.times.append(ts_ns)
-        self.values.append(self.values[-1] + delta)
-
-    def at(self, times: Int64s) -> Floats:
-        if len(self.times) == 1:
-            return np.full(len(times), self.values[0])
-        index = np.searchsorted(np.asarray(self.times), times, side="right") - 1
-        return np.asarray(self.values)[index]
-
-    def forget(self) -> None:
-        """Keep the last value only."""
-        self.times, self.values = [0], self.values[-1:]
 
 
 class Curve:
     """Samples the account in every step of simulated time that saw data."""
 
     def __init__(
-        self, specs: Mapping[str, SymbolSpec], tapes: Mapping[str, Tape], books: Books, record: RunRecord, step_s: int
+        self,
+        specs: Mapping[str, SymbolSpec],
+        tapes: Mapping[str, Tape],
+        books: Books,
+        record: RunRecord,
+        step_s: int,
+        margin: Callable[[str, Held, Held], Decimal],
     ) -> None:
         self._specs = specs
         self._tapes = tapes
         self._books = books
         self._record = record
         self._step_ns = step_s * NS
-        self._exposure = {(name, sign): (_Steps(), _Steps()) for name in specs for sign in (1, -1)}
-        self._margin = _Steps()
-        self._count = _Steps()
-        self._balance = 0.0
+        self._margin_of = margin
+        self._minor = 0  # the balance when the window began
         self._seen_ns = -1
-        self._ts_ns: Int64s = np.empty(0, np.int64)  # rows of the step that has not ended
-        self._values: Floats = np.empty((4, 0))  # their balance, equity, used margin and open positions
-        self.positions = Table(PositionRow)
+        self._open: list[
+            EquityPoint
+        ] = []  # of the step that has not ended: the first lowest, the first highest, the last
+        self.positions = Table(self._made_position)
         self._quantum = minor_unit(books.currency)
-
-    def booked(self, ts_ns: int, booking: Booking, price: Decimal, margin_change: Decimal) -> None:
-        """Note a fill."""
-        ticket = booking.ticket
-        units, cost = self._exposure[ticket.symbol, ticket.sign]
-        units.add(ts_ns, float(booking.opened - booking.closed))
-        if booking.opened:
-            cost.add(ts_ns, float(booking.opened * price))
-            if ticket.units == booking.opened:
-                self._count.add(ts_ns, 1.0)
-        else:
-            # profit = (price × closed - cost) × sign, so the cost that left is:
-            cost.add(ts_ns, float(booking.profit * ticket.sign - price * booking.closed))
-            if not ticket.units:
-                self._count.add(ts_ns, -1.0)
-        if margin_change:
-            self._margin.add(ts_ns, float(margin_change))
 
     def window(self, end_ns: int, closed: list[tuple[Ticket, bool]]) -> None:
         """Sample the window that has just been run, and write the rows of positions that closed in it."""
         self._excursions(closed)
-        for ticket, _ in closed:
-            self.write(ticket, end_ns)
+        self.write([ticket for ticket, _ in closed], end_ns)
         times = self._times(end_ns)
         if len(times):
             self._seen_ns = int(times[-1])
-            self._ts_ns = np.concatenate((self._ts_ns, times))
-            self._values = np.concatenate((self._values, self._valued(times)), axis=1)
-            step = self._steps_of(self._ts_ns)
-            self._sample(int(np.searchsorted(step, step[-1])))
-        for units, cost in self._exposure.values():
-            units.forget()
-            cost.forget()
-        self._margin.forget()
-        self._count.forget()
-        self._balance = float(self._books.balance)
+            self._sample(times)
+        self._books.forget()
+        self._minor = self._books.minor
 
     def finish(self) -> None:
-        """Sample the last step."""
-        self._sample(len(self._ts_ns))
+        """Put down the last step."""
+        last = self._open[-1:]
+        self._record.equity += [p for p in self._open if p in last or p.equity != last[0].equity]
+        self._open = []
 
     def _times(self, end_ns: int) -> Int64s:
         """The rows of the window just run, over all symbols."""
@@ -120,45 +80,64 @@ class Curve:
         merged = np.unique(np.concatenate(stamps)) if len(stamps) > 1 else stamps[0]
         return merged[(merged > self._seen_ns) & (merged <= end_ns)]
 
-    def _steps_of(self, times: Int64s) -> Int64s:
-        """A row that closes at a full step belongs to the step it ends."""
-        return (times - 1) // self._step_ns
+    def _sample(self, times: Int64s) -> None:
+        """Take the telling rows of each step, and put down those of the steps that have ended."""
+        books, before = self._books, self._open
+        ledger = [(0, 0, 0, self._minor), *books.ledger.fresh]
+        balance = np.array([entry[3] for entry in ledger], np.int64)[_at(ledger, times)]
+        equity = balance + np.rint(self._profit(times) * 10.0**books.digits).astype(np.int64)
 
-    def _valued(self, times: Int64s) -> Floats:
-        """Balance, equity, used margin and open positions at each time."""
-        balance = self._balances(times)
-        equity = balance.copy()
-        for (name, sign), (units, cost) in self._exposure.items():
-            if len(units.times) == 1 and not units.values[0]:
+        stamps = np.concatenate((np.array([p.ts_ns for p in before], np.int64), times))
+        worth = np.concatenate((np.array([books.in_minor(p.equity) for p in before], np.int64), equity))
+        # A row that closes at a full step belongs to the step it ends.
+        last, *extremes = _telling((stamps - 1) // self._step_ns, worth)
+        ended = [last[:-1], *(rows[:-1][worth[rows[:-1]] != worth[last[:-1]]] for rows in extremes)]
+
+        def points(kept: list[Int64s]) -> list[EquityPoint]:
+            index = np.unique(np.concatenate(kept))
+            fresh = index[index >= len(before)] - len(before)
+            known = [before[i] for i in index[index < len(before)].tolist()]
+            return known + self._points(times[fresh], balance[fresh], equity[fresh])
+
+        self._record.equity += points(ended)
+        self._open = points([rows[-1:] for rows in (last, *extremes)])
+
+    def _profit(self, times: Int64s) -> Floats:
+        """Open profit of the account at each time, in account currency."""
+        profit = np.zeros(len(times))
+        for (name, sign), history in self._books.held.items():
+            if len(history) == 1 and not history[0].steps:
                 continue
-            held = units.at(times)
-            price = _closes(self._tapes[name].rows, times, sign) / 10.0 ** self._specs[name].digits
-            rate = self._rate(self._specs[name].quote_currency, times)
-            equity += np.where(held != 0, (price * held - cost.at(times)) * sign * rate, 0.0)
-        return np.stack((balance, equity, self._margin.at(times), self._count.at(times)))
+            spec, index = self._specs[name], _at(history, times)
+            steps = np.array([held.steps for held in history], np.float64)[index]
+            cost = np.array([held.cost for held in history], np.float64)[index]
+            price = _closes(self._tapes[name].rows, times, sign)
+            rate = self._rate(spec.quote_currency, times)
+            value = (price * steps - cost) * sign / 10.0 ** (spec.digits + spec.size_digits) * rate
+            profit += np.where(steps != 0, value, 0.0)
+        return profit
 
-    def _sample(self, count: int) -> None:
-        """Put down what tells of the first `count` rows, which end a step, and forget them."""
-        keep = _telling(self._steps_of(self._ts_ns[:count]), self._values[1, :count])
-        points, quantum = self._record.equity, self._quantum
-        for ts, (b, e, m, n) in zip(self._ts_ns[keep].tolist(), self._values[:, keep].T.tolist(), strict=True):
-            used = Decimal(m).quantize(quantum) + ZERO  # no minus zero
-            worth = Decimal(e).quantize(quantum) + ZERO
-            level = (worth / used * 100).quantize(Decimal("0.01")) if used > 0 else None
-            points.append(
-                EquityPoint(
-                    ts_ns=ts, balance=Decimal(b).quantize(quantum), equity=worth, used_margin=used,
-                    margin_level=level, open_positions=round(n),
-                )
+    def _points(self, times: Int64s, balance: Int64s, equity: Int64s) -> list[EquityPoint]:
+        books = self._books
+        margin = [ZERO] * len(times)
+        for name in self._specs:
+            long, short = books.held[name, LONG], books.held[name, SHORT]
+            if len(long) == len(short) == 1 and not (long[0].steps or short[0].steps):
+                continue
+            pairs = list(zip(_at(long, times).tolist(), _at(short, times).tolist(), strict=True))
+            margins = {(i, j): self._margin_of(name, long[i], short[j]) for i, j in set(pairs)}
+            margin = [m + margins[pair] for m, pair in zip(margin, pairs, strict=True)]
+        out = []
+        rows = zip(times.tolist(), balance.tolist(), equity.tolist(), margin, _at(books.count, times), strict=True)
+        for ts_ns, had, worth, used, count in rows:
+            used_margin, value = used.quantize(self._quantum), books.money(worth)
+            level = (value / used_margin * 100).quantize(_HUNDREDTH) if used_margin > 0 else None
+            point = EquityPoint(
+                ts_ns=ts_ns, balance=books.money(had), equity=value, used_margin=used_margin, margin_level=level,
+                open_positions=books.count[count][1],
             )  # fmt: skip
-        self._ts_ns, self._values = self._ts_ns[count:], self._values[:, count:]
-
-    def _balances(self, times: Int64s) -> Floats:
-        steps = _Steps(self._balance)
-        for ts_ns, _kind, _amount, balance, *_ in self._books.ledger.fresh:
-            steps.times.append(ts_ns)
-            steps.values.append(float(balance))
-        return steps.at(times)
+            out.append(point)
+        return out
 
     def _rate(self, currency: str, times: Int64s) -> Floats | float:
         rate: Floats | float = 1.0
@@ -191,42 +170,63 @@ class Curve:
                     ticket.lowest = low if ticket.lowest is None else min(low, ticket.lowest)
                     ticket.highest = high if ticket.highest is None else max(high, ticket.highest)
 
-    def write(self, ticket: Ticket, now_ns: int) -> None:
-        """Write the row of a position."""
-        spec = self._specs[ticket.symbol]
-        opened = ticket.entered_cost / ticket.entered
-        closed = ticket.left_cost / ticket.left if ticket.left else None
-        prices = [opened] if closed is None else [opened, closed]
-        prices += [Decimal(p).scaleb(-spec.digits) for p in (ticket.lowest, ticket.highest) if p is not None]
-        size = ticket.peak_units * ticket.sign
-        if spec.quote_currency != self._books.currency:
-            size *= Decimal(
-                float(np.asarray(self._rate(spec.quote_currency, np.array([ticket.closed_ns or now_ns]))).flat[0])
-            )
+    def write(self, tickets: Collection[Ticket], now_ns: int) -> None:
+        """Write the rows of positions, in the order given."""
+        ends = np.array([t.closed_ns or now_ns for t in tickets], np.int64)
+        rates = {
+            currency: np.broadcast_to(self._rate(currency, ends), ends.shape).tolist()
+            for currency in {t.grid.quote for t in tickets}
+        }
+        for i, t in enumerate(tickets):
+            self.positions.add((
+                t.position_id, t.strategy_id, t.grid.name, t.sign, t.peak, t.opened_ns, t.closed_ns, t.entered,
+                t.entered_cost, t.left, t.left_cost, t.gross, t.commission, t.swap, t.lowest, t.highest,
+                rates[t.grid.quote][i], t.exit_reason,
+            ))  # fmt: skip
+
+    def _made_position(
+        self, position_id: str, strategy_id: str, name: str, sign: int, peak: int, opened_ns: int, closed_ns: int,
+        entered: int, entered_cost: int, left: int, left_cost: int, gross: int, commission: int, swap: int,
+        lowest: int | None, highest: int | None, rate: float, exit_reason: str,
+    ) -> PositionRow:  # fmt: skip
+        spec, money = self._specs[name], self._books.money
+        size = Decimal(peak).scaleb(-spec.size_digits)
+        opened, closed = _mean(entered_cost, entered, spec.digits), _mean(left_cost, left, spec.digits)
+        prices = [p for p in (opened, closed) if p is not None]
+        prices += [Decimal(p).scaleb(-spec.digits) for p in (lowest, highest) if p is not None]
         # What was realized was converted at a side of the market, not at its middle, and cent by cent.
-        profits = (ZERO, ticket.gross, (min(prices) - opened) * size, (max(prices) - opened) * size)
-        self.positions.add(
-            ticket.position_id, ticket.strategy_id, f"{ticket.symbol}.{self._record.venue}",
-            "LONG" if ticket.sign > 0 else "SHORT", ticket.peak_units, ticket.opened_ns, ticket.closed_ns, opened, closed,
-            ticket.gross, ticket.commission, ticket.swap, ticket.gross + ticket.swap - ticket.commission,
-            min(profits).quantize(self._quantum), max(profits).quantize(self._quantum), ticket.exit_reason,
+        per_price = size * sign * Decimal(rate)
+        profits = (ZERO, money(gross), *((end - prices[0]) * per_price for end in (min(prices), max(prices))))
+        return PositionRow(
+            position_id, strategy_id, f"{name}.{self._record.venue}", "LONG" if sign > 0 else "SHORT", size, opened_ns,
+            closed_ns, prices[0], closed, money(gross), money(commission), money(swap), money(gross + swap - commission),
+            min(profits).quantize(self._quantum), max(profits).quantize(self._quantum), exit_reason,
         )  # fmt: skip
 
 
-def _telling(step: Int64s, equity: Floats) -> Int64s:
-    """Of each step the last row, and the first of its lowest and of its highest where they lie beyond the last."""
-    if not len(step):
-        return np.empty(0, np.int64)
+def _mean(cost: int, steps: int, digits: int) -> Decimal | None:
+    """Average price of so many steps; None of none."""
+    return (Decimal(cost) / steps).scaleb(-digits) if steps else None
+
+
+def _at(history: Sequence[Sequence[Any]], times: Int64s) -> Int64s:
+    """For each time the entry that holds then: the last whose first field is not after it."""
+    if len(history) == 1:
+        return np.zeros(len(times), np.int64)
+    return np.searchsorted([entry[0] for entry in history], times, side="right") - 1
+
+
+def _telling(step: Int64s, equity: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+    """Of each step the last row, and the first with its lowest and with its highest equity."""
     starts = np.flatnonzero(np.diff(step, prepend=step[0] - 1))
-    last = np.append(starts[1:], len(step)) - 1
     run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(step)))
-    kept = [last]
-    for reduce in (np.minimum, np.maximum):
-        extreme = reduce.reduceat(equity, starts)
+
+    def first(extreme: Int64s) -> Int64s:
         at = np.flatnonzero(equity == extreme[run])
-        first = at[np.unique(run[at], return_index=True)[1]]
-        kept.append(first[extreme != equity[last]])
-    return np.unique(np.concatenate(kept))
+        return at[np.unique(run[at], return_index=True)[1]]
+
+    last = np.append(starts[1:], len(step)) - 1
+    return last, first(np.minimum.reduceat(equity, starts)), first(np.maximum.reduceat(equity, starts))
 
 
 def _closes(rows: Rows, times: Int64s, sign: int) -> Floats:

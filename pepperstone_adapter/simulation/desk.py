@@ -48,6 +48,7 @@ class Counter:
     """
 
     def __init__(self, spec: SymbolSpec) -> None:
+        self.symbol = spec.name
         self._spec = spec
         self._volumes: set[int] = set()  # raw quantities
         self._from_ns = self._until_ns = 0

@@ -11,30 +11,24 @@ such pairs the framework is told of no commission, and the charge is posted like
 """
 
 from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from nautilus_trader.execution import FeeModel
-from nautilus_trader.model import Currency, Money, OrderSide, PriceType, Venue
+from nautilus_trader.model import Currency, InstrumentId, Money, OrderSide, PriceType, Symbol, Venue
 
 from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
 from pepperstone_adapter.simulation.cash import CASH_SYMBOL
 from pepperstone_adapter.simulation.failures import Failures
+from pepperstone_adapter.simulation.grid import Grid, divided, rounded
 
 type Rate = Callable[[str, str], Decimal]  # (from currency, to currency) -> how much one unit is worth
 
 ONE, MILLION = Decimal(1), Decimal(1_000_000)
-
-
-@cache
-def minor_unit(currency: str) -> Decimal:
-    return Decimal(1).scaleb(-minor_digits(currency))
-
-
-def rounded(amount: Decimal, currency: str) -> Decimal:
-    return amount.quantize(minor_unit(currency), ROUND_HALF_UP)
+_BY_VALUE = (CommissionKind.PER_MILLION, CommissionKind.PERCENT)
 
 
 def commission_amount(rule: CommissionRule, spec: SymbolSpec, units: Decimal, price: Decimal, rate: Rate) -> Decimal:
@@ -65,16 +59,51 @@ def commission(
 
 
 class Charge(NamedTuple):
-    """One fill's commission in account currency, the rule's currency and its rate, and the framework's rate for profit.
+    """One fill's commission in minor units of the account currency, and the rates of that moment.
 
-    `posted`: the framework was told of no commission; it is charged as a cash posting right after the fill.
+    `rate` is from the rule's `currency`, `xrate` the framework's for profit, both to account currency. `posted`: the framework
+    was told of no commission; it is charged as a cash posting right after the fill.
     """
 
-    amount: Decimal
+    minor: int
     currency: str
     rate: Decimal
     xrate: Decimal
     posted: bool
+
+
+class Tariff:
+    """The commission of a symbol that is traded, charged and kept in one currency: size or value times a fraction."""
+
+    def __init__(self, rule: CommissionRule, spec: SymbolSpec, grid: Grid, currency: Currency) -> None:
+        self.grid = grid
+        self._by_value = rule.kind in _BY_VALUE
+        # Of a million units at the price 1: large enough that no rule's rate is lost.
+        share = Fraction(commission_amount(replace(rule, minimum=Decimal(0)), spec, MILLION, ONE, lambda *_: ONE))
+        digits = spec.size_digits + (spec.digits if self._by_value else 0)
+        share *= Fraction(10 ** minor_digits(currency.code), 10 ** (digits + 6))
+        self._times, self._by = share.as_integer_ratio()
+        least = Decimal(0) if rule.kind is CommissionKind.NONE else rounded(rule.minimum, currency.code)
+        self._least = int(least.scaleb(minor_digits(currency.code)))
+        self._currency = currency
+        self._money: dict[int, Money] = {}
+        self._rule_currency = rule.currency
+
+    def minor(self, quantity: Any, price: Any) -> int:
+        amount = quantity.raw // self.grid.raw_step * self._times
+        if self._by_value:
+            amount *= price.raw // self.grid.raw_point
+        return max(divided(amount, self._by), self._least)
+
+    def money(self, minor: int) -> Money:
+        found = self._money.get(minor)
+        if found is None:
+            amount = Decimal(minor).scaleb(-minor_digits(self._currency.code))
+            found = self._money[minor] = Money.from_decimal(amount, self._currency)
+        return found
+
+    def charge(self, minor: int) -> Charge:
+        return Charge(minor, self._rule_currency, ONE, ONE, False)
 
 
 class AccountFees(FeeModel):
@@ -82,8 +111,6 @@ class AccountFees(FeeModel):
 
     Attributes
     ----------
-    charges
-        Client order id -> charge of its last fill; taken out by the recorder.
     postings
         Client order id of a cash posting -> amount to credit.
     """
@@ -94,13 +121,13 @@ class AccountFees(FeeModel):
     def __init__(
         self,
         specs: Mapping[str, SymbolSpec],
+        grids: Mapping[str, Grid],
         rules: Mapping[str, CommissionRule],
         currency: str,
         venue: Venue,
         rate: Rate,
         failures: Failures,
     ) -> None:
-        self.charges: dict[str, Charge] = {}
         self.postings: dict[str, Decimal] = {}
         self.cache: Any = None
         self._specs = specs
@@ -110,10 +137,24 @@ class AccountFees(FeeModel):
         self._venue = venue
         self._rate: Rate = lambda source, target: ONE if source == target else rate(source, target)
         self._failures = failures
+        self._charges: dict[str, Charge] = {}  # client order id -> charge of its last fill, where there is no tariff
+        self._tariffs = {
+            InstrumentId(Symbol(name), venue): Tariff(self._rules[name], spec, grids[name], self._currency)
+            for name, spec in specs.items()
+            if self._rules[name].currency == spec.quote_currency == currency != spec.base_currency
+        }
+
+    def charge(self, key: str, instrument_id: Any, quantity: Any, price: Any) -> Charge:
+        """What a fill was charged; to be asked once."""
+        tariff = self._tariffs.get(instrument_id)
+        return self._charges.pop(key) if tariff is None else tariff.charge(tariff.minor(quantity, price))
 
     def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
         try:
-            return self._commission(order, quantity, price, instrument)
+            tariff = self._tariffs.get(instrument.id)
+            if tariff is None:
+                return self._commission(order, quantity, price, instrument)
+            return tariff.money(tariff.minor(quantity, price))
         except Exception as error:  # noqa: BLE001 - the framework would only log it and drop the fill
             self._failures.add(error, "the fee model")
             return self._zero
@@ -135,5 +176,6 @@ class AccountFees(FeeModel):
                 raise LookupError(f"no rate from {spec.quote_currency} to {self._currency.code} at a fill of {symbol}")
             xrate = Decimal(repr(quoted))
         posted = spec.base_currency == self._currency.code
-        self.charges[key] = Charge(amount, rule.currency, rate, xrate, posted)
+        minor = int(amount.scaleb(minor_digits(self._currency.code)))
+        self._charges[key] = Charge(minor, rule.currency, rate, xrate, posted)
         return Money.from_decimal(amount, self._currency) if amount and not posted else self._zero

@@ -39,7 +39,9 @@ class AccountFills(FillModel):
     Attributes
     ----------
     quotes
-        Client order id -> BID and ASK when it last filled; taken out by the recorder.
+        Client order id -> the framework's BID and ASK when it last filled; taken out by the recorder.
+    slipped
+        Client order id -> points of slippage at its last fill; taken out by the recorder.
     forced
         Client order id -> price at which the broker closes a position (stop-out).
     refused
@@ -57,8 +59,8 @@ class AccountFills(FillModel):
         now_ns: Callable[[], int],
         failures: Failures,
     ) -> None:
-        self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
-        self.slipped: dict[str, Decimal] = {}
+        self.quotes: dict[str, tuple[Price, Price]] = {}
+        self.slipped: dict[str, int] = {}
         self.forced: dict[str, Decimal] = {}
         self.refused: Callable[[Any], bool] | None = None
         self._slippage = {name: s for name, s in slippage.items() if s.probability > 0}
@@ -89,28 +91,30 @@ class AccountFills(FillModel):
         if bid is None or ask is None:
             return None
         key = str(order.client_order_id)
-        low, high = bid.as_decimal(), ask.as_decimal()
-        self.quotes[key] = (low, high)
+        self.quotes[key] = (bid, ask)
         if self.forced and key in self.forced:
             price = self.forced[key]
             return _book_at(instrument, price, price)
-        if order.order_type != OrderType.MARKET and self.refused is not None and self.refused(order):
+        order_type = order.order_type
+        if order_type != OrderType.MARKET and self.refused is not None and self.refused(order):
             return OrderBook(instrument.id, BookType.L1_MBP)  # nothing to fill against: the order is not executed
-        trails = order.order_type == OrderType.TRAILING_STOP_MARKET
-        if order.order_type in _TRIGGERED_LIMITS:
-            price = self._limit_price(order, str(instrument.raw_symbol), low, high)
+        trails = order_type == OrderType.TRAILING_STOP_MARKET
+        if order_type in _TRIGGERED_LIMITS:
+            price = self._limit_price(order, str(instrument.raw_symbol), bid.as_decimal(), ask.as_decimal())
             return _book_at(instrument, price, price)
-        if order.order_type == OrderType.LIMIT or not (self._slippage or trails):
+        if not (self._slippage or trails) or order_type == OrderType.LIMIT:
             return None
-        slippage = self._slippage.get(str(instrument.raw_symbol))
+        symbol = str(instrument.raw_symbol)
+        slippage = self._slippage.get(symbol)
         points = drawn_points(slippage, self._seed, key) if slippage else 0
         if not points and not trails:
             return None
-        worse = Decimal(points).scaleb(-instrument.price_precision)
         if points:
-            self.slipped[key] = worse
-        if order.order_type in _TRIGGERED:
-            low = high = self._trigger_price(order, str(instrument.raw_symbol), low, high)
+            self.slipped[key] = points
+        low, high = bid.as_decimal(), ask.as_decimal()
+        if order_type in _TRIGGERED:
+            low = high = self._trigger_price(order, symbol, low, high)
+        worse = Decimal(points).scaleb(-instrument.price_precision)
         return _book_at(instrument, low - worse, high + worse)
 
     def _trigger_price(self, order: Any, symbol: str, bid: Decimal, ask: Decimal) -> Decimal:

@@ -7,33 +7,35 @@ closed positions in its cache, so what has ended is purged, all but the latest `
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model import (
+    FIXED_PRECISION,
     Currency,
+    InstrumentId,
     OrderFilled,
     OrderInitialized,
     OrderSide,
     OrderStatus,
     OrderSubmitted,
     OrderType,
+    Symbol,
     Venue,
 )
 
-from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.simulation.books import Booking, Books, Posting, Ticket
+from pepperstone_adapter.simulation.books import Books, Filled, Posting, Ticket
 from pepperstone_adapter.simulation.failures import Failures, RunFailed
-from pepperstone_adapter.simulation.fees import AccountFees, Charge, minor_unit, rounded
+from pepperstone_adapter.simulation.fees import ONE, AccountFees, Charge
 from pepperstone_adapter.simulation.fills import AccountFills
+from pepperstone_adapter.simulation.grid import Grid, divided, minor_unit, rounded
 from pepperstone_adapter.simulation.record import FillRow, LedgerKind, OrderRow, RunRecord
 from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.times import iso
 
 GRACE = 16
 BACKLOG = 256
-ZERO, ONE, HALF = Decimal(0), Decimal(1), Decimal("0.5")
 # An order's submission is told by its row; half of all events are these.
 _SUBMISSION = (OrderInitialized, OrderSubmitted)
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
@@ -46,7 +48,7 @@ class Recorder:
         self,
         record: RunRecord,
         books: Books,
-        specs: Mapping[str, SymbolSpec],
+        grids: Mapping[str, Grid],
         fees: AccountFees,
         fills: AccountFills,
         venue: Venue,
@@ -54,41 +56,43 @@ class Recorder:
     ) -> None:
         self.record = record
         self.books = books
-        self.fills, self.orders = Table(FillRow), Table(OrderRow)
+        self.fills, self.orders = Table(self._made_fill), Table(_made_order)
         self.cache: Any = None
         self.reasons: dict[str, str] = {}  # client order id -> stop_out and the like, where we know better
-        self.on_booked: Any = None  # called with (ts_ns, booking, price) after each fill
+        self.on_converted: Callable[[Ticket, int], None] | None = None  # called with each profit in a foreign currency
         self.post: Any = None  # charges a list of `Posting`
-        self._specs = specs
+        self.sent: dict[str, Any] = {}  # market orders whose fills may wait: what their rows need is known beforehand
+        self.closed: list[tuple[Ticket, bool]] = []  # since the window began, and whether a market order closed them
+        self._grids = grids
+        self._by_id = {InstrumentId(Symbol(name), venue): (grid, f"{name}.{venue}") for name, grid in grids.items()}
+        self._digits = {f"{name}.{venue}": grid.digits for name, grid in grids.items()}
         self._fees = fees
         self._fill_model = fills
         self._venue = venue
         self._currency = Currency.from_str(books.currency)
-        self._unit = minor_unit(books.currency)
+        self._raw_minor = 10 ** (FIXED_PRECISION - books.digits)
         self._failures = failures
         self._sha = hashlib.sha256()
         self._waiting: list[tuple[Any, Any]] = []  # order events, and the balance after each fill
         self._lines: list[str] = []  # not hashed yet
-        self.sent: dict[str, Any] = {}  # market orders whose fills may wait: what their rows need is known beforehand
         self._order_positions: dict[str, str] = {}
         self._ended_orders: list[int] = []  # when they ended
         self._ended_positions: list[int] = []
-        self.closed: list[tuple[Ticket, bool]] = []  # since the window began, and whether a market order closed them
-        self._symbols = {f"{name}.{venue}": spec for name, spec in specs.items()}
+        self._spreads = dict.fromkeys(grids, 0)  # ASK less BID times size, of fills that need no conversion
 
     def note(self, event: Any) -> bool:
         """Keep an order event until the books are looked at; whether it is a fill."""
         self.record.events += 1
         kind = type(event)
-        if kind in _SUBMISSION:
-            return False
-        if kind is not OrderFilled:
+        if kind is OrderFilled:
+            # The account goes without its past states, which every look at it would copy.
+            cache = self.cache
+            cache.purge_account_events(event.ts_event, 0)
+            self._waiting.append((event, cache.account_for_venue(self._venue).balance_total(self._currency)))
+            return True
+        if kind not in _SUBMISSION:
             self._waiting.append((event, None))
-            return False
-        # The account goes without its past states, which every look at it would copy.
-        self.cache.purge_account_events(event.ts_event, 0)
-        self._waiting.append((event, self.cache.account_for_venue(self._venue).balance_total(self._currency)))
-        return True
+        return False
 
     @property
     def waits(self) -> bool:
@@ -106,7 +110,7 @@ class Recorder:
             if balance is None:
                 self._noted(event)
             else:
-                self._filled(event, balance.as_decimal())
+                self._filled(event, balance.raw // self._raw_minor)
 
     def _noted(self, event: Any) -> None:
         name, key, ts_ns = type(event).__name__, str(event.client_order_id), event.ts_event
@@ -114,102 +118,107 @@ class Recorder:
         if name in _ENDED:
             self._ended(event, str(getattr(event, "reason", None) or ""))
 
-    def _filled(self, event: Any, balance: Decimal) -> None:
-        ts_ns, quantity, order_type = event.ts_event, event.last_qty, event.order_type
+    def _filled(self, event: Any, balance: int) -> None:
+        ts_ns, quantity, instrument_id, order_type = (
+            event.ts_event,
+            event.last_qty,
+            event.instrument_id,
+            event.order_type,
+        )
         key, trade_id, position_id = str(event.client_order_id), str(event.trade_id), str(event.position_id)
-        strategy_id, instrument_id = str(event.strategy_id), str(event.instrument_id)
-        units, price = quantity.as_decimal(), event.last_px.as_decimal()
-        spec = self._symbols[instrument_id]
-        buy = event.order_side == OrderSide.BUY
-        at_market = order_type == OrderType.MARKET
-        self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{units}|{price}\n")
-        charge = self._fees.charges.pop(key)
-        bid, ask = self._fill_model.quotes.pop(key, (price, price))
-        slipped = self._fill_model.slipped.pop(key, ZERO)
+        strategy_id, venue_order_id = str(event.strategy_id), str(event.venue_order_id)
+        grid, instrument = self._by_id[instrument_id]
+        steps, price = quantity.raw // grid.raw_step, event.last_px.raw // grid.raw_point
+        buy = event.order_side is OrderSide.BUY
+        at_market = order_type is OrderType.MARKET
+        self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{steps}|{price}\n")
+        charge = self._fees.charge(key, instrument_id, quantity, event.last_px)
+        quote = self._fill_model.quotes.pop(key, None)
+        bid, ask = (price, price) if quote is None else (side.raw // grid.raw_point for side in quote)
+        slipped = self._fill_model.slipped.pop(key, 0) if self._fill_model.slipped else 0
         if not at_market:
             # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.
             met, spread = (price - slipped if buy else price + slipped), ask - bid
             bid, ask = (met - spread, met) if buy else (met, met + spread)
-        sign = 1 if buy else -1
-        bookings = [
-            self.books.fill(ts_ns, position_id, strategy_id, spec.name, sign, part, price)
-            for part in self.books.split(position_id, sign, units)
-        ]
-        first = bookings[0]
-        self._book_money(ts_ns, balance, bookings, charge, spec, instrument_id, position_id, trade_id)
-        reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, bool(first.closed)))
-        self.record.costs_spread += (ask - bid) * HALF * units * charge.xrate
+        parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price)
+        realized = self._book_money(ts_ns, balance, parts, charge, grid, (instrument, position_id, trade_id))
+        ticket, _, closed, _ = parts[0]
+        reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, closed > 0))
+        if charge.xrate is ONE:
+            self._spreads[grid.name] += (ask - bid) * steps
+        else:
+            self.record.costs_spread += grid.value((ask - bid) * steps) * charge.xrate / 2
         if slipped:
-            self.record.costs_slippage += slipped * units * charge.xrate
-        self.fills.add(
-            ts_ns, trade_id, key, str(event.venue_order_id), position_id, strategy_id, instrument_id, order_type.name,
-            "BUY" if buy else "SELL", units, price, bid, ask, spec.quote_currency, charge.xrate, charge.amount, slipped,
-            reason,
-        )  # fmt: skip
+            self.record.costs_slippage += grid.value(slipped * steps) * charge.xrate
+        self.fills.add((
+            ts_ns, trade_id, key, venue_order_id, position_id, strategy_id, grid.name, order_type.name, buy, steps, price,
+            bid, ask, str(charge.xrate), charge.minor, slipped, reason,
+        ))  # fmt: skip
         order = self.sent.pop(key, None)
         if order is not None and order.quantity == quantity:
             tags = order.tags
             self._ended_orders.append(ts_ns)
-            self.orders.add(
-                key, str(event.venue_order_id), strategy_id, instrument_id, "BUY" if buy else "SELL", "MARKET", "GTC", units,
-                units, None, None, price, "FILLED", "", position_id, ",".join(map(str, tags)) if tags else "",
-                order.ts_init, ts_ns,
-            )  # fmt: skip
+            self.orders.add((
+                key, venue_order_id, strategy_id, instrument, "BUY" if buy else "SELL", "MARKET", "GTC", str(quantity),
+                str(quantity), None, None, str(event.last_px), "FILLED", "", position_id,
+                ",".join(map(str, tags)) if tags else "", order.ts_init, ts_ns,
+            ))  # fmt: skip
         else:
             self._order_positions[key] = position_id
             self._ended(event, "")
-        if first.ticket.closed_ns:
-            first.ticket.exit_reason = reason
+        if ticket.closed_ns:
+            ticket.exit_reason = reason
             self._ended_positions.append(ts_ns)
-            self.closed.append((first.ticket, at_market))
-        if self.on_booked is not None:
-            for booking in bookings:
-                self.on_booked(ts_ns, booking, price)
+            self.closed.append((ticket, at_market))
+        if realized and charge.xrate is not ONE and self.on_converted is not None:
+            self.on_converted(ticket, realized)
 
     def _book_money(
         self,
         ts_ns: int,
-        balance: Decimal,
-        bookings: list[Booking],
+        balance: int,
+        parts: tuple[Filled, ...],
         charge: Charge,
-        spec: SymbolSpec,
-        instrument_id: str,
-        position_id: str,
-        trade_id: str,
-    ) -> None:
-        """Ledger rows of a fill: what the framework's account did, checked against what it should have done."""
-        books, first = self.books, bookings[0]
-        realized = balance - books.balance + (ZERO if charge.posted else charge.amount)
-        wanted, slack = ZERO, ZERO
-        if first.closed:
-            wanted = rounded(first.profit * charge.xrate, books.currency)
+        grid: Grid,
+        where: tuple[str, str, str],
+    ) -> int:
+        """Ledger rows of a fill: what the framework's account did, checked against what it should have done.
+
+        Returns the profit it realized, in minor units.
+        """
+        books, xrate, paid = self.books, charge.xrate, charge.minor
+        ticket, opened, closed, profit = parts[0]
+        realized = balance - books.minor + (0 if charge.posted else paid)
+        if not closed:
+            wanted = slack = 0
+        elif xrate is ONE:
+            wanted, slack = grid.minor(profit), 2
+        else:
             # The framework rounds profit to the quote currency's minor unit before it converts it.
-            slack = self._unit + minor_unit(spec.quote_currency) * charge.xrate
+            wanted = books.in_minor(rounded(grid.value(profit) * xrate, books.currency))
+            slack = 1 + books.in_minor(minor_unit(grid.quote) * xrate)
         if abs(realized - wanted) > slack:
             raise RunFailed(
-                f"the books disagree at {iso(ts_ns)}: fill {trade_id} of {instrument_id} changed the balance by "
-                f"{realized} without commission, the books say {wanted}; please report this"
+                f"the books disagree at {iso(ts_ns)}: fill {where[2]} of {where[0]} changed the balance by "
+                f"{books.money(realized)} without commission, the books say {books.money(wanted)}; please report this"
             )
-        where = (instrument_id, position_id, trade_id)
-        if first.closed:
-            books.post(ts_ns, LedgerKind.REALIZED_PNL, realized, spec.quote_currency, charge.xrate, *where)
-            first.ticket.gross += realized
-            first.realized = realized
-        if charge.amount:
-            last = bookings[-1]
+        if closed:
+            books.post(ts_ns, LedgerKind.REALIZED_PNL, realized, grid.quote, str(xrate), where)
+            ticket.gross += realized
+        if paid:
+            last = parts[-1].ticket
             if charge.posted:
-                bill = Posting(
-                    LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate, last.ticket, trade_id
-                )
-                self.post([bill])
+                amount = books.money(-paid)
+                self.post([Posting(LedgerKind.COMMISSION, amount, charge.currency, charge.rate, last, where[2])])
             else:
-                books.post(ts_ns, LedgerKind.COMMISSION, -charge.amount, charge.currency, charge.rate, *where)
-            if last is not first:  # a reversal: each ticket bears its share
-                share = rounded(charge.amount * last.opened / (last.opened + first.closed), books.currency)
-                last.ticket.commission += share
-                first.ticket.commission += charge.amount - share
-            else:
-                first.ticket.commission += charge.amount
+                books.post(ts_ns, LedgerKind.COMMISSION, -paid, charge.currency, str(charge.rate), where)
+            if last is not ticket:  # a reversal: each ticket bears its share
+                opened = parts[-1].opened
+                share = divided(paid * opened, opened + closed)
+                last.commission += share
+                paid -= share
+            ticket.commission += paid
+        return realized
 
     def cash_event(self, event: Any) -> None:
         """Events of the broker's own cash postings leave no order rows."""
@@ -222,10 +231,14 @@ class Recorder:
         position_id = row.ticket.position_id if row.ticket else ""
         instrument_id = f"{row.ticket.symbol}.{self._venue}" if row.ticket else ""
         self._lines.append(f"P|{row.kind}|{row.amount}|{position_id}|{ts_ns}\n")
-        self.books.post(ts_ns, row.kind, row.amount, row.currency, row.rate, instrument_id, position_id, row.trade_id)
+        where = (instrument_id, position_id, row.trade_id)
+        self.books.post(ts_ns, row.kind, self.books.in_minor(row.amount), row.currency, str(row.rate), where)
 
-    def check_balance(self, ts_ns: int) -> None:
-        """Raise when the framework's balance is not the ledger's."""
+    def window(self, ts_ns: int) -> None:
+        """A window of data has been booked: add up its costs; raise when the framework's balance is not the ledger's."""
+        for name, value in self._spreads.items():
+            self.record.costs_spread += self._grids[name].value(value) / 2
+            self._spreads[name] = 0
         balance = self.cache.account_for_venue(self._venue).balance_total(self._currency).as_decimal()
         if balance != self.books.balance:
             raise RunFailed(f"at {iso(ts_ns)} the framework's balance is {balance}, the ledger's {self.books.balance}")
@@ -248,7 +261,7 @@ class Recorder:
     def finish(self) -> str:
         """Write the orders that are still open; returns the hash of events."""
         self._hash()
-        open_now = [o for o in self.cache.orders() if not o.is_closed and str(o.instrument_id) in self._symbols]
+        open_now = [o for o in self.cache.orders() if not o.is_closed and str(o.instrument_id) in self._digits]
         for order in sorted(open_now, key=lambda o: (o.ts_init, str(o.client_order_id))):
             self._order_row(order, "", 0)
         return self._sha.hexdigest()
@@ -263,20 +276,39 @@ class Recorder:
 
     def _order_row(self, order: Any, reason: str, ended_ns: int) -> None:
         key, instrument_id, average = str(order.client_order_id), str(order.instrument_id), order.avg_px
-        self.orders.add(
+        self.orders.add((
             key, str(order.venue_order_id or ""), str(order.strategy_id), instrument_id, order.side.name,
-            order.order_type.name, order.time_in_force.name, order.quantity.as_decimal(), order.filled_qty.as_decimal(),
+            order.order_type.name, order.time_in_force.name, str(order.quantity), str(order.filled_qty),
             _price(order, "price"), _price(order, "trigger_price"),
-            None if average is None else _average(average, self._symbols[instrument_id].digits),
+            None if average is None else str(_average(average, self._digits[instrument_id])),
             order.status.name, reason or self.reasons.pop(key, ""),
             self._order_positions.pop(key, None) or str(order.position_id or ""), ",".join(map(str, order.tags or ())),
             order.ts_init, ended_ns,
+        ))  # fmt: skip
+
+    # --- rows, as they are read
+
+    def _made_fill(
+        self, ts_ns: int, trade_id: str, key: str, venue_order_id: str, position_id: str, strategy_id: str, name: str,
+        order_type: str, buy: bool, steps: int, price: int, bid: int, ask: int, rate: str, paid: int, slipped: int, reason: str,
+    ) -> FillRow:  # fmt: skip
+        grid = self._grids[name]
+        return FillRow(
+            ts_ns, trade_id, key, venue_order_id, position_id, strategy_id, f"{name}.{self._venue}", order_type,
+            "BUY" if buy else "SELL", grid.units(steps), grid.price(price), grid.price(bid), grid.price(ask), grid.quote,
+            Decimal(rate), self.books.money(paid), grid.price(slipped), reason,
         )  # fmt: skip
 
 
-def _price(order: Any, name: str) -> Decimal | None:
+def _made_order(*values: Any) -> OrderRow:
+    """Sizes and prices are the eighth to the twelfth of an order's fields."""
+    numbers = (None if text is None else Decimal(text) for text in values[7:12])
+    return OrderRow(*values[:7], *numbers, *values[12:])
+
+
+def _price(order: Any, name: str) -> str | None:
     value = getattr(order, name, None)
-    return None if value is None else value.as_decimal()
+    return None if value is None else str(value)
 
 
 def _average(price: Any, digits: int) -> Decimal:

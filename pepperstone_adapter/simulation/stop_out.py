@@ -38,16 +38,15 @@ class Exposure:
     short_cost: float = 0.0
 
     @classmethod
-    def of(cls, tickets: Iterable[Ticket], digits: int) -> "Exposure":
-        out = cls()
+    def of(cls, tickets: Iterable[Ticket], size_digits: int) -> "Exposure":
+        out, scale = cls(), 10.0**size_digits
         for ticket in tickets:
-            cost = float(ticket.cost.scaleb(digits))
             if ticket.sign > 0:
-                out.long += float(ticket.units)
-                out.long_cost += cost
+                out.long += ticket.steps / scale
+                out.long_cost += ticket.cost / scale
             else:
-                out.short += float(ticket.units)
-                out.short_cost += cost
+                out.short += ticket.steps / scale
+                out.short_cost += ticket.cost / scale
         return out
 
     def profit(self, bid: Floats | float, ask: Floats | float) -> Floats | float:
@@ -129,7 +128,7 @@ class MarginWatch:
         by_symbol: dict[str, list[Ticket]] = {}
         for ticket in tickets:
             by_symbol.setdefault(ticket.symbol, []).append(ticket)
-        return {name: Exposure.of(listed, self._tapes[name].spec.digits) for name, listed in by_symbol.items()}
+        return {name: Exposure.of(listed, self._tapes[name].spec.size_digits) for name, listed in by_symbol.items()}
 
     def _bound(self, name: str, exposure: Exposure, first: int) -> Floats:
         """The least profit each block allows, in account currency."""

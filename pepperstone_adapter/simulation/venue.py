@@ -27,9 +27,10 @@ from pepperstone_adapter.simulation.curve import Curve
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.fees import AccountFees
 from pepperstone_adapter.simulation.fills import AccountFills
+from pepperstone_adapter.simulation.grid import Grid
 from pepperstone_adapter.simulation.guard import guard
 from pepperstone_adapter.simulation.plan import RunPlan
-from pepperstone_adapter.simulation.rates import ONE, Rates
+from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.record import LedgerKind, RunRecord
 from pepperstone_adapter.simulation.recorder import Recorder
 from pepperstone_adapter.simulation.tape import Tape
@@ -49,20 +50,23 @@ class SimulatedVenue:
         self.record = record = RunRecord(
             account_currency=plan.currency, start_balance=plan.start_balance, venue=plan.venue, start_ns=start_ns
         )
-        self.books = Books(plan.currency)
-        self.books.post(start_ns, LedgerKind.DEPOSIT, plan.start_balance, plan.currency, ONE)
         rates = Rates(self.tapes)
+        grids = {name: Grid(spec) for name, spec in specs.items()}
+        self.books = books = Books(plan.currency, grids, rates.mid)
+        books.post(start_ns, LedgerKind.DEPOSIT, books.in_minor(plan.start_balance), plan.currency, "1", ("", "", ""))
         self.fills = AccountFills(plan.slippage, plan.seed, self.tapes, lambda: self.broker.now_ns(), self.failures)
         self.fees = AccountFees(
-            specs, plan.terms.commissions, plan.currency, self.venue,
+            specs, grids, plan.terms.commissions, plan.currency, self.venue,
             lambda source, target: rates.mid(source, target, self.broker.now_ns()), self.failures,
         )  # fmt: skip
-        self.recorder = Recorder(self.record, self.books, specs, self.fees, self.fills, self.venue, self.failures)
-        self.curve = Curve(specs, self.tapes, self.books, self.record, plan.equity_step_s)
-        record.ledger, record.positions = self.books.ledger, self.curve.positions
+        self.recorder = Recorder(record, books, grids, self.fees, self.fills, self.venue, self.failures)
+        self.curve = Curve(
+            specs, self.tapes, books, record, plan.equity_step_s, lambda *held: self.account.margin(*held)
+        )
+        record.ledger, record.positions = books.ledger, self.curve.positions
         record.fills, record.orders = self.recorder.fills, self.recorder.orders
         self.account = Account(
-            specs, self.tapes, rates, plan.terms, plan.mode, self.books, self.recorder, self.curve, self.failures,
+            specs, self.tapes, rates, plan.terms, plan.mode, books, grids, self.recorder, self.failures, plan.venue,
             start_ns, plan.slippage, round(plan.latency.base_ms * MS), _jitter(plan),
         )  # fmt: skip
         self.fills.refused = self.account.refuse_at_trigger
@@ -92,7 +96,7 @@ class SimulatedVenue:
         """After a window of data: compare the balances, value the account over the window, and put the rows away."""
         self.account.settle(end_ns)
         self.recorder.purge()
-        self.recorder.check_balance(end_ns)
+        self.recorder.window(end_ns)
         self.curve.window(end_ns, self.recorder.closed)
         self.recorder.closed.clear()
         for table in (self.books.ledger, self.curve.positions, self.recorder.fills, self.recorder.orders):

@@ -8,6 +8,7 @@ import numpy as np
 
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule
 from pepperstone_adapter.simulation.books import Books
+from pepperstone_adapter.simulation.grid import Grid
 from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates
@@ -44,8 +45,9 @@ def test_units_are_granted_until_all_of_them_could_not_be_lost() -> None:
 
 def test_what_is_held_is_lost_first() -> None:
     # 10,000 long from 1.10000 are worth -100.00 at 1.09000 and bind 366.67: 533.33 of 1,000.00 are left, 8,911 units.
-    books = Books("USD")
-    books.fill(1, "P", "S", "EURUSD", 1, D(10_000), D("1.10000"))
+    grid = Grid(EURUSD)
+    books = Books("USD", {"EURUSD": grid}, lambda *_: D(1))
+    books.fill(1, "P", "S", grid, 1, 10_000 * 10**EURUSD.size_digits, 110_000)
     room = headroom(terms([EURUSD]))
     room.measure(books.tickets.values(), D(1000), D(11_000) / 30)
     assert not room.grants("EURUSD", 8_912)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.simulation.books import Ticket
+from pepperstone_adapter.simulation.grid import Grid
 from pepperstone_adapter.simulation.rates import Rates
 from pepperstone_adapter.simulation.stop_out import MarginWatch
 from pepperstone_adapter.simulation.tape import Rows, Tape
@@ -16,8 +17,7 @@ EURUSD = symbol_table.get("EURUSD")
 
 
 def ticket(sign: int, units: int, price: int) -> Ticket:
-    cost = Decimal(units) * Decimal(price).scaleb(-5)
-    return Ticket("P", "S", "EURUSD", sign, 0, Decimal(units), cost)
+    return Ticket("P", "S", Grid(EURUSD), sign, 0, units, units * price)  # a step of EURUSD is one unit
 
 
 @settings(deadline=None, max_examples=200)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pepperstone_adapter.simulation.record import LedgerKind, LedgerRow
 from pepperstone_adapter.simulation.table import Table
 
 
@@ -13,43 +12,35 @@ class Row:
     price: Decimal | None
 
 
+def made(count: int, points: int | None) -> Row:
+    return Row(count, None if points is None else Decimal(points).scaleb(-2))
+
+
 def test_rows_before_and_after_packing() -> None:
-    table = Table(LedgerRow)
-    deposit = LedgerRow(1, LedgerKind.DEPOSIT, Decimal("100.00"), Decimal("100.00"), "USD", Decimal(1))
-    swap = LedgerRow(
-        2, LedgerKind.SWAP, Decimal("-0.30"), Decimal("99.70"), "EUR", Decimal("1.1"), "EURUSD.P", "P-1", "T"
-    )
-    table.add(1, LedgerKind.DEPOSIT, Decimal("100.00"), Decimal("100.00"), "USD", Decimal(1), "", "", "")
+    table = Table(made)
+    table.add((1, 11_000))
     table.pack()
-    table.add(2, LedgerKind.SWAP, Decimal("-0.30"), Decimal("99.70"), "EUR", Decimal("1.1"), "EURUSD.P", "P-1", "T")
+    table.add((2, None))
     assert len(table) == 2
-    assert table == [deposit, swap]
+    assert table == [Row(1, Decimal("110.00")), Row(2, None)]
     table.pack()
-    assert list(table) == [deposit, swap]
-    assert table[1] == swap
-    assert table[1].kind is LedgerKind.SWAP
-    assert str(table[0].amount) == "100.00"
-    assert table != [swap, deposit]
-
-
-def test_missing_decimals_stay_missing() -> None:
-    table = Table(Row)
-    table.add(1, None)
-    table.add(2, Decimal("0.10"))
-    table.pack()
-    assert table[:] == [Row(1, None), Row(2, Decimal("0.10"))]
+    assert list(table) == [Row(1, Decimal("110.00")), Row(2, None)]
+    assert table[1] == Row(2, None)
+    assert str(table[0].price) == "110.00"
+    assert table[1:] == [Row(2, None)]
+    assert table != [Row(2, None), Row(1, Decimal("110.00"))]
 
 
 def test_two_readers_do_not_disturb_each_other() -> None:
-    table = Table(Row)
+    table = Table(made)
     for i in range(10):
-        table.add(i, None)
+        table.add((i, None))
         table.pack()
     assert [(a.count, b.count) for a, b in zip(table, table, strict=True)] == [(i, i) for i in range(10)]
 
 
 def test_an_empty_table() -> None:
-    table = Table(Row)
+    table = Table(made)
     table.pack()
     assert not table
     assert table == []

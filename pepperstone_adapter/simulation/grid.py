@@ -1,0 +1,59 @@
+"""The integers of the books, and how they are rounded.
+
+Decimal is exact and slow. So what is done for every fill is done in integers: prices in points, sizes in the smallest step of
+a quantity, values in points × steps of the quote currency, money in minor units (cents) of its currency.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+
+from nautilus_trader.model import FIXED_PRECISION
+
+from pepperstone_adapter.broker.account import minor_digits
+from pepperstone_adapter.broker.symbols import SymbolSpec
+
+
+@cache
+def minor_unit(currency: str) -> Decimal:
+    return Decimal(1).scaleb(-minor_digits(currency))
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    return amount.quantize(minor_unit(currency), ROUND_HALF_UP)
+
+
+def divided(amount: int, by: int) -> int:
+    """Integer division, rounded to the nearest, halves away from zero."""
+    half_up = (2 * abs(amount) + by) // (2 * by)
+    return half_up if amount >= 0 else -half_up
+
+
+class Grid:
+    """The integers of one symbol: prices in points, sizes in the smallest step of a quantity, values in points × steps."""
+
+    __slots__ = ("_minor_digits", "_size_digits", "_value_digits", "digits", "name", "quote", "raw_point", "raw_step")
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self.name = spec.name
+        self.quote = spec.quote_currency
+        self.digits = spec.digits
+        self._size_digits = spec.size_digits
+        self._value_digits = spec.digits + spec.size_digits
+        self._minor_digits = minor_digits(spec.quote_currency)
+        self.raw_point = 10 ** (FIXED_PRECISION - spec.digits)  # what the framework's raw integers count
+        self.raw_step = 10 ** (FIXED_PRECISION - spec.size_digits)
+
+    def price(self, points: int) -> Decimal:
+        return Decimal(points).scaleb(-self.digits)
+
+    def units(self, steps: int) -> Decimal:
+        return Decimal(steps).scaleb(-self._size_digits)
+
+    def value(self, amount: int | Decimal) -> Decimal:
+        """In quote currency."""
+        return Decimal(amount).scaleb(-self._value_digits)
+
+    def minor(self, amount: int) -> int:
+        """A value in minor units of the quote currency, rounded half away from zero."""
+        finer = self._value_digits - self._minor_digits
+        return divided(amount, 10**finer) if finer >= 0 else int(amount * 10**-finer)
