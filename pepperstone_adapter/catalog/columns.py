@@ -1,6 +1,6 @@
 """Rows as arrays between the steps of an import: UTC nanoseconds and integer points, ready to be written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,20 +44,3 @@ class Chunk:
             np.concatenate([p.ts_ns for p in parts]),
             {n: np.concatenate([p.values[n] for p in parts]) for n in names},
         )
-
-
-def of_size(chunks: Iterable[Chunk], rows: int) -> Iterable[Chunk]:
-    """The same rows in chunks of exactly `rows` (the last may be smaller)."""
-    pending: list[Chunk] = []
-    held = 0
-    for chunk in chunks:
-        pending.append(chunk)
-        held += len(chunk)
-        if held >= rows:
-            joined = Chunk.join(pending)
-            whole = held // rows * rows
-            for start in range(0, whole, rows):
-                yield joined.take(slice(start, start + rows))
-            pending, held = [joined.take(slice(whole, None))], held - whole
-    if held:
-        yield Chunk.join(pending)

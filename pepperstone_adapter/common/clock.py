@@ -24,34 +24,3 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
-
-
-class ManualClock:
-    """A clock that moves when told to, for tests and replays.
-
-    Parameters
-    ----------
-    start_ns
-        Wall time at the beginning, UTC nanoseconds.
-    """
-
-    def __init__(self, start_ns: int = 0) -> None:
-        self._wall_ns = start_ns
-        self._monotonic_s = 0.0
-
-    def now_ns(self) -> int:
-        return self._wall_ns
-
-    def monotonic_s(self) -> float:
-        return self._monotonic_s
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` pass on both clocks."""
-        if seconds < 0:
-            raise ValueError(f"time cannot run back: {seconds}")
-        self._monotonic_s += seconds
-        self._wall_ns += round(seconds * 1_000_000_000)
-
-    def step_wall(self, seconds: float) -> None:
-        """Correct the wall clock alone, as a time service does; `seconds` may be negative."""
-        self._wall_ns += round(seconds * 1_000_000_000)

@@ -7,7 +7,6 @@ The framework's `ExecutionAlgorithm.deny_order` is the only way Python has to en
 is all this algorithm is used for.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -211,6 +210,3 @@ def entry_price(order: Any, tape: Tape, ts_ns: int) -> Decimal | None:
             return Decimal(value.as_decimal())
     quote = tape.quote(ts_ns)
     return None if quote is None else quote[1 if order.side == OrderSide.BUY else 0]
-
-
-type Specs = Mapping[str, SymbolSpec]

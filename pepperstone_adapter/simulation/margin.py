@@ -1,7 +1,9 @@
 """Used margin of an account: tiers of leverage, and what hedged positions cost.
 
 A symbol's notional (units at their opening price) is converted to US dollars to find its tiers: each slice of notional
-is margined at the leverage of its tier, as cTrader's dynamic leverage does. Hedged positions follow the broker's rule:
+is margined at the leverage of its tier, as cTrader's dynamic leverage does: with 500 up to 5 million USD and 200 above,
+6 million need 10,000 + 5,000, and the margin never jumps when a position grows over a limit. Hedged positions follow the
+broker's rule:
 
 * ``max_side`` (cTrader): the larger of the long and the short side counts, the other is free;
 * ``net`` (MetaTrader 5 with a hedged margin of zero): only the difference of the sides counts;

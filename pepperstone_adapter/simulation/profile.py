@@ -3,15 +3,10 @@
     profile = Profile.load({"profile": "razor", "platform": "mt5", "currency": "AUD"})
     profile.commission_rule(spec)             # CommissionRule: 3.50 AUD per lot and side
     profile.leverage_tiers(spec)              # (LeverageTier(None, 30),)
-    profile.margin_usd(spec, Decimal("1e6"))  # USD margin of one million USD notional, tier by tier
-    profile.spread_points(spec, 17)           # typical spread at the Sunday open, mark-up included
     profile.terms(specs)                      # all of it, resolved for a run
 
 The figures stand in ``data/profiles.yaml`` and ``data/spreads.yaml`` with their sources. Where the broker has answered
 for a symbol (`SymbolSpec.commission`, `.leverage_tiers`), its answer wins over the profile.
-
-Tiered margin: a tier's leverage holds for *the part* of the notional inside the tier, so the margin of a position never
-jumps when it grows over a limit: with 500 up to 5 million USD and 200 above, 6 million need 10,000 + 5,000.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +23,7 @@ from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import AssetClass, CommissionKind, CommissionRule, LeverageTier, SymbolSpec
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.plan import AccountTerms, SpreadTable
-from pepperstone_adapter.simulation.spread_table import HOURS_A_WEEK, has_typical_spread, typical_spread
+from pepperstone_adapter.simulation.spread_table import has_typical_spread, typical_spread
 
 CURRENCIES = ("AUD", "CAD", "CHF", "EUR", "GBP", "HKD", "JPY", "NZD", "SGD", "USD")
 
@@ -179,16 +174,6 @@ class Profile:
             )
         return tiers
 
-    def margin_usd(self, spec: SymbolSpec, notional_usd: Decimal) -> Decimal:
-        """Margin in USD for `notional_usd` of one symbol (one side), exact, not rounded."""
-        return margin_of(self.leverage_tiers(spec), notional_usd)
-
-    def leverage_for(self, spec: SymbolSpec, notional_usd: Decimal) -> Decimal:
-        """Leverage of `notional_usd` as a whole: notional / margin; that of the first tier for nothing at all."""
-        if notional_usd <= 0:
-            return self.leverage_tiers(spec)[0].leverage
-        return notional_usd / self.margin_usd(spec, notional_usd)
-
     def markup_pips(self, spec: SymbolSpec) -> Decimal:
         """What this account adds to the raw spread of `spec`, in its pips."""
         return self.fx_markup_pips if spec.asset_class is AssetClass.FX else Decimal(0)
@@ -196,12 +181,6 @@ class Profile:
     def spread_table(self, spec: SymbolSpec) -> SpreadTable:
         """Typical spread with mark-up, by hour of the week in New York."""
         return SpreadTable(points=typical_spread(spec, self.markup_pips(spec)))
-
-    def spread_points(self, spec: SymbolSpec, hour_of_week_ny: int) -> Decimal:
-        """Typical spread with mark-up in points; hour 0 is Sunday 00:00 New York, 167 Saturday 23:00."""
-        if not 0 <= hour_of_week_ny < HOURS_A_WEEK:
-            raise ValueError(f"hour of the week {hour_of_week_ny} is not 0 to {HOURS_A_WEEK - 1}")
-        return Decimal(typical_spread(spec, self.markup_pips(spec))[hour_of_week_ny])
 
     def terms(self, specs: Iterable[SymbolSpec], spreads: Mapping[str, SpreadTable] | None = None) -> AccountTerms:
         """The account's rules resolved for the symbols of a run.
@@ -221,18 +200,6 @@ class Profile:
             conversion_fee_percent=self.conversion_fee_percent,
             negative_balance_protection=self.negative_balance_protection,
         )
-
-
-def margin_of(tiers: Iterable[LeverageTier], notional: Decimal) -> Decimal:
-    """Margin of a notional, part by part; in the currency of `notional`, which must be that of the tiers (USD)."""
-    margin, below = Decimal(0), Decimal(0)
-    for tier in tiers:
-        top = notional if tier.up_to_usd is None else min(notional, tier.up_to_usd)
-        if top <= below:
-            break
-        margin += (top - below) / tier.leverage
-        below = top
-    return margin
 
 
 @cache

@@ -82,11 +82,6 @@ class Tape:
         scale = -self.spec.digits
         return Decimal(self._bids[i]).scaleb(scale), Decimal(self._asks[i]).scaleb(scale)
 
-    def points(self, ts_ns: int) -> tuple[int, int] | None:
-        """BID and ASK at a time, in points."""
-        i = bisect_right(self._times, ts_ns) - 1
-        return None if i < 0 else (self._bids[i], self._asks[i])
-
     def opened(self, ts_ns: int) -> tuple[Decimal, Decimal] | None:
         """Opening BID and ASK of the bar that ends at a time; None when no row has that time or rows are quotes."""
         i = self.index(ts_ns)

@@ -11,6 +11,7 @@ from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier, SymbolSpec
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.simulation.margin import tiered_margin
 from pepperstone_adapter.simulation.plan import SpreadTable
 from pepperstone_adapter.simulation.profile import (
     CURRENCIES,
@@ -19,7 +20,6 @@ from pepperstone_adapter.simulation.profile import (
     Platform,
     Product,
     Profile,
-    margin_of,
 )
 
 D = Decimal
@@ -88,27 +88,25 @@ def test_shares_are_charged_on_every_account_and_metals_on_none() -> None:
 def test_first_tiers(symbol: str, retail: int, retail_eu: int, pro: int) -> None:
     profiles = [Profile.load(f"razor-mt5-USD-hedging-{c}") for c in ("retail", "retail_eu", "pro")]
 
-    got = [round(p.leverage_for(TABLE[symbol], D(1000)), 12) for p in profiles]
+    got = [1000 / tiered_margin(D(1000), D(1000), p.leverage_tiers(TABLE[symbol])) for p in profiles]
 
-    assert got == [retail, retail_eu, pro]
+    assert [round(leverage, 12) for leverage in got] == [retail, retail_eu, pro]
 
 
 def test_tiers_are_worked_out_part_by_part() -> None:
-    pro = Profile.load("razor-ctrader-USD-hedging-pro")
+    tiers = Profile.load("razor-ctrader-USD-hedging-pro").leverage_tiers(TABLE["EURUSD"])
 
     # 5,000,000 / 500 + 15,000,000 / 200 + 30,000,000 / 100 + 10,000,000 / 50 = 10,000 + 75,000 + 300,000 + 200,000
-    assert pro.margin_usd(TABLE["EURUSD"], D(60_000_000)) == 585_000
-    assert pro.margin_usd(TABLE["EURUSD"], D(6_000_000)) == 10_000 + 5_000
-    assert pro.leverage_for(TABLE["EURUSD"], D(6_000_000)) == 400
-    assert pro.leverage_for(TABLE["EURUSD"], D(0)) == 500
-    assert pro.margin_usd(TABLE["EURUSD"], D(0)) == 0
+    assert tiered_margin(D(60_000_000), D(60_000_000), tiers) == 585_000
+    assert tiered_margin(D(6_000_000), D(6_000_000), tiers) == 10_000 + 5_000
+    assert tiered_margin(D(0), D(0), tiers) == 0
 
 
 @given(st.decimals(0, 10**8, places=2), st.decimals(0, 10**6, places=2))
 def test_margin_never_falls_when_the_position_grows(notional: Decimal, more: Decimal) -> None:
     tiers = Profile.load("razor-mt5-USD-hedging-pro").leverage_tiers(TABLE["XAUUSD"])
 
-    low, high = margin_of(tiers, notional), margin_of(tiers, notional + more)
+    low, high = (tiered_margin(usd, usd, tiers) for usd in (notional, notional + more))
 
     assert low <= high <= low + more / 50 + D("1e-15")  # 50 is the last tier's leverage
 
@@ -134,8 +132,8 @@ def test_standard_adds_a_pip_to_fx_and_to_nothing_else() -> None:
     razor, standard = Profile.load("razor-mt5"), Profile.load("standard-mt5")
     noon = 2 * 24 + 8  # Tuesday 08:00 New York
 
-    def both(symbol: str) -> tuple[Decimal, Decimal]:
-        return razor.spread_points(TABLE[symbol], noon), standard.spread_points(TABLE[symbol], noon)
+    def both(symbol: str) -> tuple[int, int]:
+        return tuple(profile.spread_table(TABLE[symbol]).points[noon] for profile in (razor, standard))  # type: ignore[return-value]
 
     assert both("EURUSD") == (1, 11)  # 0.7 points, up to 1; 0.7 + 10 = 10.7, up to 11
     assert both("USDJPY") == (2, 12)  # 1.4 -> 2; 11.4 -> 12
