@@ -1,13 +1,15 @@
 """The frame around every command: global options, one-line errors, exit codes.
 
 Exit codes: 0 ok, 1 bug, 2 usage or settings, 3 data, 4 credentials, 5 broker or connection, 6 risk refused,
-7 reconciliation mismatch, 130 interrupted (design §4).
+7 reconciliation mismatch, 130 interrupted (design §4). An output that takes nothing more (a full disk) is 2 where the
+command has no other; a reader that has left a pipe is nothing to talk about, and 141 as everywhere in a shell.
 """
 
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -16,10 +18,13 @@ from typer.main import get_command
 
 from pepperstone_adapter.cli.commands import CommandTable, help_of
 from pepperstone_adapter.common.errors import PepperstoneError
+from pepperstone_adapter.common.output import NAME as OUTPUT
+from pepperstone_adapter.common.output import Output, tell
 
 _USAGE_EXIT_CODE = 2
 _BUG_EXIT_CODE = 1
 _INTERRUPTED_EXIT_CODE = 130
+_BROKEN_PIPE_EXIT_CODE = 141
 
 app = typer.Typer(
     name="pepperstone",
@@ -72,6 +77,17 @@ def main(arguments: Sequence[str]) -> int:
     if "--no-color" in switches:
         os.environ["NO_COLOR"] = "1"
     debug = "--debug" in switches
+    with redirect_stdout(Output(sys.stdout)):
+        code = _run(rest, debug)
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            told = _system_error(error, debug)
+            return code or told
+    return code
+
+
+def _run(rest: list[str], debug: bool) -> int:
     try:
         root = get_command(app)
         before_dashes = rest[: rest.index("--")] if "--" in rest else rest
@@ -86,15 +102,25 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(error, str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(error, "interrupted", _INTERRUPTED_EXIT_CODE, debug)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich leaves so
+            return _BROKEN_PIPE_EXIT_CODE
+        raise
     except OSError as error:
-        if error.filename is None or error.strerror is None:
-            return _bug(error, debug)
-        return _fail(error, f"{error.filename}: {error.strerror}", _USAGE_EXIT_CODE, debug)
+        return _system_error(error, debug)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, never a wall of text
         return _bug(error, debug)
     if result == _INTERRUPTED_EXIT_CODE:
-        typer.echo("error: interrupted", err=True)
+        tell("error: interrupted")
     return result if isinstance(result, int) else 0
+
+
+def _system_error(error: OSError, debug: bool) -> int:
+    if isinstance(error, BrokenPipeError) and error.filename == OUTPUT:
+        return _BROKEN_PIPE_EXIT_CODE
+    if error.filename is None or error.strerror is None:
+        return _bug(error, debug)
+    return _fail(error, f"{error.filename}: {error.strerror}", _USAGE_EXIT_CODE, debug)
 
 
 def _take_switches(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
@@ -108,11 +134,11 @@ def _usage_error(error: TyperException) -> int:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         # A group without a command: the message is the help itself.
-        typer.echo(message, err=True)
+        tell(message)
     else:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
-        typer.echo(f"error: {message.rstrip('.')}{hint}", err=True)
+        tell(f"error: {message.rstrip('.')}{hint}")
     return _USAGE_EXIT_CODE
 
 
@@ -126,5 +152,5 @@ def _fail(error: BaseException, text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     for line in text.splitlines() or [type(error).__name__]:
-        typer.echo(f"error: {line}", err=True)
+        tell(f"error: {line}")
     return code

@@ -26,6 +26,7 @@ from nautilus_trader.model import TraderId
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, PepperstoneError, ReconciliationMismatch
 from pepperstone_adapter.common.files import FileLock, file_name_of
+from pepperstone_adapter.common.output import tell
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.factories import connection_of, forget
@@ -109,8 +110,10 @@ class LiveRun:
         """Tell the person; a console that is gone (a closed pipe, a full disk) stops nothing (F94)."""
         try:
             self._console(line)
-        except OSError as error:
-            self._log.warning(f"the console takes nothing more: {error.strerror}")
+        except (OSError, SystemExit) as error:  # rich would leave the program where a pipe was closed
+            why = error.strerror if isinstance(error, OSError) else "closed"
+            self._log.warning(f"the console takes nothing more: {why}")
+            tell(f"warning: standard output: {why}; the node goes on and shows nothing more there")
 
     def describe(self) -> None:
         """Say what would run."""

@@ -252,14 +252,25 @@ def test_F93_a_strategy_that_raises_stops_no_link_and_loses_no_fill(tmp_path: Pa
         run_live(tmp_path, broker, script, probe=Faulty())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_F94_a_console_that_takes_nothing_does_not_stop_trading(tmp_path: Path) -> None:
-    with sandbox(tmp_path) as broker, Path("/dev/full").open("w") as full:
+def unread() -> Any:
+    """A pipe whose reader has left."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w")
+
+
+@pytest.mark.parametrize("gone", ["full", "closed", "all"])
+def test_F94_a_console_that_takes_nothing_does_not_stop_trading(tmp_path: Path, gone: str) -> None:
+    """The disk under stdout is full, its reader has left, or stderr is gone as well: the code tells, in any case."""
+    if gone != "closed" and not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with sandbox(tmp_path) as broker, unread() if gone == "closed" else Path("/dev/full").open("w") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "pepperstone_adapter", "live", str(settings(tmp_path, broker))],
             cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.STDOUT,
+            stdout=sink,
+            stderr=sink if gone == "all" else subprocess.PIPE,
+            text=True,
         )
         try:
             end = time.monotonic() + 30
@@ -268,12 +279,17 @@ def test_F94_a_console_that_takes_nothing_does_not_stop_trading(tmp_path: Path) 
                 assert time.monotonic() < end
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            said = process.communicate(timeout=20)[1]
+            assert process.returncode == 130
             assert working(broker) == []  # stopped in order: working orders cancelled, the position left
             assert len(report(broker)["positions"]) == 1
+            if gone != "all":
+                why = "No space left on device" if gone == "full" else "closed"
+                note = f"warning: standard output: {why}; the node goes on and shows nothing more there"
+                assert said.splitlines() == [note, "error: interrupted"]
         finally:
             process.kill()
-            process.wait(10)
+            process.communicate(timeout=10)
 
 
 class BrokenOnce(CTraderSession):

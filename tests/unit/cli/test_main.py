@@ -87,9 +87,8 @@ def test_debug_shows_the_traceback_wherever_it_stands(capsys: pytest.CaptureFixt
         assert err.endswith(f"error: {tmp_path}: is a folder; name the settings file in it\n")
 
 
-def run(script: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, with one more command made by `script`."""
-    frame = f"""
+def frame_of(script: str) -> str:
+    return f"""
 import sys, typer
 from pepperstone_adapter.cli import commands
 from pepperstone_adapter.cli.main import main
@@ -102,8 +101,15 @@ commands.is_installed = lambda entry: True
 commands.COMMANDS = (commands.Entry("go", "probe_of_test", "Test", "Go."),)
 sys.exit(main(sys.argv[1:]))
 """
+
+
+def run(script: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, with one more command made by `script`."""
     return subprocess.run(
-        [sys.executable, "-c", frame, *arguments], capture_output=True, text=True, env={**os.environ, **environ}
+        [sys.executable, "-c", frame_of(script), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
     )
 
 
@@ -147,6 +153,48 @@ def test_a_bug_shows_its_traceback_with_debug() -> None:
     assert result.returncode == 1
     assert "Traceback (most recent call last)" in result.stderr
     assert result.stderr.endswith("error: unexpected KeyError: 'x'\n")
+
+
+FULL = "error: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("script", "code", "err"),
+    [
+        ("  typer.echo('x')", 2, FULL),
+        ("  sys.stdout.write('x')", 2, FULL),  # buffered: seen at the end only
+        ("  from rich.console import Console; Console().print('x')", 2, FULL),
+        ("  sys.stdout.write('x')\n  if not UNBUFFERED: return 7\n  sys.stdout.write('y')", 0, FULL),
+        ("  raise OSError(28, 'No space left on device')", 1, None),  # another file's: not the output's
+    ],
+)
+def test_f94_an_output_that_takes_nothing_is_one_line_and_never_a_bug(
+    script: str, code: int, err: str | None, unbuffered: str
+) -> None:
+    command = [sys.executable, "-c", frame_of(script.replace("UNBUFFERED", repr(unbuffered))), "go"]
+    code = code or (2 if unbuffered else 7)  # a command that has a code of its own keeps it
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environ)
+        assert result.returncode == code
+        assert result.stderr == err if err is not None else result.stderr.startswith("error: unexpected OSError")
+        both = subprocess.run(
+            command, stdout=full, stderr=full, env=environ
+        )  # nobody can be told: the code still tells
+        assert both.returncode == code
+
+
+def test_a_reader_that_has_left_a_pipe_is_no_error_to_talk_about() -> None:
+    command = [sys.executable, "-c", frame_of("  [typer.echo('x' * 1000) for _ in range(1000)]"), "go"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_no_color_reaches_every_console() -> None:
