@@ -149,3 +149,31 @@ def test_the_last_bar_that_ended_during_an_outage_is_handed_over_after_it(tmp_pa
 
     with sandbox(tmp_path, clock=clock) as broker:
         run(lambda: main(broker))
+
+
+def test_bars_that_end_together_do_not_wait_for_a_place_in_the_queue_of_history(tmp_path: Path) -> None:
+    start_ns = 1_700_000_040_000_000_000 // 360_000_000_000 * 360_000_000_000
+    clock = TestClock(start_ns)  # bars of one, two and three minutes begin here
+    names = ["EURUSD", "GBPUSD", "USDJPY", "EURGBP", "EURJPY", "AUDUSD", "USDCHF", "USDCAD", "NZDUSD", "EURCHF"]
+    periods = (BarPeriod.M1, BarPeriod.M2, BarPeriod.M3)
+
+    async def main(broker: Sandbox) -> None:
+        async with connected(broker, clock=clock) as (session, recorder):
+            account = session._account
+            assert account is not None
+            for name in names:
+                for period in periods:
+                    await session.subscribe_bars(name, period)
+            for at_s in (0, 300):
+                broker.advance(at_s)
+                for name in names:
+                    broker.push(name, "1.10040", "1.10050")
+            while sum(c.open_from_ns > start_ns for c in account.feed._bars.values()) < len(names) * 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            broker.advance(61)
+            await recorder.until(lambda: len({(b.symbol, b.period) for b in recorder.of(Bar) if b.closed}) == 30)
+            asked = len(broker.journal.requests("GetTrendbarsReq"))
+            assert asked < len(recorder.of(Bar)) - 10  # the rest is handed over as the stream showed it
+
+    with sandbox(tmp_path, clock=clock, symbols={"names": names}) as broker:
+        run(lambda: main(broker))

@@ -20,7 +20,7 @@ from pepperstone_adapter.ctrader.client.live_bars import BarCloser
 from pepperstone_adapter.ctrader.client.symbols import UnknownSymbol
 from pepperstone_adapter.openapi import messages as oa
 
-CONFIRM_S = 3.0
+CONFIRM_S = 2.0  # for the queue (many bars end in one second, history is asked five times in it), then for the answer
 CONFIRM_DELAY_S = 1.0  # a finished bar is in history within a second
 BATCH = 100
 NOT_SUBSCRIBED = ("NOT_SUBSCRIBED_TO_SPOTS", "INVALID_REQUEST")
@@ -183,7 +183,11 @@ class Feed:
                 fromTimestamp=at_ms,
                 toTimestamp=at_ms,
             )
-            answer = await self._desk.hub.ask(request, answer_s=CONFIRM_S).promise
+            asked = self._desk.hub.ask(request, answer_s=CONFIRM_S)
+            self._desk.hub.sleep(CONFIRM_S).then(
+                lambda _none: self._desk.hub.protocol.withdraw(asked), lambda _error: None
+            )
+            answer = await asked.promise
             if isinstance(answer, oa.GetTrendbarsRes):
                 exact = market.bars(answer, spec, picture.period, self._desk.now_ns)
                 bar = next((entry for entry in exact if entry.open_ns == picture.open_ns), picture)

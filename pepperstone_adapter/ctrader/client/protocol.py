@@ -202,13 +202,11 @@ class LinkProtocol:
         self._at(now_s + queue_s, lambda _now: self._queued_too_long(request, queue_s))
         return request
 
-    def withdraw(self, request: Request) -> bool:
-        """Take back a request that is not written yet; say whether it was possible."""
-        taken = bool(self._queue.remove(lambda queued: queued is request))
-        if taken:
+    def withdraw(self, request: Request) -> None:
+        """Take back a request that is not written yet; one that is goes on."""
+        if self._queue.remove(lambda queued: queued is request):
             self._settle(request, LinkLost("withdrawn before it was sent"))
             self._requests.pop(request.id, None)
-        return taken
 
     # -- what the link calls ----------------------------------------------------------------------------------------
 
