@@ -99,7 +99,8 @@ def known_spec(table: Mapping[str, SymbolSpec], name: str) -> SymbolSpec | None:
     return table.get(name) or table.get(name.partition(".")[0])
 
 
-def session_of(config: Config, env: Mapping[str, str] = os.environ) -> Mt5Session:
+def session_of(config: Config, env: Mapping[str, str] = os.environ, **time: Any) -> Mt5Session:
+    """The session of a configuration; `time` is for a broker that lives in another (see `Mt5Session`)."""
     table = symbol_table.load()
 
     def hours(name: str) -> TradingHours:
@@ -120,7 +121,7 @@ def session_of(config: Config, env: Mapping[str, str] = os.environ) -> Mt5Sessio
         connect_timeout_s=config.connect_timeout_s,
         sandbox=config.environment == Environment.SANDBOX.value,
     )
-    return Mt5Session(expected, link_of(config, env))
+    return Mt5Session(expected, link_of(config, env), **time)
 
 
 def _connection(config: Config) -> Connection:

@@ -1,5 +1,6 @@
 """A real LiveNode on the sandbox's MetaTrader terminal: gateway and worker process of its own, judged by the books."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 from nautilus_trader.live import LiveNode
 
-from pepperstone_adapter.live.factories import connection_of, forget
+from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.live.factories import connection_of, forget, shared_connection
 from pepperstone_adapter.mt5.config import Mt5DataConfig, Mt5ExecConfig
-from pepperstone_adapter.mt5.factories import Mt5DataClientFactory, Mt5ExecutionClientFactory
+from pepperstone_adapter.mt5.factories import Mt5DataClientFactory, Mt5ExecutionClientFactory, session_of
+from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
 from tests.kit.ctrader_node import PRICES
@@ -20,10 +23,12 @@ FOK_AND_IOC = {"filling": 3}
 
 
 @contextmanager
-def sandbox(tmp_path: Path, mt5: dict[str, Any] | None = None, **changes: Any) -> Iterator[Sandbox]:
+def sandbox(
+    tmp_path: Path, mt5: dict[str, Any] | None = None, clock: BrokerClock | None = None, **changes: Any
+) -> Iterator[Sandbox]:
     """A running sandbox with a terminal and first prices."""
     terminal = {"port": 0, "symbol": FOK_AND_IOC, **(mt5 or {})}
-    with start(settings_for_tests(tmp_path / "sandbox", mt5=terminal, **changes)) as broker:
+    with start(settings_for_tests(tmp_path / "sandbox", mt5=terminal, **changes), clock=clock) as broker:
         for symbol, (bid, ask) in PRICES.items():
             broker.push(symbol, bid, ask)
         yield broker
@@ -59,10 +64,21 @@ def run_mt5(
     node_options: dict[str, Any] | None = None,
     setup: Callable[[LiveNode], None] | None = None,
     claim: bool = False,
+    speed: float = 1.0,
     **changes: Any,
 ) -> Bench:
-    """Run a node on the terminal and a script beside it."""
+    """Run a node on the terminal and a script beside it; with a `speed` it lives by the broker's clock, which has it."""
     data, execution = configs(broker, tmp_path, **changes)
+    if speed != 1.0:
+        shared_connection(
+            data.key,
+            lambda: session_of(data, now_ns=broker.clock.now_ns, pause=lambda s: asyncio.sleep(s / speed)),
+            venue=data.venue,
+            symbols=tuple(data.symbols),
+            environment=Environment.SANDBOX,
+            account_number=data.account,
+            confirm_live=None,
+        )
     bench = Bench(Probe())
     bench.sandbox = broker
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import PepperstoneError
-from pepperstone_adapter.mt5.client.history import PERIOD_S
+from pepperstone_adapter.mt5.client.history import PERIOD_S, Pause
 
 NS: Final = 1_000_000_000
 AFTER_S: Final = 0.25
@@ -22,8 +22,15 @@ class LiveBars:
     """One task per subscribed symbol and period."""
 
     def __init__(
-        self, spec: Callable[[str], SymbolSpec], read: ReadBars, emit: Callable[[Sequence[Bar]], None]
+        self,
+        spec: Callable[[str], SymbolSpec],
+        read: ReadBars,
+        emit: Callable[[Sequence[Bar]], None],
+        now_ns: Callable[[], int] = time.time_ns,
+        pause: Pause = asyncio.sleep,
     ) -> None:
+        self._now_ns = now_ns
+        self._pause = pause
         self._spec = spec
         self._read = read
         self._emit = emit
@@ -46,13 +53,13 @@ class LiveBars:
 
     async def _follow(self, symbol: str, period: BarPeriod) -> None:
         step_ns = PERIOD_S[period] * NS
-        last_ns = time.time_ns() // step_ns * step_ns - 1  # bars that opened before now are history
+        last_ns = self._now_ns() // step_ns * step_ns - 1  # bars that opened before now are history
         while True:
             # Every period but weeks and months divides the day, and server days start on whole hours of UTC.
-            boundary_ns = (time.time_ns() // min(step_ns, 3600 * NS) + 1) * min(step_ns, 3600 * NS)
-            await asyncio.sleep((boundary_ns - time.time_ns()) / NS + AFTER_S)
+            boundary_ns = (self._now_ns() // min(step_ns, 3600 * NS) + 1) * min(step_ns, 3600 * NS)
+            await self._pause((boundary_ns - self._now_ns()) / NS + AFTER_S)
             for pause_s in ASK_AGAIN_S:
-                await asyncio.sleep(pause_s)
+                await self._pause(pause_s)
                 try:
                     bars = await self._read(symbol, period, last_ns - 2 * step_ns, boundary_ns)
                 except PepperstoneError:

@@ -39,6 +39,7 @@ from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.aliases import Aliases
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
+from pepperstone_adapter.mt5.client.history import Pause
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
 from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
@@ -63,9 +64,18 @@ class Mt5Session:
     ----------
     open_link
         Makes the link to a gateway, given where its news go; called on the node's loop.
+    now_ns, pause
+        The time and how to wait for it, where it is not this machine's (a broker that is simulated faster).
     """
 
-    def __init__(self, account: Mt5Account, open_link: OpenLink) -> None:
+    def __init__(
+        self,
+        account: Mt5Account,
+        open_link: OpenLink,
+        now_ns: Callable[[], int] = time.time_ns,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._now_ns = now_ns
         self._expected = account
         self._open_link = open_link
         self._clock = parse_clock(account.server_time)
@@ -82,13 +92,13 @@ class Mt5Session:
         self._down_told = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recovering: asyncio.Task[Any] | None = None
-        self._trader = Trader(self._call, self._book, self._rows, self._ready, self._emit)
+        self._trader = Trader(self._call, self._book, self._rows, self._ready, self._emit, now_ns)
         self._quoted: set[str] = set()
         self._priced: set[str] = set()  # those of them that have had a price
         self._clock_symbols: tuple[str, ...] = ()  # their ticks are read for the clock, whoever wants quotes
         self._early: list[Any] = []  # what the gateway told while the first snapshot was read
-        self._alive_s = time.time_ns() // NS
-        self._bars = LiveBars(self._spec, self.history_bars, self._emit)
+        self._alive_s = self._now_ns() // NS
+        self._bars = LiveBars(self._spec, self.history_bars, self._emit, now_ns, pause)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -162,7 +172,7 @@ class Mt5Session:
             row,
             connected=terminal["connected"],
             terminal_may_trade=terminal["trade_allowed"] and not terminal["tradeapi_disabled"],
-            ts_ns=time.time_ns(),
+            ts_ns=self._now_ns(),
             sandbox=self._expected.sandbox,
         )
         self._book.money_digits = snapshot.money_digits
@@ -180,7 +190,7 @@ class Mt5Session:
                 row, self._expected.hours(name), self._expected.leverage_class(name), source
             )
         self._clock_symbols = symbols_to_watch(self._rows, self._expected.symbols)
-        wrong = self._clock_check.newest(self._rows, time.time_ns())
+        wrong = self._clock_check.newest(self._rows, self._now_ns())
         if wrong is not None:
             raise ConfigurationError(wrong)
 
@@ -197,7 +207,7 @@ class Mt5Session:
             account=account,
             positions=tuple(self._book.positions.values()),
             orders=tuple(state for state in states if state is not None),
-            ts_ns=time.time_ns(),
+            ts_ns=self._now_ns(),
         )
 
     # -- news ---------------------------------------------------------------------------------------------------------
@@ -207,7 +217,7 @@ class Mt5Session:
             self._early += [item for item in news if isinstance(item, dict) and item.get("k") != "ticks"]
             return
         events: list[BrokerEvent] = []
-        now_ns = time.time_ns()
+        now_ns = self._now_ns()
         for item in news:
             if isinstance(item, GatewayUp):
                 if not item.resumed and self._quoted:
@@ -296,25 +306,25 @@ class Mt5Session:
                 await self._compare()
                 break
             except AuthenticationFailed as error:
-                self._emit(self._down(str(error), True, time.time_ns()))
+                self._emit(self._down(str(error), True, self._now_ns()))
                 return
             except PepperstoneError:  # whatever it was, a session that is not compared must not trade: try again
                 await asyncio.sleep(LOOKUP_S)
         if self._account is not None:
-            self._emit([AccountChanged(account=self._account, ts_ns=time.time_ns())])
+            self._emit([AccountChanged(account=self._account, ts_ns=self._now_ns())])
         self._up, self._down_told = True, False
-        self._emit([LinkUp(time.time_ns())])
+        self._emit([LinkUp(self._now_ns())])
 
     def _deals_window(self) -> tuple[int, int]:
         """Server seconds that hold every deal we may not know: from before the link was lost to the server's future."""
-        now_s = time.time_ns() // NS
+        now_s = self._now_ns() // NS
         return min(now_s - 3 * DAY_S, self._alive_s - DAY_S), now_s + 2 * DAY_S
 
     async def _compare(self) -> None:
         orders = await self._call("orders_get")
         positions = await self._call("positions_get")
         deals = await self._call("history_deals_get", *self._deals_window())
-        now_ns = time.time_ns()
+        now_ns = self._now_ns()
         self._emit(
             [
                 *self._book.on_deals(deals, now_ns),
@@ -332,27 +342,27 @@ class Mt5Session:
         while True:
             await asyncio.sleep(LOOKUP_S)
             if self._up:
-                self._alive_s = time.time_ns() // NS
+                self._alive_s = self._now_ns() // NS
             try:
                 await self._ask_for_ended()
             except PepperstoneError:
                 continue
-            self._emit(self._book.on_time(time.time_ns()))
+            self._emit(self._book.on_time(self._now_ns()))
 
     async def _ask_for_ended(self) -> None:
         for ticket in sorted(self._book.lookups):
             rows = await self._call("history_orders_get", {"ticket": ticket})
-            self._emit(self._book.on_ended(ticket, rows, time.time_ns()))
+            self._emit(self._book.on_ended(ticket, rows, self._now_ns()))
 
     async def _account_changed(self) -> None:
         try:
             account = await self._read_account()
         except AuthenticationFailed as error:
-            self._emit(self._down(str(error), True, time.time_ns()))
+            self._emit(self._down(str(error), True, self._now_ns()))
         except PepperstoneError:
             return
         else:
-            self._emit([AccountChanged(account=account, ts_ns=time.time_ns())])
+            self._emit([AccountChanged(account=account, ts_ns=self._now_ns())])
 
     def _emit(self, events: Sequence[BrokerEvent]) -> None:
         if events and self._started:
@@ -392,7 +402,7 @@ class Mt5Session:
             newest = await self._call("subscribe_ticks", symbol)
             if newest is not True and symbol not in self._priced:
                 self._priced.add(symbol)
-                stamps_ns = self._times.utc_ns(symbol, newest["time_msc"], time.time_ns())
+                stamps_ns = self._times.utc_ns(symbol, newest["time_msc"], self._now_ns())
                 self._emit(parsing.ticks(newest, spec, stamps_ns))
 
     async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
@@ -417,7 +427,7 @@ class Mt5Session:
     async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
         spec = self._spec(symbol)
         found = await history.bars(self._call, spec, period, start_ns, end_ns, self._clock)
-        now_ns = time.time_ns()
+        now_ns = self._now_ns()
         return [bar for bar in found if history.is_closed(bar, self._clock, now_ns)]
 
     async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
@@ -462,7 +472,7 @@ class Mt5Session:
             account=account,
             positions=tuple(p for p in positions if p is not None),
             orders=tuple(s for s in states if s is not None),
-            ts_ns=time.time_ns(),
+            ts_ns=self._now_ns(),
         )
 
     async def find_order(

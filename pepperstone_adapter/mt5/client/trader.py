@@ -79,7 +79,9 @@ class Trader:
         rows: dict[str, Any],
         ready: Callable[[str], SymbolSpec],
         emit: Callable[[Sequence[BrokerEvent]], None],
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._now_ns = now_ns
         self._call = call
         self._book = book
         self._rows = rows
@@ -95,7 +97,7 @@ class Trader:
         if request.type is OrderType.MARKET:
             ticket = self._ticket(request.position_id) if request.position_id is not None else None
             answer = await self._send_market(request, spec, ticket)
-            self._emit(self._book.accepted(_accepted(request, answer)))
+            self._emit(self._book.accepted(_accepted(request, answer, self._now_ns())))
             if answer["retcode"] == DONE_PARTIAL:
                 self._book.lookups.add(int(answer["order"]))  # what became of the rest
             await self._exact_levels(request, spec, answer)
@@ -104,8 +106,8 @@ class Trader:
             trade = requests.pending(request, spec, self._book.clock, flags)
             answer = await self._send(trade, key_of(request.client_order_id))
             await self._read_back(answer["order"])
-            self._emit(self._book.accepted(_accepted(request, answer)))
-        return _accepted(request, answer)
+            self._emit(self._book.accepted(_accepted(request, answer, self._now_ns())))
+        return _accepted(request, answer, self._now_ns())
 
     async def _read_back(self, ticket: int) -> OrderState | None:
         """Take a working order as known, so that the next change of it is told as a change."""
@@ -114,7 +116,7 @@ class Trader:
         except PepperstoneError:
             return None  # the next poll shows it
         for row in rows:
-            self._emit(self._book.working(row, time.time_ns()))
+            self._emit(self._book.working(row, self._now_ns()))
         return self._book.order_state(rows[0]) if rows else None
 
     async def _exact_levels(self, request: OrderRequest, spec: SymbolSpec, answer: Any) -> None:
@@ -133,7 +135,7 @@ class Trader:
                 await self._send(requests.set_levels(position, exact), _once("levels"))
         except PepperstoneError as error:
             text = f"the levels of order {answer['order']} may be off by the slippage of its fill: {error}"
-            self._emit([Notice(level="warning", text=text, ts_ns=time.time_ns())])
+            self._emit([Notice(level="warning", text=text, ts_ns=self._now_ns())])
 
     async def _position_of(self, order: int, symbol: str) -> PositionState:
         """The position an order opened; the terminal may show it a moment after its answer."""
@@ -212,7 +214,7 @@ class Trader:
         flags = int(self._rows[request.symbol]["expiration_mode"])
         await self._send(requests.modify(request, current, row["magic"], self._book.clock, flags), _once("modify"))
         # It is changed now: a failed look at it must not deny that, and an order filled meanwhile is told by its deals.
-        return await self._read_back(int(request.order_id)) or _amended(current, request)
+        return await self._read_back(int(request.order_id)) or _amended(current, request, self._now_ns())
 
     async def cancel(self, order_id: str, symbol: str) -> None:
         self._ready(symbol)
@@ -236,7 +238,7 @@ class Trader:
             known = RETCODES.get(answer["retcode"])
             if known is not None and known.halt:
                 self._emit(
-                    [Notice(level="error", text=f"orders are refused: {known.text}", ts_ns=time.time_ns(), halt=True)]
+                    [Notice(level="error", text=f"orders are refused: {known.text}", ts_ns=self._now_ns(), halt=True)]
                 )
             raise error
         return answer
@@ -281,7 +283,7 @@ class Trader:
         if kept["state"] == "answered" and (data := kept["answer"]["data"]) and data["order"]:
             return int(data["order"])
         magic = magic_of(client_order_id)
-        now_s = time.time_ns() // NS
+        now_s = self._now_ns() // NS
         since_s = max(0, since_ns // NS - DAY_S) if since_ns else now_s - 7 * DAY_S
         window = (since_s, now_s + 2 * DAY_S)
         for fn, args, name in (
@@ -295,7 +297,7 @@ class Trader:
         return None
 
 
-def _accepted(request: OrderRequest, answer: Any) -> OrderState:
+def _accepted(request: OrderRequest, answer: Any, now_ns: int) -> OrderState:
     """What the server said yes to; fills follow as deals."""
     return OrderState(
         order_id=str(answer["order"]),
@@ -313,16 +315,16 @@ def _accepted(request: OrderRequest, answer: Any) -> OrderState:
         protection=request.protection,
         closing=request.position_id is not None,
         tag=request.tag,
-        created_ns=time.time_ns(),
-        updated_ns=time.time_ns(),
+        created_ns=now_ns,
+        updated_ns=now_ns,
     )
 
 
-def _amended(order: OrderState, change: AmendRequest) -> OrderState:
+def _amended(order: OrderState, change: AmendRequest, now_ns: int) -> OrderState:
     """A working order after the server said yes to `change`."""
     wanted = {name: getattr(change, name) for name in ("limit_price", "stop_price", "expires_ns", "protection")}
     given = {name: value for name, value in wanted.items() if value is not None}
-    return replace(order, **given, updated_ns=time.time_ns())
+    return replace(order, **given, updated_ns=now_ns)
 
 
 def _once(verb: str) -> str:
