@@ -13,6 +13,7 @@ from pepperstone_adapter.common.yaml_lines import Node, is_secret_name
 
 _UNKNOWN = "extra_forbidden"
 _MISSING = "missing"
+_TOO_SHORT = "too_short"
 _OWN_WORDS = ("value_error", "assertion_error")
 
 
@@ -33,7 +34,14 @@ def explain(error: ValidationError, root: Node, model: type[BaseModel], name: st
     problems = [_Problem(detail, root, model, name) for detail in error.errors(include_url=False)]
     # A misspelt required key is one mistake, not two.
     misspelt = {problem.suggested for problem in problems if problem.suggested}
-    kept = [problem for problem in problems if not (problem.kind == _MISSING and problem.keys in misspelt)]
+    # Nor is a list too short because its entries are wrong.
+    broken = {problem.keys[:depth] for problem in problems for depth in range(len(problem.keys))}
+    kept = [
+        problem
+        for problem in problems
+        if not (problem.kind == _MISSING and problem.keys in misspelt)
+        and not (problem.kind == _TOO_SHORT and problem.keys in broken)
+    ]
     return list(dict.fromkeys(str(problem) for problem in sorted(kept, key=lambda p: p.order)))
 
 

@@ -14,7 +14,7 @@ from pepperstone_adapter.common.errors import (
 )
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.desk import Desk
-from pepperstone_adapter.ctrader.client.errors import is_benign, is_token_refused
+from pepperstone_adapter.ctrader.client.errors import WrongEnvironment, is_benign, is_token_refused
 from pepperstone_adapter.ctrader.client.tokens import TokenKeeper
 from pepperstone_adapter.network.promises import Promise, spawn
 from pepperstone_adapter.openapi import messages as oa
@@ -57,6 +57,13 @@ class SignIn:
             except VenueError as error:
                 if is_benign(error):
                     return
+                if isinstance(error, WrongEnvironment):
+                    raise WrongEnvironment(
+                        error.code,
+                        f"{error.text or 'no route'}: this server does not serve account "
+                        f"{mask(self._desk.wanted.account_number)} (one of the other environment, or the broker is under "
+                        "maintenance); check environment and account",
+                    ) from error
                 if last or not is_token_refused(error):
                     raise
                 token = await self._refresh(token)

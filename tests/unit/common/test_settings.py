@@ -210,6 +210,17 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(folder: Path) ->
     ]
 
 
+def test_a_list_is_not_also_too_short_because_its_entry_is_wrong(folder: Path) -> None:
+    class Accounts(StrictModel):
+        accounts: tuple[Data, ...] = Field(min_length=1)
+
+    (folder / "x.yaml").write_text("accounts:\n  - {symbols: [A], prot: 1}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(folder / "x.yaml", Accounts)
+    assert str(caught.value).endswith("x.yaml:2: accounts.0.prot: unknown key; did you mean 'port'?")
+    assert "\n" not in str(caught.value)
+
+
 def test_missing_file_names_its_neighbour_and_a_folder_is_told_apart(folder: Path) -> None:
     (folder / "razor.yaml").write_text(GOOD)
     with pytest.raises(ConfigurationError, match=r"razr\.yaml: no such file; did you mean 'razor\.yaml'\?"):
