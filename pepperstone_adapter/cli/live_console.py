@@ -15,7 +15,8 @@ from rich.console import Console
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
-from pepperstone_adapter.live.node import AccountClients, LiveRun
+from pepperstone_adapter.live.factories import AccountClients
+from pepperstone_adapter.live.node import LiveRun
 from pepperstone_adapter.live.recording import Recorded
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 

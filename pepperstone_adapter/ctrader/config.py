@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pepperstone_adapter.broker.account import Environment, PositionMode
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.settings import RelativePath
 from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE, PLATFORM, SANDBOX_HOST
-from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
+from pepperstone_adapter.live.config import AccountConfig, AccountDataConfig, AccountExecConfig, account_values
 from pepperstone_adapter.live.settings import AccountSettings
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -43,96 +43,42 @@ class CTraderAccountSettings(AccountSettings):
         return self
 
 
-class _CTrader:
-    """What both clients of an account carry; equal `key` means one shared session."""
+class _CTrader(AccountConfig):
+    platform = PLATFORM
+    connect_patience_s = 30.0
 
-    account: str
-    environment: str
-    venue: str
-    symbols: list[str]
-    mode: str
-    currency: str
     profile: str
     host: str | None
     port: int | None
     ca_file: str | None
-    confirm_live: str | None
-    connect_timeout_s: float
 
-    def _take(self, values: dict[str, Any]) -> None:
-        self.account = str(values["account"])
-        self.environment = str(values.get("environment", Environment.DEMO.value))
-        self.venue = str(values.get("venue", "PEPPERSTONE"))
-        self.symbols = list(values.get("symbols", ()))
-        self.mode = str(values.get("mode", PositionMode.HEDGING.value))
-        self.currency = str(values.get("currency", "USD"))
+    def take(self, values: dict[str, Any]) -> None:
+        super().take(values)
         self.profile = str(values.get("profile", DEFAULT_PROFILE))
         self.host = values.get("host")
         self.port = values.get("port")
         self.ca_file = values.get("ca_file")
-        self.confirm_live = values.get("confirm_live")
-        self.connect_timeout_s = float(values.get("connect_timeout_s", 30.0))
-
-    @property
-    def key(self) -> str:
-        return connection_key(self.environment, self.account)
 
 
-class CTraderDataConfig(LiveDataConfig, _CTrader):
-    """Data client of a cTrader account.
+class CTraderDataConfig(_CTrader, AccountDataConfig):
+    """Data client of a cTrader account; parameters as in `AccountConfig` and `LiveDataConfig`, and
 
     Parameters
     ----------
-    account, environment, venue, symbols, mode, currency, profile, host, port, ca_file
+    profile, host, port, ca_file
         As in `CTraderAccountSettings`.
-    confirm_live
-        The account number once more, when `environment` is ``live``.
     """
 
-    def __init__(self, *, stale_after_s: float = 120.0, **values: Any) -> None:
-        LiveDataConfig.__init__(self, stale_after_s=stale_after_s)
-        self._take(values)
 
-
-class CTraderExecConfig(LiveExecConfig, _CTrader):
+class CTraderExecConfig(_CTrader, AccountExecConfig):
     """Execution client of a cTrader account; parameters as in `CTraderDataConfig` and `LiveExecConfig`."""
-
-    def __init__(
-        self,
-        *,
-        state_dir: str = "",
-        audit_interval_s: float = 20.0,
-        answer_deadline_s: float = 5.0,
-        give_up_after_s: float = 600.0,
-        **values: Any,
-    ) -> None:
-        LiveExecConfig.__init__(
-            self,
-            state_dir=state_dir,
-            audit_interval_s=audit_interval_s,
-            answer_deadline_s=answer_deadline_s,
-            give_up_after_s=give_up_after_s,
-        )
-        self._take(values)
-
-
-def connection_key(environment: str, account: str) -> str:
-    return f"{PLATFORM}-{environment}-{account}"
 
 
 def values_of(account: CTraderAccountSettings, confirm_live: str | None, connect_timeout_s: float) -> dict[str, Any]:
     """The keyword arguments both configurations share."""
-    return {
-        "account": account.account,
-        "environment": account.environment.value,
-        "venue": account.venue,
-        "symbols": list(account.symbols),
-        "mode": account.mode.value,
-        "currency": account.currency,
+    return account_values(account, confirm_live, connect_timeout_s) | {
         "profile": account.profile,
         "host": account.host,
         "port": account.port,
         "ca_file": str(account.ca_file) if account.ca_file is not None else None,
-        "confirm_live": confirm_live,
-        "connect_timeout_s": connect_timeout_s,
     }

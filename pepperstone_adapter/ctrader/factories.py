@@ -6,7 +6,7 @@ from typing import Any
 from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
 from nautilus_trader.model import TraderId
 
-from pepperstone_adapter.broker.account import Environment, PositionMode
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError, CredentialsError
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.session import ENDPOINTS, CTraderSession
@@ -27,9 +27,14 @@ from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE, SANDBOX_HOST,
 from pepperstone_adapter.ctrader.data import CTraderDataClient
 from pepperstone_adapter.ctrader.execution import CTraderExecutionClient
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.factories import data_client, execution_client, shared_connection
+from pepperstone_adapter.live.factories import (
+    AccountClients,
+    account_execution_client,
+    clients_of,
+    connection_for,
+    data_client,
+)
 from pepperstone_adapter.live.keys import check_before_connecting
-from pepperstone_adapter.live.node import AccountClients
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.network.tls import Endpoint
 
@@ -82,18 +87,7 @@ def session_of(config: CTraderDataConfig | CTraderExecConfig) -> CTraderSession:
 
 
 def _connection(config: CTraderDataConfig | CTraderExecConfig) -> Connection:
-    environment = Environment(config.environment)
-    check_before_connecting(environment, config.account, config.confirm_live)
-    return shared_connection(
-        config.key,
-        lambda: session_of(config),
-        venue=config.venue,
-        symbols=tuple(config.symbols),
-        environment=environment,
-        account_number=config.account,
-        confirm_live=config.confirm_live,
-        prime_timeout_s=min(10.0, config.connect_timeout_s / 2),
-    )
+    return connection_for(config, lambda: session_of(config), prime_timeout_s=min(10.0, config.connect_timeout_s / 2))
 
 
 class CTraderDataClientFactory(DataClientFactory):
@@ -109,17 +103,7 @@ class CTraderExecutionClientFactory(ExecutionClientFactory):
 
     @staticmethod
     def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: TraderId) -> CTraderExecutionClient:
-        return execution_client(
-            name,
-            config,
-            cache,
-            clock,
-            trader_id,
-            _connection(config),
-            account_number=config.account,
-            mode=PositionMode(config.mode),
-            currency=config.currency,
-        )
+        return account_execution_client(name, config, cache, clock, trader_id, _connection(config))
 
 
 def account_clients(account: AccountSettings, settings: LiveSettings, confirm_live: str | None) -> AccountClients:
@@ -142,19 +126,10 @@ def account_clients(account: AccountSettings, settings: LiveSettings, confirm_li
                 f"{account.ca_file}: no such ca_file; start `pepperstone sandbox configs/sandbox/default.yaml` first: it "
                 "writes the file and prints its path"
             )
-    values = values_of(account, confirm_live, connect_timeout_s=patience_s)
-    data = CTraderDataConfig(stale_after_s=account.stale_after_s, **values)
-    execution = CTraderExecConfig(
-        state_dir=str(Path(settings.state_dir) / "ctrader"),
-        audit_interval_s=account.audit_interval_s,
-        give_up_after_s=account.give_up_after_s,
-        **values,
-    )
-    return AccountClients(
-        account=account,
-        key=data.key,
-        data_config=data,
-        data_factory=CTraderDataClientFactory,
-        exec_config=execution,
-        exec_factory=CTraderExecutionClientFactory,
+    return clients_of(
+        account,
+        Path(settings.state_dir),
+        values_of(account, confirm_live, connect_timeout_s=patience_s),
+        (CTraderDataConfig, CTraderExecConfig),
+        (CTraderDataClientFactory, CTraderExecutionClientFactory),
     )

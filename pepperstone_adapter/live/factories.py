@@ -5,17 +5,26 @@ the first of the two factories to run makes the connection. Nothing is opened he
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nautilus_trader.model import AccountId, TraderId, Venue
 
 from pepperstone_adapter.broker.account import Environment, PositionMode
 from pepperstone_adapter.broker.session import BrokerSession
-from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
+from pepperstone_adapter.live.config import (
+    AccountConfig,
+    AccountDataConfig,
+    AccountExecConfig,
+    LiveDataConfig,
+    LiveExecConfig,
+)
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.data import BrokerDataClient
 from pepperstone_adapter.live.execution import BrokerExecutionClient
-from pepperstone_adapter.live.keys import check_reported, masked
+from pepperstone_adapter.live.keys import check_before_connecting, check_reported, masked
+from pepperstone_adapter.live.settings import AccountSettings
 
 _connections: dict[str, Connection] = {}
 
@@ -55,6 +64,30 @@ def shared_connection(
     return connection
 
 
+def connection_for(
+    config: AccountConfig, open_session: Callable[[], BrokerSession], prime_timeout_s: float = 10.0
+) -> Connection:
+    """The connection of a configuration's account.
+
+    Raises
+    ------
+    ConfigurationError
+        A live account without its keys.
+    """
+    environment = Environment(config.environment)
+    check_before_connecting(environment, config.account, config.confirm_live)
+    return shared_connection(
+        config.key,
+        open_session,
+        venue=config.venue,
+        symbols=tuple(config.symbols),
+        environment=environment,
+        account_number=config.account,
+        confirm_live=config.confirm_live,
+        prime_timeout_s=prime_timeout_s,
+    )
+
+
 def data_client(name: str, config: LiveDataConfig, cache: Any, clock: Any, connection: Connection) -> BrokerDataClient:
     return BrokerDataClient(
         name=name, config=config, cache=cache, clock=clock, connection=connection, venue=Venue(connection.venue)
@@ -87,3 +120,71 @@ def execution_client(
     )
     connection.execution = client
     return client
+
+
+def account_execution_client(
+    name: str, config: AccountExecConfig, cache: Any, clock: Any, trader_id: TraderId, connection: Connection
+) -> BrokerExecutionClient:
+    """The execution client of a configuration that knows its account."""
+    return execution_client(
+        name,
+        config,
+        cache,
+        clock,
+        trader_id,
+        connection,
+        account_number=config.account,
+        mode=PositionMode(config.mode),
+        currency=config.currency,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AccountClients:
+    """What a platform makes of one account of the settings.
+
+    Attributes
+    ----------
+    key
+        Under which the clients of the account find their shared connection.
+    """
+
+    account: AccountSettings
+    key: str
+    data_config: AccountDataConfig
+    data_factory: type
+    exec_config: AccountExecConfig
+    exec_factory: type
+
+
+def clients_of(
+    account: AccountSettings,
+    state_dir: Path,
+    values: dict[str, Any],
+    configs: tuple[type[AccountDataConfig], type[AccountExecConfig]],
+    factories: tuple[type, type],
+) -> AccountClients:
+    """The clients of one account of the settings.
+
+    Parameters
+    ----------
+    values
+        What both configurations of the platform take.
+    configs, factories
+        The platform's, of the data client and of the execution client.
+    """
+    data = configs[0](stale_after_s=account.stale_after_s, **values)
+    execution = configs[1](
+        state_dir=str(state_dir / data.platform),
+        audit_interval_s=account.audit_interval_s,
+        give_up_after_s=account.give_up_after_s,
+        **values,
+    )
+    return AccountClients(
+        account=account,
+        key=data.key,
+        data_config=data,
+        data_factory=factories[0],
+        exec_config=execution,
+        exec_factory=factories[1],
+    )

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from nautilus_trader.common import Environment as FrameworkEnvironment
@@ -27,9 +26,8 @@ from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, PepperstoneError, ReconciliationMismatch
 from pepperstone_adapter.common.files import FileLock, file_name_of
 from pepperstone_adapter.common.output import tell
-from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.factories import connection_of, forget
+from pepperstone_adapter.live.factories import AccountClients, connection_of, forget
 from pepperstone_adapter.live.keys import label, masked, node_name
 from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
 from pepperstone_adapter.live.recording import KeepRecording, Recorded, run_folder, streaming_config
@@ -51,24 +49,6 @@ LEVELS = {
     "WARNING": LogLevel.WARNING,
     "ERROR": LogLevel.ERROR,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class AccountClients:
-    """What a platform makes of one account of the settings.
-
-    Attributes
-    ----------
-    key
-        Under which the clients of the account find their shared connection.
-    """
-
-    account: AccountSettings
-    key: str
-    data_config: LiveDataConfig
-    data_factory: type
-    exec_config: LiveExecConfig
-    exec_factory: type
 
 
 class LiveRun:

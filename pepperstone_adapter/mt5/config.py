@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pepperstone_adapter.broker.account import Environment, PositionMode
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.server_time import NEW_YORK_CLOSE, parse_clock
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath
-from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
+from pepperstone_adapter.live.config import AccountConfig, AccountDataConfig, AccountExecConfig, account_values
 from pepperstone_adapter.live.settings import AccountSettings
 from pepperstone_adapter.mt5.constants import GATEWAY_HOST, GATEWAY_PORT, PLATFORM, RPYC_PORT, SANDBOX_PORT
 
@@ -82,15 +82,10 @@ class Mt5AccountSettings(AccountSettings):
         return SANDBOX_PORT if self.terminal is Reach.LOCAL else GATEWAY_PORT
 
 
-class _Mt5:
-    """What both clients of an account carry; equal `key` means one shared session."""
+class _Mt5(AccountConfig):
+    platform = PLATFORM
+    connect_patience_s = 150.0
 
-    account: str
-    environment: str
-    venue: str
-    symbols: list[str]
-    mode: str
-    currency: str
     terminal: str
     host: str
     port: int
@@ -102,16 +97,9 @@ class _Mt5:
     server_time: str
     hours: str
     gateway_dir: str
-    confirm_live: str | None
-    connect_timeout_s: float
 
-    def _take(self, values: dict[str, Any]) -> None:
-        self.account = str(values["account"])
-        self.environment = str(values.get("environment", Environment.DEMO.value))
-        self.venue = str(values.get("venue", "PEPPERSTONE"))
-        self.symbols = list(values.get("symbols", ()))
-        self.mode = str(values.get("mode", PositionMode.HEDGING.value))
-        self.currency = str(values.get("currency", "USD"))
+    def take(self, values: dict[str, Any]) -> None:
+        super().take(values)
         self.terminal = str(values.get("terminal", Reach.GATEWAY.value))
         self.host = str(values.get("host", GATEWAY_HOST))
         self.port = int(values.get("port", GATEWAY_PORT))
@@ -123,66 +111,29 @@ class _Mt5:
         self.server_time = str(values.get("server_time", NEW_YORK_CLOSE))
         self.hours = str(values.get("hours", "table"))
         self.gateway_dir = str(values.get("gateway_dir", "state/mt5"))
-        self.confirm_live = values.get("confirm_live")
-        self.connect_timeout_s = float(values.get("connect_timeout_s", 150.0))
-
-    @property
-    def key(self) -> str:
-        return f"{PLATFORM}-{self.environment}-{self.account}"
 
 
-class Mt5DataConfig(LiveDataConfig, _Mt5):
-    """Data client of a MetaTrader 5 account.
+class Mt5DataConfig(_Mt5, AccountDataConfig):
+    """Data client of a MetaTrader 5 account; parameters as in `AccountConfig` and `LiveDataConfig`, and
 
     Parameters
     ----------
-    account, environment, venue, symbols, mode, currency, terminal, host, port, ca_file, tls, tunnel, server, path, \
-server_time, hours
+    terminal, host, port, ca_file, tls, tunnel, server, path, server_time, hours
         As in `Mt5AccountSettings`.
     gateway_dir
         Where a gateway of our own keeps its order keys (`local`, `rpyc`).
-    confirm_live
-        The account number once more, when `environment` is ``live``.
     """
 
-    def __init__(self, *, stale_after_s: float = 120.0, **values: Any) -> None:
-        LiveDataConfig.__init__(self, stale_after_s=stale_after_s)
-        self._take(values)
 
-
-class Mt5ExecConfig(LiveExecConfig, _Mt5):
+class Mt5ExecConfig(_Mt5, AccountExecConfig):
     """Execution client of a MetaTrader 5 account; parameters as in `Mt5DataConfig` and `LiveExecConfig`."""
-
-    def __init__(
-        self,
-        *,
-        state_dir: str = "",
-        audit_interval_s: float = 20.0,
-        answer_deadline_s: float = 5.0,
-        give_up_after_s: float = 600.0,
-        **values: Any,
-    ) -> None:
-        LiveExecConfig.__init__(
-            self,
-            state_dir=state_dir,
-            audit_interval_s=audit_interval_s,
-            answer_deadline_s=answer_deadline_s,
-            give_up_after_s=give_up_after_s,
-        )
-        self._take(values)
 
 
 def values_of(
     account: Mt5AccountSettings, state_dir: Path, confirm_live: str | None, connect_timeout_s: float
 ) -> dict[str, Any]:
     """The keyword arguments both configurations share."""
-    return {
-        "account": account.account,
-        "environment": account.environment.value,
-        "venue": account.venue,
-        "symbols": list(account.symbols),
-        "mode": account.mode.value,
-        "currency": account.currency,
+    return account_values(account, confirm_live, connect_timeout_s) | {
         "terminal": account.terminal.value,
         "host": account.host,
         "port": account.port or account.default_port,
@@ -194,6 +145,4 @@ def values_of(
         "server_time": account.server_time,
         "hours": account.hours,
         "gateway_dir": str(state_dir / "mt5" / f"gateway-{account.account}"),
-        "confirm_live": confirm_live,
-        "connect_timeout_s": connect_timeout_s,
     }

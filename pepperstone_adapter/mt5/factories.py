@@ -9,14 +9,18 @@ from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFacto
 from nautilus_trader.model import TraderId
 
 from pepperstone_adapter.broker import symbol_table
-from pepperstone_adapter.broker.account import Environment, PositionMode
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import CredentialsError
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.factories import data_client, execution_client, shared_connection
-from pepperstone_adapter.live.keys import check_before_connecting
-from pepperstone_adapter.live.node import AccountClients
+from pepperstone_adapter.live.factories import (
+    AccountClients,
+    account_execution_client,
+    clients_of,
+    connection_for,
+    data_client,
+)
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
@@ -125,17 +129,7 @@ def session_of(config: Config, env: Mapping[str, str] = os.environ, **time: Any)
 
 
 def _connection(config: Config) -> Connection:
-    environment = Environment(config.environment)
-    check_before_connecting(environment, config.account, config.confirm_live)
-    return shared_connection(
-        config.key,
-        lambda: session_of(config),
-        venue=config.venue,
-        symbols=tuple(config.symbols),
-        environment=environment,
-        account_number=config.account,
-        confirm_live=config.confirm_live,
-    )
+    return connection_for(config, lambda: session_of(config))
 
 
 class Mt5DataClientFactory(DataClientFactory):
@@ -151,17 +145,7 @@ class Mt5ExecutionClientFactory(ExecutionClientFactory):
 
     @staticmethod
     def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: TraderId) -> Mt5ExecutionClient:
-        return execution_client(
-            name,
-            config,
-            cache,
-            clock,
-            trader_id,
-            _connection(config),
-            account_number=config.account,
-            mode=PositionMode(config.mode),
-            currency=config.currency,
-        )
+        return account_execution_client(name, config, cache, clock, trader_id, _connection(config))
 
 
 def account_clients(account: AccountSettings, settings: LiveSettings, confirm_live: str | None) -> AccountClients:
@@ -171,18 +155,10 @@ def account_clients(account: AccountSettings, settings: LiveSettings, confirm_li
     state_dir = Path(settings.state_dir)
     # Half of the node's patience: the session's own error is told, not the framework's timeout.
     values = values_of(account, state_dir, confirm_live, connect_timeout_s=settings.connect_timeout_s / 2)
-    data = Mt5DataConfig(stale_after_s=account.stale_after_s, **values)
-    execution = Mt5ExecConfig(
-        state_dir=str(state_dir / "mt5"),
-        audit_interval_s=account.audit_interval_s,
-        give_up_after_s=account.give_up_after_s,
-        **values,
-    )
-    return AccountClients(
-        account=account,
-        key=data.key,
-        data_config=data,
-        data_factory=Mt5DataClientFactory,
-        exec_config=execution,
-        exec_factory=Mt5ExecutionClientFactory,
+    return clients_of(
+        account,
+        state_dir,
+        values,
+        (Mt5DataConfig, Mt5ExecConfig),
+        (Mt5DataClientFactory, Mt5ExecutionClientFactory),
     )

@@ -12,11 +12,10 @@ from pepperstone_adapter.ctrader.config import (
     CTraderAccountSettings,
     CTraderDataConfig,
     CTraderExecConfig,
-    connection_key,
     values_of,
 )
 from pepperstone_adapter.ctrader.constants import SANDBOX_LOGIN
-from pepperstone_adapter.ctrader.factories import load_credentials, session_of, shared_connection
+from pepperstone_adapter.ctrader.factories import load_credentials, session_of
 from pepperstone_adapter.ctrader.providers import CTraderInstrumentProvider
 from pepperstone_adapter.live.providers import BrokerInstrumentProvider
 from pepperstone_adapter.sandbox.server import Credentials
@@ -44,7 +43,7 @@ def test_s03_no_configuration_holds_or_prints_a_secret() -> None:
     for config in (CTraderDataConfig(**values), CTraderExecConfig(**values)):
         shown = f"{config!r} {config} {vars(config)}"
         assert not any(secret in shown for secret in SANDBOX_LOGIN.values())
-        assert config.key == connection_key("sandbox", "1")
+        assert config.key == "ctrader-sandbox-1"
 
 
 def test_the_sandboxes_login_is_the_one_it_knows() -> None:
@@ -69,7 +68,6 @@ def test_s22_a_live_client_without_its_keys_is_not_even_made() -> None:
 
 def test_the_provider_is_the_shared_one() -> None:
     assert CTraderInstrumentProvider is BrokerInstrumentProvider
-    assert callable(shared_connection)
 
 
 def test_the_client_loads_without_the_framework() -> None:
