@@ -66,6 +66,7 @@ class Broker(Strategy):
         def cancel() -> None:
             if self.cache.is_order_open(client_order_id):
                 self.cancel_order(client_order_id)
+                self.account.sent()
 
         self.later(0, cancel)
 
@@ -76,6 +77,7 @@ class Broker(Strategy):
         self._postings[key] = rows
         self._fees.postings[key] = sum((row.amount for row in rows), Decimal(0))
         self.submit_order(order)
+        self.account.sent()
 
     @property
     def posting(self) -> bool:
@@ -101,6 +103,7 @@ class Broker(Strategy):
         self.account.recorder.reasons[key] = "stop_out"
         self._closing = key
         self.submit_order(order, PositionId(ticket.position_id))
+        self.account.sent()
         return key
 
     def on_order_event(self, event: Any) -> None:

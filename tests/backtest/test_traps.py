@@ -18,9 +18,22 @@ from pepperstone_adapter.backtest.tables import csv_tables
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
 from pepperstone_adapter.mapping.instruments import instrument_from_spec
-from pepperstone_adapter.simulation.plan import BarArrays
+from pepperstone_adapter.simulation.plan import BarArrays, Latency
 from pepperstone_adapter.simulation.record import RunRecord
-from tests.kit.runs import EURUSD, MINUTE_NS, MONDAY, Steps, buy, close_all, plan_steps, run_steps, sell, spec, utc
+from tests.kit.runs import (
+    EURUSD,
+    MINUTE_NS,
+    MONDAY,
+    Steps,
+    bars,
+    buy,
+    close_all,
+    plan_steps,
+    run_steps,
+    sell,
+    spec,
+    utc,
+)
 
 SPREAD = 1  # a tenth of a pip
 BARS = 4_000
@@ -194,12 +207,13 @@ def run_flips(closes: np.ndarray, **changes: Any) -> RunRecord:
 # --- windows
 
 
-def test_windows_change_nothing() -> None:
+@pytest.mark.parametrize("latency", [Latency(), Latency(base_ms=70_000, jitter_ms=90_000)])
+def test_windows_change_nothing(latency: Latency) -> None:
     swapped = replace(EURUSD, swap=symbol_table.get("EURUSD").swap)
     closes = walk(5, 6_000)
 
     def result(chunk: int | None) -> RunRecord:
-        return run_flips(closes, chunk_size=chunk, specs=(swapped,))
+        return run_flips(closes, chunk_size=chunk, specs=(swapped,), latency=latency)
 
     whole, pieces, crumbs = result(None), result(1_000), result(77)
     assert whole.events_sha256 == pieces.events_sha256 == crumbs.events_sha256
@@ -213,6 +227,14 @@ def test_windows_change_nothing() -> None:
     assert {o.average_price.as_tuple().exponent for o in whole.orders if o.average_price} == {
         -5
     }  # however it was booked
+
+
+def test_a_posting_arrives_after_the_latency_and_not_with_the_next_row() -> None:
+    # Rows an hour apart; the swap of Monday is posted at 22:00 UTC and arrives 300 ms later.
+    swapped = replace(EURUSD, swap=symbol_table.get("EURUSD").swap)
+    market = bars(swapped, [1.1] * 16, period="1-HOUR")
+    record = run_steps(market, {1: buy(100_000, swapped)}, symbol=swapped, latency=Latency(base_ms=300))
+    assert [row.ts_ns for row in record.ledger if row.kind == "swap"] == [utc(2024, 1, 8, 22) + 300 * 10**6]
 
 
 def test_a_stop_out_is_found_in_whatever_window() -> None:
