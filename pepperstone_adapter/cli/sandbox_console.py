@@ -1,8 +1,13 @@
 """What `pepperstone sandbox` prints: how to connect, then one status line that keeps itself up to date."""
 
 import json
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -31,7 +36,10 @@ def run(sandbox: Sandbox, seconds: float | None, *, as_json: bool) -> None:
     else:
         console.print(_table(sandbox))
     try:
-        with Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live:
+        with (
+            _stoppable(),
+            Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live,
+        ):
             while deadline_s is None or time.monotonic() < deadline_s:
                 left_s = REFRESH_S if deadline_s is None else deadline_s - time.monotonic()
                 time.sleep(max(0.0, min(REFRESH_S, left_s)))
@@ -43,6 +51,22 @@ def run(sandbox: Sandbox, seconds: float | None, *, as_json: bool) -> None:
         pass
     if not as_json:
         console.print("sandbox stopping")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end it in order, also where a script put it in the background and so had Ctrl-C ignored."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    ours = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, stop) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _facts(sandbox: Sandbox) -> dict[str, object]:

@@ -155,7 +155,11 @@ def test_the_same_deeds_give_the_same_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
-def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "ignored"), [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)]
+)
+def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path, number: int, ignored: bool) -> None:
+    """`ignored`: as a shell script starts it in the background."""
     settings = Path(__file__).parents[2] / "configs" / "sandbox" / "default.yaml"
     changes = [
         "ports.demo=0",
@@ -168,7 +172,18 @@ def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path) -> N
     command = [sys.executable, "-m", "pepperstone_adapter", "sandbox", str(settings), "--json"]
     for change in changes:
         command += ["--set", change]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    handler = signal.SIG_IGN if ignored else signal.SIG_DFL
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
+    ) as process:  # fmt: skip
+        try:
+            _connects_and_ends(process, number)
+        finally:
+            process.kill()
+
+
+def _connects_and_ends(process: "subprocess.Popen[str]", number: int) -> None:
     assert process.stdout is not None
     facts = json.loads(process.stdout.readline())
     with WireClient(facts["demo_port"], Path(facts["ca_file"])) as client:
@@ -176,6 +191,6 @@ def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path) -> N
         client.send(oa.SubscribeSpotsReq(ctidTraderAccountId=ACCOUNT, symbolId=[1]))
         assert client.wait(lambda d: isinstance(d.message, oa.SpotEvent)).bid > 0
         client.wait(lambda d: isinstance(d.message, oa.SpotEvent))  # the walk goes on
-        process.send_signal(signal.SIGINT)
-        _, words = process.communicate(timeout=10)
+        process.send_signal(number)
+        _, words = process.communicate(timeout=60)
     assert (process.returncode, words) == (0, "")

@@ -1,8 +1,13 @@
 """The probe against the sandbox: it tells what the server does, says so where that differs, and never trades."""
 
 import base64
+import io
 import json
+import re
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,8 @@ from pepperstone_adapter.openapi import messages as oa
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import MemoryStore, credentials_of, sandbox
+
+AGE = "prices: age by this machine's clock, ms"
 
 
 def running(folder: Path, **changes: Any) -> Sandbox:
@@ -40,22 +47,48 @@ def broker(tmp_path: Path) -> Iterator[Sandbox]:
         yield started
 
 
-def findings(broker: Sandbox, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, dict[str, Any]]:
-    code = main(
+def probe(broker: Sandbox, *more: str) -> int:
+    return main(
         [
             "probe", "ctrader", "--account", "5001", "--environment", "sandbox", "--seconds", "1", "--json", "--set",
             f"account.ca_file={broker.ca_file}", "--set", f"account.port={broker.ports.demo}", *more,
         ]
     )  # fmt: skip
-    assert code == 0
-    return {f"{f['topic']}: {f['question']}": f for f in json.loads(capsys.readouterr().out)}
 
 
-def test_a_probe_tells_what_the_server_does_and_leaves_no_trace(
-    broker: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recording = tmp_path / "probe.jsonl"
-    seen = findings(broker, capsys, "--record", str(recording))
+def by_question(told: str) -> dict[str, dict[str, Any]]:
+    return {f"{f['topic']}: {f['question']}": f for f in json.loads(told)}
+
+
+@dataclass(frozen=True)
+class Probed:
+    broker: Sandbox
+    seen: dict[str, dict[str, Any]]
+    recording: Path
+    elapsed_ms: float
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
+    """One recorded probe; it takes its time, because it keeps to the broker's rate of historical requests."""
+    folder = tmp_path_factory.mktemp("probe")
+    began = time.monotonic()
+    with running(folder / "sandbox") as broker:
+        told = io.StringIO()
+        with redirect_stdout(told):
+            code = probe(broker, "--record", str(folder / "probe.jsonl"))
+        assert code == 0
+        elapsed_ms = 1_000 * (time.monotonic() - began)
+        yield Probed(broker, by_question(told.getvalue()), folder / "probe.jsonl", elapsed_ms)
+
+
+def test_a_probe_tells_what_the_server_does_and_leaves_no_trace(probed: Probed) -> None:
+    seen, recording = probed.seen, probed.recording
+    # How old a price is depends on when it was made here, and on how busy this machine is.
+    age = seen.pop(AGE)
+    median_ms, least_ms = map(int, re.fullmatch(r"median (\d+), least (\d+)", age["seen"]).groups())  # type: ignore[union-attr]
+    assert 0 <= least_ms <= median_ms <= probed.elapsed_ms
+    assert age["as_assumed"] or least_ms >= 1_000
     assert not [f for f in seen.values() if f["seen"].startswith("failed") or f["as_assumed"] is False]
     assert seen["account: kind"]["seen"] == "HEDGED"
     assert seen["prices: subscribing twice"]["as_assumed"] is True
@@ -71,9 +104,8 @@ def test_a_probe_tells_what_the_server_does_and_leaves_no_trace(
     assert {line["name"] for line in lines} >= {"TraderRes", "SpotEvent", "DepthEvent", "GetTrendbarsRes"}
 
 
-def test_a_recording_holds_nothing_private(broker: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recording = tmp_path / "probe.jsonl"
-    findings(broker, capsys, "--record", str(recording))
+def test_a_recording_holds_nothing_private(probed: Probed) -> None:
+    broker, recording = probed.broker, probed.recording
     lines = [json.loads(line) for line in recording.read_text().splitlines()]
     assert all(line["payload"] is None for line in lines if line["type"] in openapi.SECRET_PAYLOADS)
     payloads = b"".join(base64.b64decode(line["payload"]) for line in lines if line["payload"])
@@ -104,7 +136,8 @@ def test_private_values_are_replaced_at_every_depth_and_nothing_is_added() -> No
 
 def test_a_server_that_does_otherwise_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running(tmp_path, behaviour={"technical_first_spot": False, "extra_fields": False}) as broker:
-        seen = findings(broker, capsys)
+        assert probe(broker) == 0
+        seen = by_question(capsys.readouterr().out)
     assert seen["prices: symbols with a price at once"]["as_assumed"] is False
     assert seen["schema: fields this version does not know"]["seen"] == "none"
 
