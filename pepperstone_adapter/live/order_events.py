@@ -201,7 +201,7 @@ class OrderEvents:
             order = self.owner(state, None)
             if order is None or order.phase is not Phase.ENDED:
                 out += self.on_order(ending)
-        elif not found.deals:
+        elif state.status.is_open or not found.deals:
             out += self.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=state, ts_ns=ts_ns))
         return out
 

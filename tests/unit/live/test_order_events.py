@@ -260,3 +260,21 @@ def test_a_nameless_closing_deal_is_a_strangers_once_our_close_has_an_order_of_i
 def test_a_closing_deal_that_cannot_be_our_unanswered_close_does_not_wait(other: dict[str, object]) -> None:
     told = OrderChanged(change=OrderChange.FILLED, order=nameless(**other), deal=out_deal())
     assert "StrangerFill" in names(decide(close_order()).on_order(told))
+
+
+def test_a_look_at_a_partly_filled_order_tells_its_deal_and_its_new_price() -> None:
+    """F06: the answer to an amend was lost, and a part was filled meanwhile."""
+    table = OrderTable()
+    table.add(order(limit=D("1.08000")))
+    events = OrderEvents(table, netting=False)
+    resting = state(type=OrderType.LIMIT, limit_price=D("1.08000"))
+    events.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=resting, ts_ns=1))
+    amended = state(
+        type=OrderType.LIMIT,
+        status=OrderStatus.PARTIALLY_FILLED,
+        limit_price=D("1.08100"),
+        filled_units=D(4_000),
+    )
+    said = events.on_found(FoundOrder(order=amended, deals=(deal(1, 4_000),)), 9)
+    assert [type(e).__name__ for e in said] == ["Filled", "Updated"]
+    assert table.get("A").limit == D("1.08100")  # type: ignore[union-attr]
