@@ -134,9 +134,10 @@ class Book:
     # -- comparing -----------------------------------------------------------------------------------------------------
 
     def on_deals(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
-        """Every deal not seen before, in order of time."""
+        """Every deal not seen before, in order of ticket, which is the order in which they were made; their stamps fall
+        where the server's clock goes back."""
         out: list[BrokerEvent] = []
-        for row in sorted(rows, key=lambda r: (r["time_msc"], r["ticket"])):
+        for row in sorted(rows, key=lambda r: r["ticket"]):
             if row["ticket"] in self._deals:
                 continue
             deal = self.deal(row)

@@ -198,7 +198,8 @@ class Poller:
             if after == counters:
                 break
             counters = after
-        fresh = sorted((d for d in deals if d["ticket"] not in known.deals), key=lambda d: (d["time_msc"], d["ticket"]))
+        # In order of ticket: stamps fall where the server's clock goes back.
+        fresh = sorted((d for d in deals if d["ticket"] not in known.deals), key=lambda d: d["ticket"])
         # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole
         # window: deals made while a worker was replaced must not be lost, and readers know the tickets they have seen.
         if fresh:

@@ -103,6 +103,8 @@ class Worker:
         Sends one message to the supervisor; `WireError` and nothing sent when it is too large.
     pace
         Time between polls.
+    now_ns
+        Our time, for windows of history and for how old a tick is.
     """
 
     def __init__(
@@ -111,7 +113,9 @@ class Worker:
         write: Callable[[Message], None],
         pace: Pace,
         expect_login: int | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._now_ns = now_ns
         self._terminal = terminal
         self._expect_login = expect_login
         self._write = write
@@ -132,7 +136,7 @@ class Worker:
             try:
                 message = inbox.get(timeout=max(0.0, next_poll - time.monotonic()))
             except queue.Empty:
-                busy = self.poll(time.time_ns())
+                busy = self.poll(self._now_ns())
                 next_poll = time.monotonic() + self._pace.after(busy)
                 continue
             if message is None:
@@ -178,8 +182,14 @@ def _read(stream: BinaryIO, inbox: "queue.Queue[Message | None]") -> None:
     inbox.put(None)
 
 
-def main() -> int:
-    """Serve one supervisor over standard input and output."""
+def main(clock_of: Callable[[Any], Callable[[], int]] = lambda _terminal: time.time_ns) -> int:
+    """Serve one supervisor over standard input and output.
+
+    Parameters
+    ----------
+    clock_of
+        Our time, given the terminal: a stand-in may live in another one than this machine.
+    """
     # The module or a library may print: keep the pipe for frames and let prints go to standard error.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -205,7 +215,7 @@ def main() -> int:
     write({"t": "ready"})
     pace = Pace(setup["fastest_s"], setup["slowest_s"])
     try:
-        Worker(terminal, write, pace, (setup.get("login") or {}).get("login")).run(inbox)
+        Worker(terminal, write, pace, (setup.get("login") or {}).get("login"), clock_of(terminal)).run(inbox)
     except TerminalGone as gone:
         write({"t": "dead", "error": list(gone.error), "fn": "poll"})
         return 1

@@ -96,6 +96,12 @@ class Mt5Module(Shortcuts):
     def last_error(self) -> tuple[int, str]:
         return self._error
 
+    def sandbox_now_ns(self) -> int:
+        """UTC of the broker behind the stand-in, which a real module has no word for; raises `PipeBroken`."""
+        if self._pipe is None:
+            raise PipeBroken(sending=True)
+        return int(self._pipe.call("clock"))
+
     def version(self) -> tuple[int, int, str]:
         value = self._plain("version")
         return (0, 0, "") if value is None else tuple(value)

@@ -80,6 +80,8 @@ class PipeServer:
             answer = await self._break(fault, fn, args)
         elif fn == "hello":
             return {"hold_gil": terminal.settings.hold_gil}
+        elif fn == "clock":
+            return terminal.clock.now_ns()
         elif fn in ("initialize", "login", "state"):
             return _wire(await self._attach(args))
         else:
