@@ -128,12 +128,10 @@ class Books:
         """A rounded amount as an integer."""
         return int(amount.scaleb(self.digits))
 
-    def post(
-        self, ts_ns: int, kind: LedgerKind, minor: int, currency: str, rate: str, where: tuple[str, str, str]
-    ) -> None:
-        """Write one change of the balance; `where` is instrument, position and trade."""
+    def post(self, ts_ns: int, kind: str, minor: int, currency: str, rate: str, where: tuple[str, str, str]) -> None:
+        """Write one change of the balance; `kind` is a `LedgerKind`'s text, `where` instrument, position and trade."""
         self.minor += minor
-        self.ledger.add((ts_ns, kind.value, minor, self.minor, currency, rate, *where))
+        self.ledger.add((ts_ns, kind, minor, self.minor, currency, rate, *where))
 
     def _ledger_row(
         self, ts_ns: int, kind: str, minor: int, after: int, currency: str, rate: str, *where: str

@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from nautilus_trader.execution import FeeModel
-from nautilus_trader.model import Currency, InstrumentId, Money, OrderSide, PriceType, Symbol, Venue
+from nautilus_trader.model import Currency, Money, OrderSide, PriceType, Venue
 
 from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
@@ -61,14 +61,15 @@ def commission(
 class Charge(NamedTuple):
     """One fill's commission in minor units of the account currency, and the rates of that moment.
 
-    `rate` is from the rule's `currency`, `xrate` the framework's for profit, both to account currency. `posted`: the framework
-    was told of no commission; it is charged as a cash posting right after the fill.
+    `rate` is from the rule's `currency`, `xrate` the framework's for profit (as text in `xrate_text`), both to account
+    currency. `posted`: the framework was told of no commission; it is charged as a cash posting right after the fill.
     """
 
     minor: int
     currency: str
     rate: Decimal
     xrate: Decimal
+    xrate_text: str
     posted: bool
 
 
@@ -86,24 +87,18 @@ class Tariff:
         least = Decimal(0) if rule.kind is CommissionKind.NONE else rounded(rule.minimum, currency.code)
         self._least = int(least.scaleb(minor_digits(currency.code)))
         self._currency = currency
-        self._money: dict[int, Money] = {}
         self._rule_currency = rule.currency
+        self._known: dict[int, tuple[Charge, Money]] = {}
 
-    def minor(self, quantity: Any, price: Any) -> int:
-        amount = quantity.raw // self.grid.raw_step * self._times
-        if self._by_value:
-            amount *= price.raw // self.grid.raw_point
-        return max(divided(amount, self._by), self._least)
-
-    def money(self, minor: int) -> Money:
-        found = self._money.get(minor)
-        if found is None:
-            amount = Decimal(minor).scaleb(-minor_digits(self._currency.code))
-            found = self._money[minor] = Money.from_decimal(amount, self._currency)
-        return found
-
-    def charge(self, minor: int) -> Charge:
-        return Charge(minor, self._rule_currency, ONE, ONE, False)
+    def charge(self, steps: int, points: int) -> tuple[Charge, Money]:
+        """What a fill costs."""
+        amount = steps * points * self._times if self._by_value else steps * self._times
+        minor = max(divided(amount, self._by), self._least)
+        known = self._known.get(minor)
+        if known is None:
+            money = Money.from_decimal(Decimal(minor).scaleb(-minor_digits(self._currency.code)), self._currency)
+            known = self._known[minor] = Charge(minor, self._rule_currency, ONE, ONE, "1", False), money
+        return known
 
 
 class AccountFees(FeeModel):
@@ -139,22 +134,23 @@ class AccountFees(FeeModel):
         self._failures = failures
         self._charges: dict[str, Charge] = {}  # client order id -> charge of its last fill, where there is no tariff
         self._tariffs = {
-            InstrumentId(Symbol(name), venue): Tariff(self._rules[name], spec, grids[name], self._currency)
+            name: Tariff(self._rules[name], spec, grids[name], self._currency)
             for name, spec in specs.items()
             if self._rules[name].currency == spec.quote_currency == currency != spec.base_currency
         }
 
-    def charge(self, key: str, instrument_id: Any, quantity: Any, price: Any) -> Charge:
+    def charge(self, key: str, symbol: str, steps: int, points: int) -> Charge:
         """What a fill was charged; to be asked once."""
-        tariff = self._tariffs.get(instrument_id)
-        return self._charges.pop(key) if tariff is None else tariff.charge(tariff.minor(quantity, price))
+        tariff = self._tariffs.get(symbol)
+        return self._charges.pop(key) if tariff is None else tariff.charge(steps, points)[0]
 
     def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
         try:
-            tariff = self._tariffs.get(instrument.id)
+            tariff = self._tariffs.get(instrument.raw_symbol.value)
             if tariff is None:
                 return self._commission(order, quantity, price, instrument)
-            return tariff.money(tariff.minor(quantity, price))
+            grid = tariff.grid
+            return tariff.charge(quantity.raw // grid.raw_step, price.raw // grid.raw_point)[1]
         except Exception as error:  # noqa: BLE001 - the framework would only log it and drop the fill
             self._failures.add(error, "the fee model")
             return self._zero
@@ -177,5 +173,5 @@ class AccountFees(FeeModel):
             xrate = Decimal(repr(quoted))
         posted = spec.base_currency == self._currency.code
         minor = int(amount.scaleb(minor_digits(self._currency.code)))
-        self._charges[key] = Charge(minor, rule.currency, rate, xrate, posted)
+        self._charges[key] = Charge(minor, rule.currency, rate, xrate, str(xrate), posted)
         return Money.from_decimal(amount, self._currency) if amount and not posted else self._zero

@@ -38,6 +38,7 @@ GRACE = 16
 BACKLOG = 256
 # An order's submission is told by its row; half of all events are these.
 _SUBMISSION = (OrderInitialized, OrderSubmitted)
+_REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 
 
@@ -119,20 +120,15 @@ class Recorder:
             self._ended(event, str(getattr(event, "reason", None) or ""))
 
     def _filled(self, event: Any, balance: int) -> None:
-        ts_ns, quantity, instrument_id, order_type = (
-            event.ts_event,
-            event.last_qty,
-            event.instrument_id,
-            event.order_type,
-        )
+        ts_ns, quantity, last, order_type = event.ts_event, event.last_qty, event.last_px, event.order_type
         key, trade_id, position_id = str(event.client_order_id), str(event.trade_id), str(event.position_id)
         strategy_id, venue_order_id = str(event.strategy_id), str(event.venue_order_id)
-        grid, instrument = self._by_id[instrument_id]
-        steps, price = quantity.raw // grid.raw_step, event.last_px.raw // grid.raw_point
+        grid, instrument = self._by_id[event.instrument_id]
+        steps, price = quantity.raw // grid.raw_step, last.raw // grid.raw_point
         buy = event.order_side is OrderSide.BUY
         at_market = order_type is OrderType.MARKET
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{steps}|{price}\n")
-        charge = self._fees.charge(key, instrument_id, quantity, event.last_px)
+        charge = self._fees.charge(key, grid.name, steps, price)
         quote = self._fill_model.quotes.pop(key, None)
         bid, ask = (price, price) if quote is None else (side.raw // grid.raw_point for side in quote)
         slipped = self._fill_model.slipped.pop(key, 0) if self._fill_model.slipped else 0
@@ -152,7 +148,7 @@ class Recorder:
             self.record.costs_slippage += grid.value(slipped * steps) * charge.xrate
         self.fills.add((
             ts_ns, trade_id, key, venue_order_id, position_id, strategy_id, grid.name, order_type.name, buy, steps, price,
-            bid, ask, str(charge.xrate), charge.minor, slipped, reason,
+            bid, ask, charge.xrate_text, charge.minor, slipped, reason,
         ))  # fmt: skip
         order = self.sent.pop(key, None)
         if order is not None and order.quantity == quantity:
@@ -160,7 +156,7 @@ class Recorder:
             self._ended_orders.append(ts_ns)
             self.orders.add((
                 key, venue_order_id, strategy_id, instrument, "BUY" if buy else "SELL", "MARKET", "GTC", str(quantity),
-                str(quantity), None, None, str(event.last_px), "FILLED", "", position_id,
+                str(quantity), None, None, str(last), "FILLED", "", position_id,
                 ",".join(map(str, tags)) if tags else "", order.ts_init, ts_ns,
             ))  # fmt: skip
         else:
@@ -203,7 +199,7 @@ class Recorder:
                 f"{books.money(realized)} without commission, the books say {books.money(wanted)}; please report this"
             )
         if closed:
-            books.post(ts_ns, LedgerKind.REALIZED_PNL, realized, grid.quote, str(xrate), where)
+            books.post(ts_ns, _REALIZED, realized, grid.quote, charge.xrate_text, where)
             ticket.gross += realized
         if paid:
             last = parts[-1].ticket
@@ -211,7 +207,7 @@ class Recorder:
                 amount = books.money(-paid)
                 self.post([Posting(LedgerKind.COMMISSION, amount, charge.currency, charge.rate, last, where[2])])
             else:
-                books.post(ts_ns, LedgerKind.COMMISSION, -paid, charge.currency, str(charge.rate), where)
+                books.post(ts_ns, _COMMISSION, -paid, charge.currency, str(charge.rate), where)
             if last is not ticket:  # a reversal: each ticket bears its share
                 opened = parts[-1].opened
                 share = divided(paid * opened, opened + closed)
@@ -232,7 +228,7 @@ class Recorder:
         instrument_id = f"{row.ticket.symbol}.{self._venue}" if row.ticket else ""
         self._lines.append(f"P|{row.kind}|{row.amount}|{position_id}|{ts_ns}\n")
         where = (instrument_id, position_id, row.trade_id)
-        self.books.post(ts_ns, row.kind, self.books.in_minor(row.amount), row.currency, str(row.rate), where)
+        self.books.post(ts_ns, row.kind.value, self.books.in_minor(row.amount), row.currency, str(row.rate), where)
 
     def window(self, ts_ns: int) -> None:
         """A window of data has been booked: add up its costs; raise when the framework's balance is not the ledger's."""

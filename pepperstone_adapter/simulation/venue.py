@@ -53,7 +53,9 @@ class SimulatedVenue:
         rates = Rates(self.tapes)
         grids = {name: Grid(spec) for name, spec in specs.items()}
         self.books = books = Books(plan.currency, grids, rates.mid)
-        books.post(start_ns, LedgerKind.DEPOSIT, books.in_minor(plan.start_balance), plan.currency, "1", ("", "", ""))
+        books.post(
+            start_ns, LedgerKind.DEPOSIT.value, books.in_minor(plan.start_balance), plan.currency, "1", ("", "", "")
+        )
         self.fills = AccountFills(plan.slippage, plan.seed, self.tapes, lambda: self.broker.now_ns(), self.failures)
         self.fees = AccountFees(
             specs, grids, plan.terms.commissions, plan.currency, self.venue,

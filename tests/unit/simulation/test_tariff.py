@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from nautilus_trader.model import Currency, Price, Quantity
+from nautilus_trader.model import Currency
 
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
 from pepperstone_adapter.simulation.fees import Tariff, commission
@@ -30,6 +30,6 @@ def test_the_same_cents(
     units, price = D(steps).scaleb(-symbol.size_digits), D(points).scaleb(-symbol.digits)
     slow, _ = commission(rule, symbol, units, price, "USD", lambda *_: D(1))
     tariff = Tariff(rule, symbol, Grid(symbol), Currency.from_str("USD"))
-    quick = tariff.minor(Quantity.from_str(f"{units:f}"), Price.from_str(f"{price:f}"))
-    assert D(quick).scaleb(-2) == slow
-    assert tariff.money(quick).as_decimal() == slow
+    charge, money = tariff.charge(steps, points)
+    assert D(charge.minor).scaleb(-2) == slow
+    assert money.as_decimal() == slow
