@@ -88,6 +88,7 @@ def run_live(
     setup: Callable[[LiveNode], None] | None = None,
     probe: Probe | None = None,
     judged: bool = True,
+    data: LiveDataConfig | None = None,
     **exec_options: Any,
 ) -> Bench:
     """Run a node with short patience and a script; then hold the node against the sandbox's books.
@@ -144,7 +145,7 @@ def run_live(
     run_node(
         bench,
         judged_script,
-        data=(LiveDataConfig(), DataFactory),
+        data=(data or LiveDataConfig(), DataFactory),
         execution=(state, ExecFactory),
         claim=claim,
         setup=setup,

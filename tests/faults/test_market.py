@@ -1,0 +1,176 @@
+"""Symbols, silence, closed markets and clocks (F48 to F56) on a real node over real TLS, judged by the ledger."""
+
+import time
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nautilus_trader.model import OrderSide, PositionId
+
+from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.live.config import LiveDataConfig
+from pepperstone_adapter.sandbox.clock import RunningClock
+from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
+from tests.kit.faults import EURUSD, SELL, Trader, account, px, requests, rule, run_live, units
+from tests.kit.node import Bench, Probe
+
+D = Decimal
+
+
+def change_symbol(b: Bench, **changes: Any) -> None:
+    ledger = b.sandbox.ledger
+    terms = ledger.symbols["EURUSD"]
+    b.sandbox.call(ledger.change_symbol, replace(terms, spec=replace(terms.spec, **changes)), b.sandbox.clock.now_ns())
+
+
+class Busy(Probe):
+    """A strategy that computes until the broker has heard more heartbeats (or ten seconds have passed)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wait_for: Any = None
+        self.heard = False
+
+    def on_quote(self, quote: Any) -> None:
+        super().on_quote(quote)
+        if self.wait_for is not None:
+            waited_for, self.wait_for = self.wait_for, None
+            end = time.monotonic() + 10
+            while not self.heard and time.monotonic() < end:
+                self.heard = waited_for()
+
+
+def test_F48_a_strategy_that_blocks_stops_no_heartbeat_and_loses_no_fill(tmp_path: Path) -> None:
+    from tests.kit.faults import HEARTBEAT
+
+    probe = Busy()
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order = await t.working("1.08400")
+        counts = b.sandbox.journal.counts
+        before = counts.get(HEARTBEAT, 0)
+        probe.wait_for = lambda: counts.get(HEARTBEAT, 0) >= before + 3
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")  # blocks the strategy, and fills the order meanwhile
+        await t.reach(order, "FILLED")
+        assert probe.heard, "heartbeats stopped with the strategy"
+        assert b.connection.link_losses == 0
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script, probe=probe)
+
+
+def test_F50_a_symbol_that_changes_is_the_measure_of_the_next_order_and_touches_no_open_one(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        resting, (_, ticket) = await t.working(n=1_000), await t.opened(n=1_000)
+        b.probe.subscribe_instrument(EURUSD)
+        change_symbol(b, volume_min=D(5_000), volume_step=D(5_000))
+        await b.until(lambda: int(b.cache.instrument(EURUSD).min_quantity) == 5_000, "the new definition")
+        await t.reach(t.market(n=6_000), "DENIED")
+        assert "not a multiple of 5,000 units" in b.probe.events[-1].reason
+        assert t.status(resting) == "ACCEPTED"
+        await t.opened(n=5_000)
+        assert b.cache.position(PositionId(ticket)).is_open
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F51_a_subscription_that_died_in_silence_is_asked_for_again(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        def die() -> None:
+            for connection in b.sandbox.venue.connections:
+                for subscribed in connection.subscriptions.values():
+                    subscribed.spots.clear()
+
+        await Trader(b).opened()
+        asked = requests(b.sandbox, "SubscribeSpotsReq")
+        b.sandbox.call(die)
+        b.sandbox.push("EURUSD", "1.08600", "1.08607")
+        await b.until(lambda: requests(b.sandbox, "SubscribeSpotsReq") > asked, "subscribing again", timeout_s=20)
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08600", "what was missed", timeout_s=20)
+        b.sandbox.push("EURUSD", "1.08610", "1.08617")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08610", "prices that flow again")
+        assert b.connection.link_losses == 0
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script, data=LiveDataConfig(stale_after_s=0.5))
+
+
+def test_F52_a_market_that_closes_refuses_orders_by_name_and_opens_as_if_nothing_had_been(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        resting, (_, ticket) = await t.working(), await t.opened()
+        change_symbol(b, hours=TradingHours(zone="UTC", intervals=()))
+        await b.until(lambda: not b.connection.specs["EURUSD"].hours.intervals, "the closed hours")
+        order = t.market()
+        await b.until(lambda: t.status(order) in ("REJECTED", "DENIED"), "a refusal")
+        assert "closed" in b.probe.events[-1].reason.lower()
+        change_symbol(b, hours=TradingHours.always())
+        await b.until(lambda: b.connection.specs["EURUSD"].hours.intervals, "the open hours")
+        b.sandbox.push("EURUSD", "1.07900", "1.07907")  # a gap, and the first price after it
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.07900", "the first price after the gap")
+        await t.opened()
+        assert t.status(resting) == "ACCEPTED"
+        assert b.cache.position(PositionId(ticket)).is_open
+        assert b.connection.link_losses == 0
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+@pytest.mark.parametrize("ahead_s", [-300, 300])
+def test_F53_a_local_clock_wrong_by_minutes_loses_no_deal_and_names_the_brokers_time(
+    tmp_path: Path, ahead_s: int
+) -> None:
+    """The broker's clock is five minutes ahead of ours, or behind: what happens in a gap is found all the same."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        near, (_, ticket) = await t.working("1.08400"), await t.opened()
+        b.sandbox.add_fault(rule("mute", "NewOrderReq"))
+        unanswered = t.market(SELL)
+        await b.until(lambda: requests(b.sandbox, "NewOrderReq") == 3, "the order at the broker")
+        b.sandbox.call(b.sandbox.venue.disconnect_clients, "gone")
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")  # a fill while nobody listens
+        b.sandbox.call(b.sandbox.ledger.close, ACCOUNT_ID, int(ticket), D(10_000), b.sandbox.clock.now_ns())
+        await t.down_and_up()
+        await t.reach(near, "FILLED")
+        await t.reach(unanswered, "FILLED")
+        await b.until(lambda: b.cache.position(PositionId(ticket)).is_closed, "the close by hand")
+        b.sandbox.add_fault(rule("drop", "ExecutionEvent", on="reply", times=2))
+        await t.reach(t.market(), "FILLED")  # nothing but the audit finds it
+        stamps = {str(e.trade_id): e.ts_event for e in b.probe.events if type(e).__name__ == "OrderFilled"}
+        told = {str(d.deal_id): d.ts_ns for d in account(b.sandbox).deals}
+        # the wire carries milliseconds
+        assert all(stamps[deal_id] // 1_000_000 == told[deal_id] // 1_000_000 for deal_id in stamps)
+        inits = [quote.ts_init for quote in b.probe.quotes]
+        assert inits == sorted(inits)
+
+    clock = RunningClock(start_ns=time.time_ns() + ahead_s * 1_000_000_000)
+    with sandbox(tmp_path, clock=clock) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F56_prices_with_equal_and_earlier_stamps_come_in_the_order_they_were_sent(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        first = b.sandbox.clock.now_ns() // 1_000_000 * 1_000_000
+        b.probe.quotes.clear()
+        stamps = [first, first, first - 1_000_000_000, first + 1_000_000]
+        for n, stamp in enumerate(stamps):
+            b.sandbox.call(b.sandbox._quote, "EURUSD", 108_600 + n, 108_607 + n, stamp)
+        await b.until(lambda: b.probe.quotes and str(b.probe.quotes[-1].bid_price) == "1.08603", "the last price")
+        whole = [q for q in b.probe.quotes if q.ask_price - q.bid_price == px("0.00007")]
+        assert [str(q.bid_price) for q in whole] == ["1.08600", "1.08601", "1.08602", "1.08603"]
+        assert [q.ts_event for q in whole] == stamps
+        order = b.probe.order_factory.market(EURUSD, OrderSide.BUY, units(1_000))
+        b.probe.submit_order(order)
+        await t.reach(order, "FILLED")
+        assert b.cache.quote(EURUSD).bid_price == px("1.08603")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
