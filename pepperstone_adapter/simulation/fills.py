@@ -91,11 +91,11 @@ class AccountFills(FillModel):
         if bid is None or ask is None:
             return None
         key = str(order.client_order_id)
-        self.quotes[key] = (bid, ask)
+        order_type = order.order_type
+        self.quotes[key] = (bid, ask) if order_type == OrderType.MARKET else self._sides(instrument, bid, ask)
         if self.forced and key in self.forced:
             price = self.forced[key]
             return _book_at(instrument, price, price)
-        order_type = order.order_type
         if order_type != OrderType.MARKET and self.refused is not None and self.refused(order):
             return OrderBook(instrument.id, BookType.L1_MBP)  # nothing to fill against: the order is not executed
         trails = order_type == OrderType.TRAILING_STOP_MARKET
@@ -116,6 +116,15 @@ class AccountFills(FillModel):
             low = high = self._trigger_price(order, symbol, low, high)
         worse = Decimal(points).scaleb(-instrument.price_precision)
         return _book_at(instrument, low - worse, high + worse)
+
+    def _sides(self, instrument: Any, bid: Price, ask: Price) -> tuple[Price, Price]:
+        """BID and ASK of one moment: inside a bar, and above all at a gap, the engine has moved one side and not the other."""
+        tape, now = self._tapes[str(instrument.raw_symbol)], self._now_ns()
+        closed = tape.quote(now)
+        if closed is None or tape.opened(now) is None:
+            return bid, ask
+        low, high = (Price.from_str(f"{side:.{instrument.price_precision}f}") for side in closed)
+        return low, high
 
     def _trigger_price(self, order: Any, symbol: str, bid: Decimal, ask: Decimal) -> Decimal:
         """Where an order with a trigger is executed: at its price, or at the open of a bar that opened beyond it.

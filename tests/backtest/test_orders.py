@@ -374,6 +374,21 @@ def test_if_touched_orders_slip_from_their_level_and_not_from_the_bars_extreme()
         assert [f.price for f in record.fills] == [D(price)]
 
 
+def test_the_spread_of_a_fill_is_the_bars_own() -> None:
+    # 20 points apart at all times. Inside a bar the engine's BID and ASK are not of one moment; the record's are.
+    bar = (1.09318, 1.09354, 1.09309, 1.09353)
+    for acts, price in (
+        ({1: buy(100_000), 2: limit(SELL, 1.09339, reduce_only=True)}, "1.09339"),
+        ({1: sell(100_000), 2: stop(BUY, 1.09345, reduce_only=True)}, "1.09345"),
+        ({1: sell(100_000), 2: limit(BUY, 1.09332, reduce_only=True)}, "1.09332"),
+    ):
+        other = [(spec("GBPUSD"), [1.3] * 5)]  # with a second symbol, bars of their own move the market
+        record = run_steps([1.09318, 1.09318, 1.09318, bar, 1.09353], acts, spread=20, others=other)
+        assert [f.price for f in record.fills][1:] == [D(price)]
+        assert [f.ask - f.bid for f in record.fills] == [D("0.00020")] * 2
+        assert record.costs_spread == D("20.00")  # half of 20 points on each of two fills of 100,000
+
+
 @pytest.mark.parametrize(
     ("kind", "side", "trigger", "price", "rows", "filled"),
     [
