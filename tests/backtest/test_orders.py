@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from nautilus_trader.model import OrderSide, Price, Quantity, TimeInForce, TrailingOffsetType
 
@@ -375,18 +376,27 @@ def test_if_touched_orders_slip_from_their_level_and_not_from_the_bars_extreme()
 
 
 def test_the_spread_of_a_fill_is_the_bars_own() -> None:
-    # 20 points apart at all times. Inside a bar the engine's BID and ASK are not of one moment; the record's are.
-    bar = (1.09318, 1.09354, 1.09309, 1.09353)
-    for acts, price in (
-        ({1: buy(100_000), 2: limit(SELL, 1.09339, reduce_only=True)}, "1.09339"),
-        ({1: sell(100_000), 2: stop(BUY, 1.09345, reduce_only=True)}, "1.09345"),
-        ({1: sell(100_000), 2: limit(BUY, 1.09332, reduce_only=True)}, "1.09332"),
-    ):
-        other = [(spec("GBPUSD"), [1.3] * 5)]  # with a second symbol, bars of their own move the market
-        record = run_steps([1.09318, 1.09318, 1.09318, bar, 1.09353], acts, spread=20, others=other)
-        assert [f.price for f in record.fills][1:] == [D(price)]
-        assert [f.ask - f.bid for f in record.fills] == [D("0.00020")] * 2
-        assert record.costs_spread == D("20.00")  # half of 20 points on each of two fills of 100,000
+    # 20 points apart at all times. While a bar is being worked through the engine's BID and ASK are not of one moment.
+    rng = np.random.default_rng(7)
+    closes = 110_000 + np.cumsum(rng.integers(-60, 61, 400))
+    opens = np.concatenate((closes[:1], closes[:-1]))
+    highs, lows = (
+        np.maximum(opens, closes) + rng.integers(0, 40, 400),
+        np.minimum(opens, closes) - rng.integers(0, 40, 400),
+    )
+    market = [tuple(p / 100_000 for p in bar) for bar in zip(opens, highs, lows, closes, strict=True)]
+
+    def around(s: Any) -> None:
+        close, kind = s.row.close.as_double(), s.count % 4
+        make = (limit, stop)[kind % 2]
+        side = BUY if kind < 2 else SELL
+        away = 0.0005 if (side == BUY) == (make is stop) else -0.0005
+        make(side, round(close + away, 5), 1_000)(s)
+
+    acts = dict.fromkeys(range(1, 390), around)
+    record = run_steps(market, acts, spread=20, others=[(spec("GBPUSD"), [1.3] * 400)], leverage=None)
+    assert len(record.fills) > 100
+    assert {f.ask - f.bid for f in record.fills} == {D("0.00020")}
 
 
 @pytest.mark.parametrize(
