@@ -16,6 +16,7 @@ from pepperstone_adapter.backtest.report_data import MAX_POINTS, extremes
 from pepperstone_adapter.backtest.result import read_result
 from pepperstone_adapter.common.errors import DataError
 
+MISSING = "–"
 FIGURES = (
     ("Net profit", "account.net_profit", "money"),
     ("Return", "account.return_pct", "pct"),
@@ -84,10 +85,10 @@ def compare(folder_a: Path, folder_b: Path) -> Comparison:
 
 
 def settings_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Dotted key -> (value in a, value in b) where they differ; a key that is missing shows as a dash."""
+    """Dotted key -> (value in a, value in b) where they differ; a key that is missing or empty shows as a dash."""
     flat_a, flat_b = dict(_flat(a)), dict(_flat(b))
     keys = list(dict.fromkeys([*flat_a, *flat_b]))
-    return {k: (flat_a.get(k, "–"), flat_b.get(k, "–")) for k in keys if flat_a.get(k) != flat_b.get(k)}
+    return {k: pair for k in keys if (pair := (flat_a.get(k, MISSING), flat_b.get(k, MISSING)))[0] != pair[1]}
 
 
 def render_comparison(found: Comparison, folder_a: Path, folder_b: Path) -> str:
@@ -118,7 +119,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         plain = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as e:
         raise DataError(f"{file}: cannot be read ({str(e).splitlines()[0]}); run the backtest again") from e
-    return plain if isinstance(plain, dict) else {}
+    # Where the results lie changes nothing in them.
+    return {key: value for key, value in plain.items() if key != "output"} if isinstance(plain, dict) else {}
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -129,7 +131,7 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for index, child in enumerate(node):
             yield from _flat(child, f"{prefix}.{index}")
     else:
-        yield prefix, str(node)
+        yield prefix, MISSING if node is None else str(node)
 
 
 def _at(result: Mapping[str, Any], key: str) -> Any:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 DASH = "–"
+PLATFORMS = {"ctrader": "cTrader", "mt5": "MetaTrader 5"}
 
 # What `catalog.quality` finds, as words behind "3 rows of EURUSD".
 FINDING_WORDS = {
@@ -156,6 +157,12 @@ def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
             ],
         ),
     ]
+
+
+def account_name(document: Mapping[str, Any]) -> str:
+    """``Razor on cTrader``."""
+    account = document["account"]
+    return f"{account['profile'].capitalize()} on {PLATFORMS.get(account['platform'], account['platform'])}"
 
 
 def findings(document: Mapping[str, Any]) -> list[str]:

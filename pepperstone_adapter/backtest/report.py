@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pepperstone_adapter.backtest import metrics, returns
-from pepperstone_adapter.backtest.figures import figures, findings, money, pct, ratio, signed
+from pepperstone_adapter.backtest.figures import account_name, figures, findings, money, pct, ratio, signed
 from pepperstone_adapter.backtest.report_data import MAX_TRADES, Candles, chart_data
 from pepperstone_adapter.simulation.record import RunRecord
 
@@ -98,6 +98,7 @@ def render(
             max_trades=MAX_TRADES,
             data_facts=data_facts(document),
             findings=findings(document),
+            account_name=account_name(document),
             engine_facts=[
                 ("Events", f"{document['engine']['events']:,}"),
                 ("Run time", f"{document['engine']['elapsed_s']:.1f} s"),

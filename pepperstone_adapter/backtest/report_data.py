@@ -124,7 +124,7 @@ def _trade(t: Any) -> list[Any]:
         format(t.open_price, "f"),
         "" if t.close_price is None else format(t.close_price, "f"),
         *(round(float(v), 2) for v in (t.gross, t.commission, t.swap, t.net, t.mae, t.mfe)),
-        t.exit_reason,
+        t.exit_reason.replace("_", " "),
     ]
 
 

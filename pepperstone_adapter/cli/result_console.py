@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pepperstone_adapter.backtest.compare import Comparison
-from pepperstone_adapter.backtest.figures import findings, money, pct, ratio
+from pepperstone_adapter.backtest.figures import account_name, findings, money, pct, ratio
 
 
 def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -33,9 +33,7 @@ def summary_table(result: dict[str, Any]) -> Table:
     account, risk, m, t, costs = (result[k] for k in ("account", "risk", "metrics", "trades", "costs"))
     period, currency = result["period"], account["currency"]
     title = f"{result['name']}: {', '.join(result['data']['instruments'])}"
-    caption = (
-        f"{period['start'][:10]} to {period['end'][:10]}, {account['profile']} on {account['platform']}, {currency}"
-    )
+    caption = f"{period['start'][:10]} to {period['end'][:10]}, {account_name(result)}, {currency}"
     table = Table(title=title, caption=caption, show_header=False, title_justify="left", caption_justify="left")
     for _ in range(2):
         table.add_column(style="dim")

@@ -79,3 +79,11 @@ def test_a_damaged_curve_is_named(two: tuple[Path, Path]) -> None:
     (two[1] / "equity.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"equity\.parquet: cannot be read"):
         render_comparison(compare(*two), *two)
+
+
+def test_what_is_empty_and_where_results_lie_are_no_differences(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for folder, text in ((a, "x: {y: null}\noutput: {dir: a}\n"), (b, "x: {}\noutput: {dir: b}\n")):
+        write_result(folder, record_of(random_trades(3)), replace(FACTS, settings_yaml=text))
+    assert list(compare(a, b).settings) == ["x"]  # an empty group stands for itself
+    assert settings_difference({"x": {"y": None, "z": 1}}, {"x": {"z": 1}}) == {}
