@@ -52,12 +52,13 @@ class ServerClock:
     zone: str = ""
     shift_ns: int = 0
 
-    def to_utc_ns(self, server_ns: int) -> int:
-        """UTC of one server stamp (its wall clock written as nanoseconds since 1970); the first pass of a repeated hour."""
+    def to_utc_ns(self, server_ns: int, second_pass: bool = False) -> int:
+        """UTC of one server stamp (its wall clock written as nanoseconds since 1970); of a repeated hour its first pass,
+        unless the second is asked for."""
         seconds, rest = divmod(server_ns - self.shift_ns, NS)
         if not self.zone:
             return seconds * NS + rest
-        local = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=ZoneInfo(self.zone))
+        local = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=ZoneInfo(self.zone), fold=second_pass)
         return int(local.timestamp()) * NS + rest
 
     def from_utc_ns(self, utc_ns: int) -> int:

@@ -94,7 +94,7 @@ class Told:
     def __init__(self) -> None:
         self.bids: dict[str, list[int]] = defaultdict(list)
         self.stamps_ns: dict[str, list[int]] = defaultdict(list)
-        self.deals: list[str] = []
+        self.deals: list[tuple[str, int]] = []
         self.others: list[BrokerEvent] = []
 
     def count(self, kind: type[Any]) -> int:
@@ -110,7 +110,7 @@ class Told:
                 self.stamps_ns[event.symbol].append(event.ts_ns)
             elif isinstance(event, OrderChanged):
                 if event.deal is not None:
-                    self.deals.append(event.deal.deal_id)
+                    self.deals.append((event.deal.deal_id, event.deal.ts_ns))
             elif isinstance(event, LinkDown | LinkUp | Notice):
                 self.others.append(event)
 
@@ -226,10 +226,17 @@ def test_a_week_over_the_real_chain_loses_and_doubles_nothing(tmp_path: Path) ->
                 await session.submit(order(f"O-{ours}", symbol="BTCUSD", side=side, units=Decimal("0.01")))
             await play(stretch, market, gate, session, told)
         books = broker.terminal.ledger.accounts[LOGIN]
-        at_broker = [str(deal.deal_id) for deal in broker.call(lambda: list(books.deals))]
+        at_broker = [(str(deal.deal_id), deal.ts_ns) for deal in broker.call(lambda: list(books.deals))]
         await until(lambda: len(told.deals) >= len(at_broker), "every deal")
         assert told.deals == at_broker
         assert len(at_broker) == market.deals + ours
+        # Asked for the repeated hour: both passes, each deal once; asked for the second one: all of its deals.
+        first, again, end = (utc_s(f"2026-11-01 {hour}:00") * NS for hour in ("05", "06", "07"))
+        asked = [deal.deal_id for deal in await session.deals(first, end)]
+        assert asked == [deal for deal, at in at_broker if first <= at < end] != []
+        assert {deal.deal_id for deal in await session.deals(again, end)} >= {
+            d for d, at in at_broker if again <= at < end
+        }
         assert list(kit.magic_counts(broker).values()) == [1] * ours
         positions = {p.position_id: p.side.sign * p.units for p in (await session.snapshot()).positions}
         assert positions == kit.held(broker)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
+
 from pepperstone_adapter.broker.events import BrokerEvent, Notice, OrderChange, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.orders import (
     Deal,
@@ -31,6 +33,7 @@ from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.mt5.client import parsing
 from pepperstone_adapter.mt5.client.constants import OrderKind, OrderStateCode, Reason
 from pepperstone_adapter.mt5.client.identity import magic_of
+from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 
 type Row = Mapping[str, Any]
 
@@ -74,6 +77,10 @@ class Book:
     _vanished: dict[str, int] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _accepted: set[int] = field(default_factory=set)  # orders whose acceptance was told
+    _times: StreamTimes = field(init=False)  # of the deals, one stream
+
+    def __post_init__(self) -> None:
+        self._times = StreamTimes(self.clock)
 
     # -- our own orders -----------------------------------------------------------------------------------------------
 
@@ -145,6 +152,8 @@ class Book:
                 out += self._unknown_symbol(row, now_ns)
                 self._deals.add(row["ticket"])
                 continue
+            (at_ns,) = self._times.utc_ns("", np.array([row["time_msc"]]), now_ns).tolist()
+            deal = replace(deal, ts_ns=at_ns)
             filled = self._filled(deal, row, now_ns)
             if filled.order.client_order_id is not None and row["magic"] in self._sent:
                 out += self.accepted(filled.order)

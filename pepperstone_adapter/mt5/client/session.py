@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ from pepperstone_adapter.mt5.client.live_bars import LiveBars
 from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
 from pepperstone_adapter.mt5.client.server_clock import ClockCheck, symbols_to_watch
-from pepperstone_adapter.mt5.client.stream_times import StreamTimes
+from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes, passes
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
 
@@ -481,8 +482,12 @@ class Mt5Session:
         return await self._trader.find(client_order_id, order_id, since_ns)
 
     async def deals(self, since_ns: int, until_ns: int) -> Sequence[Deal]:
-        low = self._clock.from_utc_ns(since_ns) // NS - 1
-        high = self._clock.from_utc_ns(until_ns) // NS + 1
-        rows = await self._call("history_deals_get", low, high)
-        found = [d for row in rows if (d := self._book.deal(row)) is not None and since_ns <= d.ts_ns < until_ns]
-        return sorted(found, key=lambda d: (d.ts_ns, int(d.deal_id)))
+        low, high = history.server_window(self._clock, since_ns, until_ns)
+        rows = await self._call("history_deals_get", low - 1, high + 1)
+        found = []
+        for row in rows:
+            deal, moments = self._book.deal(row), passes(self._clock, row["time_msc"] * NS_PER_MS)
+            at_ns = next((at for at in moments if since_ns <= at < until_ns), None)
+            if deal is not None and at_ns is not None:
+                found.append(replace(deal, ts_ns=at_ns))
+        return sorted(found, key=lambda d: int(d.deal_id))

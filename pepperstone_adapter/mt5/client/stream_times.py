@@ -1,7 +1,7 @@
-"""UTC of the stamps of live streams.
+"""UTC of stamps in the hour that happens twice.
 
-The hour that an autumn Sunday has twice is told apart by order (a stamp that falls begins the second pass) and by
-freshness (a stamp that is an hour old in the first pass was made just now in the second one).
+That hour of an autumn Sunday is told apart by order (a stamp that falls begins the second pass) and by freshness (a stamp
+that is an hour old in the first pass was made just now in the second one).
 """
 
 from typing import Final
@@ -30,3 +30,9 @@ class StreamTimes:
             times = to_utc(server_ns, self._clock, FoldState(times.state.transition, 0, second_pass=True))
         self._states[symbol] = times.state
         return times.ns
+
+
+def passes(clock: ServerClock, server_ns: int) -> tuple[int, ...]:
+    """When a stamp may have been made: one moment, or two in an hour that happens twice."""
+    first, second = clock.to_utc_ns(server_ns), clock.to_utc_ns(server_ns, second_pass=True)
+    return (first, second) if second > first else (first,)

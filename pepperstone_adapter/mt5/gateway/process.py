@@ -72,7 +72,7 @@ class WorkerProcess:
         try:
             self._stdin.write(encode(message))
             self._stdin.flush()
-        except OSError:
+        except (OSError, ValueError):  # the pipe broke, or `close` has closed it
             return False
         return True
 
