@@ -1,5 +1,7 @@
 """Rate limits and bursts (F44 to F47) in virtual time."""
 
+from decimal import Decimal
+
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.common.errors import (
@@ -86,6 +88,12 @@ def test_f47_the_minute_cap_refuses_before_the_venue_does_and_keeps_room_to_clos
     assert isinstance(refused[0].error, RateLimited)
     assert "LOCAL_CAP" in str(refused[0].error)
     assert len(world.venue.requests(oa.NewOrderReq)) == 475
+    world.venue.scripts[oa.ClosePositionReq] = None
+    close = world.start(account.orders.close("51", Decimal(10_000), "C-1"))  # risk can go down all the time
+    cancel = world.start(account.orders.cancel("61"))
+    assert not isinstance(close.error, RateLimited)
+    assert not isinstance(cancel.error, RateLimited)
+    assert len(world.venue.requests(oa.ClosePositionReq)) == len(world.venue.requests(oa.CancelOrderReq)) == 1
 
 
 def test_f47_a_live_account_has_no_such_cap() -> None:

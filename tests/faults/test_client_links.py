@@ -1,11 +1,13 @@
-"""Faults of the link (F01 to F17): lost, silent, refused, in maintenance; in virtual time."""
+"""Faults of the link (F01 to F17, F52, F53): lost, silent, refused, in maintenance, a wrong clock; in virtual time."""
 
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
 from pepperstone_adapter import openapi
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, OrderChanged
+from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import (
     AuthenticationFailed,
@@ -15,6 +17,8 @@ from pepperstone_adapter.common.errors import (
 from pepperstone_adapter.openapi import messages as oa
 from tests.kit import scripted_venue as venue
 from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
+
+D = Decimal
 
 
 def test_f01_a_dead_link_before_the_bytes_left_is_said_to_have_sent_nothing(world: World) -> None:
@@ -64,6 +68,48 @@ def test_f10_a_flapping_link_is_tried_at_bounded_pace_and_subscribed_once_each_t
     assert min(waits[10:]) >= 5.0  # a link that never lasts does not begin small again
     subscribed = [asked.link for asked in world.venue.asked if isinstance(asked.message, oa.SubscribeSpotsReq)]
     assert subscribed == list(range(51))
+
+
+def lists(world: World, *working: oa.Order) -> None:
+    """The venue has these orders at work, and knows each by its id."""
+    world.venue.scripts[oa.ReconcileReq] = lambda _m: oa.ReconcileRes(ctidTraderAccountId=ACCOUNT_ID, order=working)
+    known = {order.orderId: order for order in working}
+    world.venue.scripts[oa.OrderDetailsReq] = lambda m: oa.OrderDetailsRes(
+        ctidTraderAccountId=ACCOUNT_ID, order=known[m.orderId]
+    )
+
+
+@pytest.mark.parametrize("outage_s", [35, 300, 7_200])
+def test_f11_an_outage_of_any_length_settles_nothing_and_the_questions_are_answered_after_it(
+    world: World, outage_s: int
+) -> None:
+    """A submit, a cancel and a close are under way when the link goes, and the port refuses all the time."""
+    world.start(world.account.orders.submit(market_order("O-0")))
+    lists(world, venue.order(61, clientOrderId="O-0"))
+    for kind in (oa.NewOrderReq, oa.CancelOrderReq, oa.ClosePositionReq):
+        world.venue.scripts[kind] = None
+    orders = world.account.orders
+    under_way = [
+        world.start(orders.submit(market_order("O-1"))),
+        world.start(orders.cancel("61")),
+        world.start(orders.close("51", D(10_000), "C-1")),
+    ]
+    told = len(world.of(OrderChanged))
+    world.venue.refuse = True
+    world.venue.last.cut()
+    world.pass_s(outage_s, step_s=0.5)
+    assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in under_way)
+    assert len(world.of(OrderChanged)) == told
+    assert len(world.of(LinkDown)) == 1
+    assert world.venue.attempts <= 12 + outage_s / 3  # 0.5, 1, 2, 4 and then 5 s, less two fifths at most
+    world.venue.refuse = False
+    world.pass_s(15)
+    assert len(world.of(LinkUp)) == 2
+    for kind in (oa.NewOrderReq, oa.CancelOrderReq, oa.ClosePositionReq):
+        assert len(world.venue.requests(kind)) == (2 if kind is oa.NewOrderReq else 1)  # nothing was sent again
+    lists(world, venue.order(61, clientOrderId="O-0"), venue.order(64, clientOrderId="O-1"))
+    found = world.start(orders.find("O-1", None, 0))
+    assert found.value.order.order_id == "64"
 
 
 def test_f12_a_request_without_any_answer_is_unknown_after_its_deadline(world: World) -> None:
@@ -159,6 +205,55 @@ def test_f17_a_refused_application_is_not_tried_again() -> None:
     world.pass_s(60, step_s=0.5)
     assert isinstance(world.firsts[0], AuthenticationFailed)
     assert world.venue.attempts == 1
+
+
+def test_f17_a_venue_that_forgot_the_application_gets_a_new_link(world: World) -> None:
+    forgotten = oa.ErrorRes(errorCode="CH_CLIENT_NOT_AUTHENTICATED", ctidTraderAccountId=ACCOUNT_ID)
+    world.venue.scripts[oa.AccountAuthReq] = lambda _m: forgotten
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.pass_s(0.2)
+    del world.venue.scripts[oa.AccountAuthReq]
+    world.pass_s(10)
+    assert world.venue.attempts == 2
+    assert [asked.link for asked in world.venue.asked if isinstance(asked.message, oa.ApplicationAuthReq)] == [0, 1]
+    assert len(world.of(LinkUp)) == 2
+    assert not world.of(LinkDown)[-1].permanent
+
+
+def test_f52_a_weekend_without_a_price_is_one_link_and_no_storm(world: World) -> None:
+    world.start(world.account.feed.quotes(["EURUSD"]))
+    asked = len(world.venue.asked)
+    world.pass_s(49 * 3600, step_s=10.0)
+    assert world.venue.attempts == 1
+    assert world.of(LinkDown) == []
+    # an audit and a comparison of equity each half minute at most; nothing that grows with the silence
+    assert len(world.venue.asked) - asked < 49 * 3600 / 30 * 6
+    world.venue.say(oa.SpotEvent(ctidTraderAccountId=ACCOUNT_ID, symbolId=1, bid=110_000, ask=110_010))
+    world.turn()
+    assert world.of(Tick)[-1] == Tick("EURUSD", 110_000, 110_010, 0)
+
+
+@pytest.mark.parametrize("wrong_s", [-300, -2, 2, 300])
+def test_f53_a_clock_that_is_set_wrong_ends_no_link_and_hides_no_deal(world: World, wrong_s: int) -> None:
+    """The venue lists the deals of the range it is asked for, by its own clock; the event of this one was lost."""
+    world.start(world.account.orders.submit(market_order()))
+    lists(world, venue.order(61))
+    world.clock.set_by(wrong_s)
+    world.pass_s(40, step_s=0.5)
+    state = venue.filled()
+    state.deal.executionTimestamp = venue.START_NS // 1_000_000 + round(world.reactor.seconds() * 1000)
+    world.venue.scripts[oa.DealListReq] = lambda m: oa.DealListRes(
+        ctidTraderAccountId=ACCOUNT_ID,
+        deal=[state.deal] if m.fromTimestamp <= state.deal.executionTimestamp <= m.toTimestamp else [],
+        hasMore=False,
+    )
+    world.venue.scripts[oa.OrderDetailsReq] = lambda _m: oa.OrderDetailsRes(
+        ctidTraderAccountId=ACCOUNT_ID, order=state.order, deal=[state.deal]
+    )
+    world.pass_s(60, step_s=0.5)
+    assert world.changes() == ["accepted", "filled"]
+    assert world.of(OrderChanged)[-1].ts_ns == state.deal.executionTimestamp * 1_000_000  # the venue's time, not ours
+    assert world.of(LinkDown) == []
 
 
 def test_heartbeats_go_out_every_ten_idle_seconds_and_are_never_answered(world: World) -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from pepperstone_adapter.broker.events import LinkDown, LinkUp, OrderChanged
+from pepperstone_adapter.broker.events import LinkDown, LinkUp, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.common.errors import (
     NotFound,
@@ -151,6 +151,28 @@ def test_f67_deposits_and_swaps_change_the_account_and_no_order(world: World) ->
     world.turn()
     assert world.account.money.now is not None
     assert world.account.money.now.balance == D("12500.00")
+    assert world.changes() == []
+
+
+def test_f67_a_swap_and_a_bonus_change_the_account_and_no_order(world: World) -> None:
+    swapped = venue.position(updated_ms=5, swap=-125)
+    world.venue.say(venue.event(oa.ExecutionType.SWAP, position=swapped))
+    trader = oa.Trader(
+        ctidTraderAccountId=ACCOUNT_ID, balance=1_000_000, balanceVersion=1, depositAssetId=2, traderLogin=5001,
+        moneyDigits=2, leverageInCents=3_000, managerBonus=50_000,
+    )  # fmt: skip
+    world.venue.scripts[oa.TraderReq] = lambda _m: oa.TraderRes(ctidTraderAccountId=ACCOUNT_ID, trader=trader)
+    bonus = oa.BonusDepositWithdraw(
+        operationType=oa.ChangeBonusType.BONUS_DEPOSIT, bonusHistoryId=1, managerBonus=50_000, managerDelta=50_000,
+        ibBonus=0, ibDelta=0, changeBonusTimestamp=1,
+    )  # fmt: skip
+    world.venue.say(venue.event(oa.ExecutionType.BONUS_DEPOSIT_WITHDRAW, bonusDepositWithdraw=bonus))
+    world.pass_s(5)
+    assert world.account.money.now is not None
+    assert world.account.money.now.balance == D("10000.00")  # a bonus is credit, not balance
+    assert world.account.money.now.equity == D("10500.00")  # 10,000.00 + 500.00, no profit open
+    (told,) = [event.position for event in world.of(PositionChanged) if event.position.swap]
+    assert told.swap == D("-1.25")
     assert world.changes() == []
 
 

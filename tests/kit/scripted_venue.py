@@ -54,13 +54,17 @@ class Asked:
 
 
 class WallClock:
-    """Wall time that follows the virtual reactor."""
+    """Wall time that follows the virtual reactor, as far as nobody sets it."""
 
     def __init__(self, reactor: TwistedClock) -> None:
         self._reactor = reactor
+        self._wrong_s = 0.0
 
     def now_ns(self) -> int:
-        return START_NS + round(self._reactor.seconds() * 1e9)
+        return START_NS + round((self._reactor.seconds() + self._wrong_s) * 1e9)
+
+    def set_by(self, seconds: float) -> None:
+        self._wrong_s += seconds
 
     def monotonic_s(self) -> float:
         return float(self._reactor.seconds())
@@ -187,7 +191,7 @@ class World:
         self.store = store or MemoryStore(credentials)
         kept = self.store.load()
         assert kept is not None
-        clock = WallClock(self.reactor)
+        clock = self.clock = WallClock(self.reactor)
         endpoint = Endpoint(host="demo.example", port=5035)
         backoff = Backoff(initial_s=0.5, max_s=5.0, jitter=0.0)
         self.hub = Hub(
