@@ -121,7 +121,8 @@ def test_b19_the_bar_sizes_of_other_platforms_get_a_suggestion(folder: Path, giv
 
 
 def test_b03_one_name_where_a_list_stands(folder: Path) -> None:
-    assert refused(folder, data__instruments="EURUSD").endswith("expected a list, got 'EURUSD'; write [EURUSD]")
+    line = refused(folder, data__instruments="EURUSD")
+    assert line.endswith("data.instruments: expected a list, got 'EURUSD'; write [EURUSD]")
 
 
 @pytest.mark.parametrize("value", [0, -1, ".nan", ".inf", "1e309", "1,000.5", "10k", True, None, [1]])
@@ -227,10 +228,6 @@ def test_b15_to_b18_a_symbol_that_is_not_one(folder: Path, symbol: str, words: s
     line = refused(folder, data__instruments=[symbol])
     assert "data.instruments" in line
     assert words in line
-
-
-def test_one_name_is_no_list(folder: Path) -> None:
-    assert "data.instruments: expected a list, got 'EURUSD'" in refused(folder, data__instruments="EURUSD")
 
 
 def test_an_instrument_stands_once(folder: Path) -> None:

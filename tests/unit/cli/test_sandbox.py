@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from pepperstone_adapter.cli import sandbox_console
+from pepperstone_adapter.cli.main import main
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.sandbox.clock import TestClock
@@ -88,3 +89,22 @@ def test_the_fault_rules_of_the_guide_hold(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(block)
     rules = load_settings(tmp_path / "s.yaml", SandboxSettings).faults.rules
     assert [rule.kind.value for rule in rules] == ["cut_after", "drop", "silence", "throttle"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("host=http://127.0.0.1", "host: the sandbox serves loopback only (127.0.0.1)"),
+        ("host=0.0.0.0", "host: the sandbox serves loopback only (127.0.0.1)"),
+        ("ports.demo=70000", "--set ports.demo: expected less than or equal to 65535, got 70000"),
+        ("ports.live=-1", "--set ports.live: expected greater than or equal to 0, got -1"),
+    ],
+)
+def test_b28_a_host_or_port_that_cannot_be(
+    change: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["sandbox", str(CONFIGS / "default.yaml"), "--set", change, "--set", f"state_dir={tmp_path / 'state'}"])
+    out, err = capsys.readouterr()
+    assert (code, out, len(err.strip().splitlines())) == (2, "", 1)
+    assert words in err
+    assert not (tmp_path / "state").exists()
