@@ -29,7 +29,8 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.session import BrokerSession, BrokerSnapshot
 from pepperstone_adapter.common.errors import LinkError, NotFound, OrderRefused, VenueError
-from tests.kit.broker import KitBroker, KitSession
+from tests.kit.broker import KitBroker
+from tests.kit.broker_session import KitSession
 from tests.kit.ctrader_node import LOGIN, sandbox
 
 D = Decimal

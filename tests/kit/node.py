@@ -19,7 +19,8 @@ from pepperstone_adapter.live.data import BrokerDataClient
 from pepperstone_adapter.live.execution import BrokerExecutionClient
 from pepperstone_adapter.live.factories import data_client, execution_client
 from pepperstone_adapter.live.presets import engine_config
-from tests.kit.broker import KitBroker, KitSession
+from tests.kit.broker import KitBroker
+from tests.kit.broker_session import KitSession
 
 VENUE = "PEPPERSTONE"
 # Only a broken run waits this long; a loaded machine may need much of it.

@@ -18,7 +18,8 @@ from pepperstone_adapter.live.node import banner
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, StrategySettings
 from pepperstone_adapter.live.status import status_line
 from pepperstone_adapter.live.strategies import load_strategies
-from tests.kit.broker import KitBroker, KitSession, spec
+from tests.kit.broker import KitBroker, spec
+from tests.kit.broker_session import KitSession
 
 STRATEGY = Path(__file__).resolve().parents[3] / "strategies" / "ema_cross.py"
 
