@@ -111,7 +111,7 @@ def test_f74_timeout_and_no_connection_are_unknown(code: int, done: bool, tmp_pa
 
 @pytest.mark.parametrize(
     ("switch", "words"),
-    [("trade_allowed", "Algo Trading"), ("tradeapi_disabled", "Algo Trading"), ("expert_allowed", "automated")],
+    [("trade_allowed", "Algo Trading"), ("tradeapi_disabled", "via Python"), ("expert_allowed", "automated")],
 )
 def test_f75_a_switch_that_is_off_is_named(switch: str, words: str, tmp_path: Path) -> None:
     async def script(s: Scene) -> None:

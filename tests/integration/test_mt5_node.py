@@ -53,7 +53,7 @@ def test_a_close_by_made_by_hand_closes_both_positions_of_the_node_and_stays_clo
     ("switch", "words"),
     [
         ("trade_allowed", "Algo Trading"),
-        ("tradeapi_disabled", "Algo Trading"),
+        ("tradeapi_disabled", "via Python"),
         ("expert_allowed", "automated trading"),
         ("account_may_trade", "the account may not trade"),
     ],

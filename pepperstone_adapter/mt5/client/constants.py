@@ -7,6 +7,7 @@ from pepperstone_adapter.broker.market import BarPeriod
 
 COMMENT_MAX: Final = 29  # UTF-16 units; measured: a 30th makes the call fail with (-2, 'Invalid "comment" argument')
 MAGIC_BITS: Final = 63
+VOLUME_DIGITS: Final = 8
 
 
 class Action(IntEnum):

@@ -88,6 +88,12 @@ RETCODES: Final[dict[int, Retcode]] = {
 }
 
 SWITCHED_OFF: Final = -8  # of last_error: 'Auto-Trading using Python API disabled in Terminal'
+PYTHON_SWITCH: Final = (
+    "in the terminal open Tools, Options, Expert Advisors and untick 'Disable automated trading via Python'"
+)
+REFUSED_HERE: Final = frozenset(
+    {-2, -3, -5, -6, -7}
+)  # arguments, memory, version, login, unsupported: before it leaves
 NOT_SENT: Final = frozenset({-10_003, -10_004})  # no pipe to the terminal: nothing was written
 IN_FLIGHT: Final = frozenset({-10_000, -10_001, -10_002, -10_005})  # the pipe broke during the call
 
@@ -115,7 +121,8 @@ def trade_error(retcode: int, comment: str) -> PepperstoneError | None:
 def call_error(fn: str, code: int, text: str) -> PepperstoneError:
     """The error for a failed call (its result was None or False) from ``last_error``.
 
-    An order whose call broke in flight may have reached the server, so it is `OutcomeUnknown`; a read is `LinkLost`.
+    An order whose call broke in flight may have reached the server, so it is `OutcomeUnknown`, as it is for every code that
+    does not say that the module itself refused it; a read is `LinkLost`.
     """
     where = f"{fn}: {code} {text}"
     if code in NOT_SENT:
@@ -123,10 +130,7 @@ def call_error(fn: str, code: int, text: str) -> PepperstoneError:
     if code in IN_FLIGHT:
         return OutcomeUnknown(where) if fn == "order_send" else LinkLost(where)
     if code == SWITCHED_OFF:
-        switch = (
-            "in the terminal open Tools, Options, Expert Advisors and untick 'Disable automated trading via Python'"
-        )
-        return OrderRefused("PYTHON_API_DISABLED", switch)
-    if code == -4:
-        return NotFound(str(code), where)
-    return OrderRefused(str(code), where) if fn == "order_send" else VenueError(str(code), where)
+        return OrderRefused("PYTHON_API_DISABLED", PYTHON_SWITCH)
+    if fn == "order_send":
+        return OrderRefused(str(code), where) if code in REFUSED_HERE else OutcomeUnknown(where)
+    return NotFound(str(code), where) if code == -4 else VenueError(str(code), where)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod
+from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.mt5.client.history import PERIOD_S, Pause
@@ -18,6 +19,14 @@ ASK_AGAIN_S: Final = (0.0, 0.5, 1.0, 2.0)
 type ReadBars = Callable[[str, BarPeriod, int, int], Awaitable[Sequence[Bar]]]
 
 
+def forming_opened_ns(clock: ServerClock, now_ns: int, step_ns: int) -> int:
+    """UTC at which the bar of now opened. Days and their parts are the server's: a day begins at 21:00 or 22:00 UTC."""
+    server_ns = clock.from_utc_ns(now_ns)
+    opened_ns = server_ns // step_ns * step_ns
+    guess_ns = now_ns - (server_ns - opened_ns)  # exact but for a bar in which the server's clock was changed
+    return guess_ns if clock.from_utc_ns(guess_ns) == opened_ns else clock.to_utc_ns(opened_ns)
+
+
 class LiveBars:
     """One task per subscribed symbol and period."""
 
@@ -26,9 +35,11 @@ class LiveBars:
         spec: Callable[[str], SymbolSpec],
         read: ReadBars,
         emit: Callable[[Sequence[Bar]], None],
+        clock: ServerClock,
         now_ns: Callable[[], int] = time.time_ns,
         pause: Pause = asyncio.sleep,
     ) -> None:
+        self._clock = clock
         self._now_ns = now_ns
         self._pause = pause
         self._spec = spec
@@ -53,7 +64,7 @@ class LiveBars:
 
     async def _follow(self, symbol: str, period: BarPeriod) -> None:
         step_ns = PERIOD_S[period] * NS
-        last_ns = self._now_ns() // step_ns * step_ns - 1  # bars that opened before now are history
+        last_ns = forming_opened_ns(self._clock, self._now_ns(), step_ns) - 1  # bars that opened before it are history
         while True:
             # Every period but weeks and months divides the day, and server days start on whole hours of UTC.
             boundary_ns = (self._now_ns() // min(step_ns, 3600 * NS) + 1) * min(step_ns, 3600 * NS)

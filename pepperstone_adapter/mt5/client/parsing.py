@@ -28,7 +28,9 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.server_time import ServerClock, to_utc
 from pepperstone_adapter.broker.symbols import AssetClass, SwapMode, SwapTerms, SymbolSpec, TradingMode, Weekday
+from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mt5.client.constants import (
+    VOLUME_DIGITS,
     AccountKind,
     DealKind,
     Entry,
@@ -40,6 +42,7 @@ from pepperstone_adapter.mt5.client.constants import (
     SwapCode,
     TradeMode,
 )
+from pepperstone_adapter.mt5.client.errors import PYTHON_SWITCH
 
 type Row = Mapping[str, Any]
 
@@ -121,13 +124,29 @@ def number(value: float, digits: int | None = None) -> Decimal:
     return round(exact, digits) if digits is not None else exact
 
 
+def units_of(lots: float, contract_size: Decimal) -> Decimal:
+    """Lots of the terminal in units. The server counts 10^-8 lots; what a float has beyond that is its own noise."""
+    return number(lots, VOLUME_DIGITS) * contract_size
+
+
 def price(value: float, digits: int) -> Decimal | None:
     """A price; the terminal writes 0.0 for "none"."""
     return number(value, digits) if value else None
 
 
 def symbol_spec(row: Row, hours: TradingHours, leverage_class: str, source: str) -> SymbolSpec:
-    """``symbol_info`` of one symbol. Trading sessions and leverage classes are not in the module: they are given."""
+    """``symbol_info`` of one symbol. Trading sessions and leverage classes are not in the module: they are given.
+
+    Raises
+    ------
+    DataError
+        A row that nothing could be traded by: no contract size, no volume step, a mode the module does not have.
+    """
+    for name in ("trade_contract_size", "volume_step"):
+        if not row[name] > 0:
+            raise DataError(f"symbol {row['name']}: {name} is {row[name]}")
+    if row["trade_mode"] not in tuple(TradeMode):
+        raise DataError(f"symbol {row['name']}: trade_mode {row['trade_mode']} is none the module has")
     contract = number(row["trade_contract_size"]).normalize()
     digits = int(row["digits"])
     asset_class = asset_class_of(row["path"])
@@ -143,12 +162,12 @@ def symbol_spec(row: Row, hours: TradingHours, leverage_class: str, source: str)
         # FX is quoted in tenths of a pip when it has an odd number of digits.
         pip_position=digits - 1 if asset_class is AssetClass.FX and digits % 2 else digits,
         contract_size=contract,
-        volume_min=number(row["volume_min"]) * contract,
-        volume_step=number(row["volume_step"]) * contract,
-        volume_max=number(row["volume_max"]) * contract,
+        volume_min=units_of(row["volume_min"], contract),
+        volume_step=units_of(row["volume_step"], contract),
+        volume_max=units_of(row["volume_max"], contract),
         hours=hours,
         swap=SwapTerms(
-            mode=_SWAP.get(SwapCode(row["swap_mode"]), SwapMode.DISABLED),
+            mode=_SWAP.get(row["swap_mode"], SwapMode.DISABLED),
             long=number(row["swap_long"]),
             short=number(row["swap_short"]),
             # The terminal counts from Sunday = 0, we from Monday.
@@ -180,7 +199,7 @@ def each_once(rows: list[Row]) -> list[Row]:
     return list({row["ticket"]: row for row in rows}.values())
 
 
-def account(row: Row, connected: bool, terminal_may_trade: bool, ts_ns: int, sandbox: bool = False) -> AccountSnapshot:
+def account(row: Row, terminal: Row, ts_ns: int, sandbox: bool = False) -> AccountSnapshot:
     """``account_info`` with the terminal's switches; the note names the switch to press.
 
     Closing is allowed exactly where trading is: each of these switches makes the terminal refuse every request, a close
@@ -191,9 +210,11 @@ def account(row: Row, connected: bool, terminal_may_trade: bool, ts_ns: int, san
         notes.append("the account may not trade (investor password, or disabled by the broker)")
     if not row["trade_expert"]:
         notes.append("the broker does not allow automated trading on this account")
-    if not terminal_may_trade:
+    if not terminal["trade_allowed"]:
         notes.append("press the 'Algo Trading' button in the terminal's toolbar so that it is green")
-    if not connected:
+    if terminal["tradeapi_disabled"]:
+        notes.append(PYTHON_SWITCH)
+    if not terminal["connected"]:
         notes.append("the terminal has no connection to the trade server")
     digits = int(row["currency_digits"])
     real = AccountKind(row["trade_mode"]) is AccountKind.REAL
@@ -220,8 +241,8 @@ def order(row: Row, spec: SymbolSpec, clock: ServerClock, client_order_id: str |
     """A working or ended order (``TradeOrder``)."""
     kind = OrderKind(row["type"])
     status = _STATUS[OrderStateCode(row["state"])]
-    units = number(row["volume_initial"]) * spec.contract_size
-    left = number(row["volume_current"]) * spec.contract_size
+    units = units_of(row["volume_initial"], spec.contract_size)
+    left = units_of(row["volume_current"], spec.contract_size)
     filled = units - left
     if status is OrderStatus.ACCEPTED and filled > 0:
         status = OrderStatus.PARTIALLY_FILLED
@@ -271,7 +292,7 @@ def deal(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int, clie
     A close-by is one order with a deal on each of two positions. An order of ours has one side and one position, so each
     of these deals names its half of the order: ``order/position``.
     """
-    units = number(row["volume"]) * spec.contract_size
+    units = units_of(row["volume"], spec.contract_size)
     entry = _ENTRY[Entry(row["entry"])]
     return Deal(
         deal_id=str(row["ticket"]),
@@ -299,7 +320,7 @@ def position(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int) 
         position_id=str(row["identifier"]),
         symbol=row["symbol"],
         side=Side.BUY if row["type"] == DealKind.BUY else Side.SELL,
-        units=number(row["volume"]) * spec.contract_size,
+        units=units_of(row["volume"], spec.contract_size),
         open_price=number(row["price_open"]),
         opened_ns=clock.to_utc_ns(row["time_msc"] * MS_NS),
         swap=number(row["swap"], money_digits),

@@ -4,7 +4,6 @@ Units become lots by the contract size, UTC becomes server time, and missing val
 module a missing key is zero, and a zero stop loss removes the stop loss.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -188,13 +187,9 @@ def absolute(wish: Protection, side: Side, price: Decimal) -> Protection:
     )
 
 
-def prices_of(symbol_row: Any, side: Side) -> float:
+def price_of(tick: Any, side: Side) -> float:
     """The price a market order names: the side it would be filled at."""
-    return float(symbol_row["ask"] if side is Side.BUY else symbol_row["bid"])
-
-
-def next_filling(tried: Sequence[Filling], order: Sequence[Filling]) -> Filling | None:
-    return next((mode for mode in order if mode not in tried), None)
+    return float(tick["ask"] if side is Side.BUY else tick["bid"])
 
 
 def _identity(client_order_id: str) -> TradeRequest:

@@ -31,6 +31,7 @@ from pepperstone_adapter.common.errors import (
     AuthenticationFailed,
     ConfigurationError,
     ConnectFailed,
+    DataError,
     LinkLost,
     OrderRefused,
     PepperstoneError,
@@ -97,9 +98,10 @@ class Mt5Session:
         self._quoted: set[str] = set()
         self._priced: set[str] = set()  # those of them that have had a price
         self._clock_symbols: tuple[str, ...] = ()  # their ticks are read for the clock, whoever wants quotes
+        self._left_out: list[BrokerEvent] = []
         self._early: list[Any] = []  # what the gateway told while the first snapshot was read
         self._alive_s = self._now_ns() // NS
-        self._bars = LiveBars(self._spec, self.history_bars, self._emit, now_ns, pause)
+        self._bars = LiveBars(self._spec, self.history_bars, self._emit, self._clock, now_ns, pause)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -129,8 +131,11 @@ class Mt5Session:
             await self.close()
             raise
         self._up = self._started = True
-        self._on_news(self._early)  # a deal made while the snapshot was read is in neither of the two otherwise
         self._spawn(self._watch())
+        # After the snapshot, which the caller has first: a deal made while it was read is in neither of the two.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._emit, self._left_out)
+        loop.call_soon(self._on_news, self._early)
         return snapshot
 
     async def close(self) -> None:
@@ -171,8 +176,7 @@ class Mt5Session:
     def _account_from(self, row: Any, terminal: Any) -> AccountSnapshot:
         snapshot = parsing.account(
             row,
-            connected=terminal["connected"],
-            terminal_may_trade=terminal["trade_allowed"] and not terminal["tradeapi_disabled"],
+            terminal,
             ts_ns=self._now_ns(),
             sandbox=self._expected.sandbox,
         )
@@ -186,10 +190,14 @@ class Mt5Session:
         self._aliases.learn(self._expected.symbols, [row["name"] for row in rows])
         for row in self._aliases.inbound(rows):
             name = row["name"]
-            self._rows[name] = row
-            self._book.specs[name] = parsing.symbol_spec(
-                row, self._expected.hours(name), self._expected.leverage_class(name), source
-            )
+            try:
+                spec = parsing.symbol_spec(row, self._expected.hours(name), self._expected.leverage_class(name), source)
+            except DataError as error:  # one odd row of a thousand must not keep the others from trading
+                if name in self._expected.symbols:
+                    raise
+                self._left_out.append(Notice(level="warning", text=f"left out: {error}", ts_ns=self._now_ns()))
+                continue
+            self._rows[name], self._book.specs[name] = row, spec
         self._clock_symbols = symbols_to_watch(self._rows, self._expected.symbols)
         wrong = self._clock_check.newest(self._rows, self._now_ns())
         if wrong is not None:

@@ -173,7 +173,7 @@ class Trader:
         waited_s = time.monotonic() - asked_s
         if waited_s > ORDER_WAIT_MAX_S and ticket is None:
             raise LinkLost(f"the terminal was busy for {waited_s:.1f} s; nothing was sent")
-        price = requests.prices_of(tick, request.side)
+        price = requests.price_of(tick, request.side)
         if request.protection is not None and request.protection.distance:
             seen = Decimal(repr(price)).quantize(spec.point)
             request = replace(request, protection=requests.absolute(request.protection, request.side, seen))

@@ -126,8 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadOptions as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except OSError as error:
-        sys.stderr.write(f"error: cannot serve on {args.host}:{args.port}: {error.strerror or error}\n")
+    except (OSError, OverflowError) as error:  # OverflowError: a port that is none
+        sys.stderr.write(f"error: cannot serve on {args.host}:{args.port}: {getattr(error, 'strerror', '') or error}\n")
         return 5
     except KeyboardInterrupt:
         return 130

@@ -8,10 +8,12 @@ import asyncio
 import logging
 import os
 import secrets
+import sqlite3
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +40,7 @@ AUTH_TIMEOUT_S: Final = 10.0
 PING_S: Final = 5.0
 SILENT_S: Final = 20.0
 OUTBOX_MAX_BYTES: Final = 64 * 1024 * 1024
+KEEP_KEYS_NS: Final = 90 * 86_400 * 1_000_000_000  # no client asks for an order's answer after so long
 RESTART_MIN_S: Final = 0.2
 RESTART_MAX_S: Final = 15.0
 FORGET_S: Final = 600.0  # what a client that does not come back had subscribed to is no longer read
@@ -91,7 +94,7 @@ class GatewayOptions:
     worker_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def check(self) -> None:
-        """Refuse what would be unsafe.
+        """Refuse what would be unsafe, or could not work.
 
         Raises
         ------
@@ -100,12 +103,15 @@ class GatewayOptions:
         for name, token in (("token", self.token), ("read token", self.read_token)):
             if token and (len(token) < TOKEN_MIN_CHARS or len(set(token)) < 8):
                 raise BadOptions(f"the {name} is too weak; use {TOKEN_MIN_CHARS} random characters or more")
-        if self.host in LOOPBACK:
-            return
-        if not self.token:
+        if self.read_token and not self.token:
+            raise BadOptions("a read token without a token protects nothing: every client could trade; set both")
+        if self.host not in LOOPBACK and not self.token:
             raise BadOptions(f"listening on {self.host} needs a token; set PEPPERSTONE_MT5_GATEWAY_TOKEN")
-        if not (self.certificate and self.private_key):
+        if self.host not in LOOPBACK and not (self.certificate and self.private_key):
             raise BadOptions(f"listening on {self.host} needs TLS; give --certificate and --private-key")
+        if not self.worker_command and find_spec(self.terminal.partition(":")[0].partition(".")[0]) is None:
+            hint = "it exists for Windows (also under Wine) only: pip install MetaTrader5, where the terminal runs"
+            raise BadOptions(f"Python has no module {self.terminal.partition(':')[0]}; {hint}")
 
 
 class _Client:
@@ -136,8 +142,14 @@ class Supervisor:
     def __init__(self, options: GatewayOptions) -> None:
         options.check()
         self._options = options
-        options.state_dir.mkdir(parents=True, exist_ok=True)
-        self._keys = OrderKeys(options.state_dir / "mt5-order-keys.sqlite")
+        try:
+            options.state_dir.mkdir(parents=True, exist_ok=True)
+            self._keys = OrderKeys(options.state_dir / "mt5-order-keys.sqlite")
+        except (OSError, sqlite3.Error) as error:
+            raise BadOptions(
+                f"order keys cannot be kept in {options.state_dir}: {error}; choose another place"
+            ) from None
+        self._keys.forget_before(time.time_ns() - KEEP_KEYS_NS)
         self._dispatcher = Dispatcher(self._keys, self._to_worker, options.patience)
         self._ring = EventRing(secrets.token_hex(8))
         self._clients: set[_Client] = set()
@@ -191,7 +203,10 @@ class Supervisor:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._options.certificate, self._options.private_key)
+        try:
+            context.load_cert_chain(self._options.certificate, self._options.private_key)
+        except OSError as error:  # ssl's own errors among them
+            raise BadOptions(f"certificate {self._options.certificate} and its private key: {error}") from None
         return context
 
     # -- the worker ---------------------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ def test_a_code_we_do_not_know_is_never_taken_for_a_refusal() -> None:
         ("positions_get", -10_002, LinkLost),
         ("order_send", -8, OrderRefused),
         ("order_send", -2, OrderRefused),
+        ("order_send", -1, OutcomeUnknown),  # failed, and nobody says when
+        ("order_send", 1, OutcomeUnknown),  # no result and yet "Success"
+        ("order_send", -99, OutcomeUnknown),
         ("symbol_info", -4, NotFound),
     ],
 )

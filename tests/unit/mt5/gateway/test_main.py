@@ -31,6 +31,8 @@ def test_a_password_without_a_login_is_not_used() -> None:
         (["--host", "10.0.0.5"], {}, "token"),
         (["--host", "10.0.0.5"], {"PEPPERSTONE_MT5_GATEWAY_TOKEN": TOKEN}, "TLS"),
         ([], {"PEPPERSTONE_MT5_GATEWAY_TOKEN": "short"}, "weak"),
+        ([], {"PEPPERSTONE_MT5_GATEWAY_READ_TOKEN": TOKEN}, "every client could trade"),
+        (["--terminal", "nosuch"], {}, "no module nosuch.*pip install MetaTrader5"),
     ],
 )
 def test_unsafe_options_are_refused(argv: list[str], env: dict[str, str], words: str) -> None:
@@ -42,3 +44,20 @@ def test_the_bundle_is_written_and_nothing_served(tmp_path: Path) -> None:
     target = tmp_path / "gateway.pyz"
     assert main(["--bundle", str(target)]) == 0
     assert target.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--certificate", "nosuch.pem", "--private-key", "nosuch.key"], "certificate nosuch.pem"),
+        (["--state-dir", "{file}/below"], "order keys cannot be kept in"),
+    ],
+)
+def test_what_is_wrong_is_named_and_not_the_port(
+    argv: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    stand_in = ["--terminal", "json", "--port", "0", "--state-dir", str(tmp_path)]
+    assert main([*stand_in, *(arg.format(file=file) for arg in argv)]) == 2
+    assert words in capsys.readouterr().err
