@@ -199,13 +199,15 @@ class BehaviourSettings(StrictModel):
     echo_heartbeats: bool = Field(False, description="never; an echo sends the official client into a storm")
     execution_delay_ms: float = Field(138.0, ge=0, description="acceptance to fill; recorded 138")
     slippage_points_max: int = Field(0, ge=0, description="extra slippage, drawn from the seed")
-    access_token_lifetime_s: int = Field(2_628_000, gt=0)
-    code_lifetime_s: int = Field(60, gt=0)
+    access_token_lifetime_s: int = Field(2_628_000, gt=0, description="documented: about a month")
+    code_lifetime_s: int = Field(60, gt=0, description="of the code a login ends with; documented")
     refresh_ends_session: bool = Field(
         True, description="a refresh ends sessions of the old token (one of two reports)"
     )
     technical_first_spot: bool = Field(True, description="the last price is sent right after subscribing")
-    spots: Literal["changed_side", "both_sides"] = "changed_side"
+    spots: Literal["changed_side", "both_sides"] = Field(
+        "changed_side", description="a spot carries the side that changed (documented), or always both"
+    )
     spots_after_unsubscribe: int = Field(
         0, ge=0, description="spots still sent after unsubscribing (allowed by the docs)"
     )
@@ -215,7 +217,7 @@ class BehaviourSettings(StrictModel):
     bars_in_own_spot: bool = Field(
         False, description="forming bars come after the price, in a spot event without bid and ask (never recorded)"
     )
-    depth_levels: int = Field(5, ge=1, le=50)
+    depth_levels: int = Field(5, ge=1, le=50, description="of each side of the order book (made up)")
     bar_lag_ms: float = Field(250.0, ge=0, description="a closed bar appears in history so late (observed 60-1000)")
     bars_max: int = Field(5_000, gt=0, description="longer ranges are cut silently at the old end (size unconfirmed)")
     bars_one_less: bool = Field(True, description="count=5000 gave 4999; smaller counts are exact")

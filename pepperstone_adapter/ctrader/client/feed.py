@@ -122,8 +122,8 @@ class Feed:
         desk, symbol_id = self._desk, event.symbolId
         try:
             spec = desk.symbols.by_id(symbol_id)
-        except UnknownSymbol:
-            self.bad_prices += 1
+        except UnknownSymbol as error:
+            self._unusable(error)
             return
         now_ns = desk.now_ns
         tick = market.tick(event, spec)
@@ -142,8 +142,8 @@ class Feed:
                 continue
             try:
                 done = wanted.bar(market.bar(entry, spec, period, now_ns))
-            except DataError:
-                self.bad_prices += 1
+            except DataError as error:
+                self._unusable(error)
                 continue
             if done is not None:
                 desk.later(self._finish(done))
@@ -163,11 +163,13 @@ class Feed:
             if done is not None:
                 self._desk.later(self._finish(done))
 
-    @property
-    def has_bars(self) -> bool:
-        return bool(self._bars)
-
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _unusable(self, error: DataError) -> None:
+        """Count a price that cannot be used; tell of the first, the tenth, the hundredth ..."""
+        self.bad_prices += 1
+        if str(self.bad_prices).strip("0") == "1":
+            self._desk.notice("warning", f"prices that cannot be used: {self.bad_prices} so far; this one: {error}")
 
     async def _finish(self, picture: Bar) -> None:
         """Replace the stream's picture of a finished bar by history's, if that comes in time."""

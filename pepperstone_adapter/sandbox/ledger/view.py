@@ -6,7 +6,6 @@ from decimal import Decimal
 from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.sandbox.ledger.events import LedgerEvent
 from pepperstone_adapter.sandbox.ledger.margin import OpenProfit, equity, margin_for, open_profit, used_margin
-from pepperstone_adapter.sandbox.ledger.quotes import Quote
 from pepperstone_adapter.sandbox.ledger.records import Position
 from pepperstone_adapter.sandbox.ledger.refusal import Refusal, Refused
 from pepperstone_adapter.sandbox.ledger.state import Account, State
@@ -38,9 +37,6 @@ class LedgerView:
     def listen(self, listener: Callable[[LedgerEvent], None]) -> None:
         """Call `listener` with each event as it happens, inside the verb that caused it."""
         self._state.listeners.append(listener)
-
-    def last_quote(self, symbol: str) -> Quote | None:
-        return self._state.quotes.last(symbol)
 
     def rate(self, source: str, target: str) -> Decimal:
         return self._state.quotes.rate(source, target)
