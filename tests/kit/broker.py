@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from tests.kit.broker_session import KitSession
 
 D = Decimal
-ANY_TIF = frozenset(TimeInForce)
-PENDING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
 def spec(name: str, digits: int = 5, **changes: object) -> SymbolSpec:
