@@ -89,8 +89,9 @@ MUTANTS = (
         (
             (
                 f"{P}/live/reconciliation.py",
-                "    async def _late_deal(self, deal: Deal) -> None:\n",
-                "    async def _late_deal(self, deal: Deal) -> None:\n        self.table.mark_deal(deal.deal_id)\n",
+                "        found = await self.connection.session.find_order(order_id=deal.order_id, since_ns=",
+                "        self.table.mark_deal(deal.deal_id)\n"
+                "        found = await self.connection.session.find_order(order_id=deal.order_id, since_ns=",
             ),
         ),
         (f"{EVENTS}::test_F38_executions_lost_on_a_healthy_link_are_found_by_the_audit",),
