@@ -84,7 +84,7 @@ async def load_bars(
     limit: int | None,
     now_ns: int,
 ) -> list[FrameworkBar]:
-    """Closed bars of a bar type whose close lies in the range, ascending.
+    """Closed bars of a bar type whose close lies in the range (both ends included), ascending.
 
     BID bars are the broker's own; ASK and MID are built from its ticks.
 
@@ -98,10 +98,11 @@ async def load_bars(
     if period is None or period not in session.capabilities.bar_periods:
         raise ConfigurationError(f"{bar_type}: the venue has no such bars; its periods: {_names(session)}")
     wanted = bar_range(period, start_ns, end_ns, limit, now_ns)
+    length = period_ns(period) or _LONG_NS[period]
+    # Brokers list bars by their opening: the first that closes in the range opened before it.
     if price_type is PriceType.BID:
-        found = await session.history_bars(spec.name, period, wanted.start_ns, wanted.end_ns)
+        found = await session.history_bars(spec.name, period, wanted.start_ns - length, wanted.end_ns)
     elif price_type in (PriceType.ASK, PriceType.MID) and period in BUILT_PERIODS:
-        length = period_ns(period) or 1
         start = wanted.start_ns - wanted.start_ns % length
         if wanted.end_ns - start > MAX_TICK_DAYS * DAY_NS:
             raise ConfigurationError(f"{bar_type}: built from ticks, so at most {MAX_TICK_DAYS} days; {DOWNLOAD}")
@@ -112,7 +113,7 @@ async def load_bars(
     bars = [
         bar(b, bar_type, spec.digits, now_ns, size_digits)
         for b in found
-        if b.closed and bar_close_ns(period, b.open_ns) <= now_ns
+        if b.closed and wanted.start_ns <= bar_close_ns(period, b.open_ns) <= wanted.end_ns
     ]
     return bars[-wanted.limit :] if wanted.limit else bars
 

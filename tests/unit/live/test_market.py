@@ -1,21 +1,23 @@
 """Quotes from one-sided ticks, bars from ticks, market status and silent feeds, history ranges: all without I/O."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
-from nautilus_trader.model import MarketStatusAction, PriceType
+from nautilus_trader.model import BarType, MarketStatusAction, PriceType
 
 from pepperstone_adapter.broker.hours import TradingHours
-from pepperstone_adapter.broker.market import BarPeriod, Tick
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
 from pepperstone_adapter.broker.symbols import TradingMode
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.live.bars import TickBars, bars_from_ticks
 from pepperstone_adapter.live.connection import conversion_symbols
-from pepperstone_adapter.live.history import DAY_NS, bar_range, tick_range
+from pepperstone_adapter.live.history import DAY_NS, bar_range, load_bars, tick_range
 from pepperstone_adapter.live.market_state import StaleFeed, market_state
 from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
 from pepperstone_adapter.live.quotes import QuoteMerge
-from tests.kit.broker import SPECS, spec
+from tests.kit.broker import SPECS, KitBroker, spec
+from tests.kit.broker_session import KitSession
 
 MINUTE = 60_000_000_000
 S = 1_000_000_000
@@ -120,3 +122,21 @@ def test_safe_engine_options_are_ours_and_overriding_one_warns() -> None:
     assert unsafe_overrides({"reconciliation": True, "open_check_lookback_mins": 5}) == []
     (warning,) = unsafe_overrides({"inflight_check_interval_ms": 2_000})
     assert "declared cancelled on silence" in warning
+
+
+def test_bars_of_a_range_close_in_it() -> None:
+    """A strategy that asks for the past up to ten o'clock must not be told of what closed after it."""
+    hour = 3600 * S
+    session = KitSession(KitBroker())
+    session.bars["EURUSD", BarPeriod.H1] = [
+        Bar("EURUSD", BarPeriod.H1, n * hour, 10, 12, 9, 11, 5, closed=True) for n in range(24)
+    ]
+    hourly = BarType.from_str("EURUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL")
+
+    def closes(start_ns: int, end_ns: int) -> list[float]:
+        work = load_bars(session, SPECS[0], hourly, 0, start_ns, end_ns, None, 30 * hour)
+        return [bar.ts_event / hour for bar in asyncio.run(work)]
+
+    assert closes(8 * hour, 10 * hour) == [8, 9, 10]
+    assert closes(8 * hour + 1, 10 * hour - 1) == [9]
+    assert closes(8 * hour + hour // 2, 10 * hour + hour // 2) == [9, 10]
