@@ -24,6 +24,7 @@ from pepperstone_adapter.catalog.columns import Bools, crossed
 from pepperstone_adapter.catalog.store import (
     BarColumns,
     CatalogStore,
+    Cursor,
     QuoteColumns,
     bars_from_arrays,
     quotes_from_arrays,
@@ -85,6 +86,8 @@ class Feed:
                     self._finest[source.symbol] = source.period
         self.start_ns, self.end_ns, self._rows = self._extent()
         self._seeded: set[str] = set()
+        self._bars_of_side: dict[tuple[str, str, str], Cursor[BarColumns] | None] = {}
+        self._quotes_of: dict[str, Cursor[QuoteColumns]] = {}
 
     @property
     def bar_labels(self) -> dict[tuple[str, str], SymbolSpec]:
@@ -104,6 +107,7 @@ class Feed:
         pieces = max(1, -(-self._rows // (self._plan.chunk_size or DEFAULT_CHUNK_ROWS)))
         span = self.end_ns - self.start_ns
         edges = [self.start_ns + span * i // pieces for i in range(pieces)] + [self.end_ns]
+        self._bars_of_side, self._quotes_of = {}, {}
         for start, end in pairwise(edges):
             yield self._window(start, end)
 
@@ -181,9 +185,25 @@ class Feed:
             raise ConfigurationError("the run has no data: name at least one instrument")
         return min(first), max(last) + 1, rows
 
+    def _stored_bars(self, source: StoredBars, side: str, end: int) -> BarColumns | None:
+        """The next window of a stored side; None when it is not stored at all."""
+        key = (source.symbol, source.period, side)
+        if key not in self._bars_of_side:
+            store = self._store(source.catalog)
+            stored = store.bar_series(*key) is not None
+            self._bars_of_side[key] = store.bar_cursor(*key, self.start_ns, self.end_ns) if stored else None
+        cursor = self._bars_of_side[key]
+        return None if cursor is None else cursor.until(end)
+
+    def _stored_quotes(self, source: StoredQuotes, end: int) -> QuoteColumns:
+        if source.symbol not in self._quotes_of:
+            cursor = self._store(source.catalog).quote_cursor(source.symbol, self.start_ns, self.end_ns)
+            self._quotes_of[source.symbol] = cursor
+        return self._quotes_of[source.symbol].until(end)
+
     def _quotes(self, source: QuoteArrays | StoredQuotes, start: int, end: int) -> QuoteColumns:
         if isinstance(source, StoredQuotes):
-            return self._store(source.catalog).quotes(source.symbol, start, end)
+            return self._stored_quotes(source, end)
         a, b = np.searchsorted(source.ts_ns, [start, end])
         return QuoteColumns(ts_ns=source.ts_ns[a:b], bid=source.bid[a:b], ask=source.ask[a:b])
 
@@ -201,11 +221,12 @@ class Feed:
             ticks = np.ones(b - a, np.int64) if source.volume is None else source.volume[a:b]
             ask, known = None if source.ask is None else _pick(source.ask, slice(a, b)), np.ones(b - a, np.bool_)
         else:
-            store = self._store(source.catalog)
-            columns = store.bars(source.symbol, source.period, "BID", start, end)
+            columns = self._stored_bars(source, "BID", end)
+            if columns is None:
+                raise DataError(f"no {source.period} BID bars of {source.symbol} in the catalog at {source.catalog}")
             ts, ticks = columns.ts_ns, columns.ticks
             bid = (columns.open, columns.high, columns.low, columns.close)
-            ask, known = self._stored_ask(store, source, ts, start, end)
+            ask, known = self._stored_ask(source, ts, end)
         if ask is None:
             return Rows(ts, bid, self._modelled(spec, ts, bid, source.period)), ticks, np.zeros(len(ts), np.bool_)
         wrong = known & crossed(bid, ask)
@@ -217,16 +238,11 @@ class Feed:
             ask = (o, h, lo, c)
         return Rows(ts, bid, ask), ticks, wrong
 
-    def _stored_ask(
-        self, store: CatalogStore, source: StoredBars, ts: Int64s, start: int, end: int
-    ) -> tuple[Four | None, Bools]:
+    def _stored_ask(self, source: StoredBars, ts: Int64s, end: int) -> tuple[Four | None, Bools]:
         """Stored ASK bars at the times of the BID bars, and which of them are there; None when none is."""
-        none = np.zeros(len(ts), np.bool_)
-        if store.bar_series(source.symbol, source.period, "ASK") is None:
-            return None, none
-        columns = store.bars(source.symbol, source.period, "ASK", start, end)
-        if not len(columns):
-            return None, none
+        columns = self._stored_bars(source, "ASK", end)
+        if columns is None or not len(columns):
+            return None, np.zeros(len(ts), np.bool_)
         four = (columns.open, columns.high, columns.low, columns.close)
         at = np.minimum(np.searchsorted(columns.ts_ns, ts), len(columns) - 1)
         return _pick(four, at), columns.ts_ns[at] == ts

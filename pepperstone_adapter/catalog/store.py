@@ -37,7 +37,7 @@ quotes_from_arrays(instrument_id, digits, size_digits, columns) -> list[QuoteTic
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -73,6 +73,12 @@ class BarColumns:
     def __len__(self) -> int:
         return len(self.ts_ns)
 
+    def take(self, rows: slice) -> "BarColumns":
+        return BarColumns(
+            ts_ns=self.ts_ns[rows], open=self.open[rows], high=self.high[rows], low=self.low[rows],
+            close=self.close[rows], ticks=self.ticks[rows],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QuoteColumns:
@@ -84,6 +90,9 @@ class QuoteColumns:
 
     def __len__(self) -> int:
         return len(self.ts_ns)
+
+    def take(self, rows: slice) -> "QuoteColumns":
+        return QuoteColumns(ts_ns=self.ts_ns[rows], bid=self.bid[rows], ask=self.ask[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +175,7 @@ class CatalogStore:
     ) -> BarColumns:
         """All bars of a range at once."""
         parts = list(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=10_000_000))
-        return parts[0] if len(parts) == 1 else _join_bars(parts)
+        return _join_bars(parts)
 
     def bar_chunks(
         self,
@@ -188,10 +197,14 @@ class CatalogStore:
                 **prices,
             )
 
+    def bar_cursor(self, symbol: str, period: str, side: str, start_ns: int, end_ns: int) -> "Cursor[BarColumns]":
+        """Bars of a range, to be read a stretch at a time."""
+        return Cursor(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=1), _join_bars)
+
     def quotes(self, symbol: str, start_ns: int | None = None, end_ns: int | None = None) -> QuoteColumns:
         """All quotes of a range at once."""
         parts = list(self.quote_chunks(symbol, start_ns, end_ns, rows=10_000_000))
-        return parts[0] if len(parts) == 1 else _join_quotes(parts)
+        return _join_quotes(parts)
 
     def quote_chunks(
         self, symbol: str, start_ns: int | None = None, end_ns: int | None = None, rows: int = CHUNK_ROWS
@@ -204,6 +217,10 @@ class CatalogStore:
                 bid=layout.integers(batch["bid_price"], series.digits),
                 ask=layout.integers(batch["ask_price"], series.digits),
             )
+
+    def quote_cursor(self, symbol: str, start_ns: int, end_ns: int) -> "Cursor[QuoteColumns]":
+        """Quotes of a range, to be read a stretch at a time."""
+        return Cursor(self.quote_chunks(symbol, start_ns, end_ns, rows=1), _join_quotes)
 
     def framework_bars(
         self, symbol: str, period: str, side: str = "BID", start_ns: int | None = None, end_ns: int | None = None
@@ -236,6 +253,35 @@ class CatalogStore:
             stored = ", ".join(s.identifier for s in self.series()) or "nothing"
             raise DataError(f"no {what} in the catalog at {self.path}; stored: {stored}")
         return series
+
+
+class Cursor[C: (BarColumns, QuoteColumns)]:
+    """Reads a stored series from its beginning, a stretch at a time; no row is decoded twice.
+
+    Parameters
+    ----------
+    chunks
+        Columns in ascending order.
+    join
+        Makes one of several, and none of nothing.
+    """
+
+    def __init__(self, chunks: Iterator[C], join: Callable[[Sequence[C]], C]) -> None:
+        self._chunks: Iterator[C] = chunks
+        self._join: Callable[[Sequence[C]], C] = join
+        self._rest: list[C] = []  # read, but behind the last stretch
+
+    def until(self, end_ns: int) -> C:
+        """The rows after the last stretch that are earlier than `end_ns`."""
+        while not self._rest or self._rest[-1].ts_ns[-1] < end_ns:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._rest.append(chunk)
+        joined = self._join(self._rest)
+        cut = int(np.searchsorted(joined.ts_ns, end_ns))
+        self._rest = [joined.take(slice(cut, None))] if cut < len(joined) else []
+        return joined.take(slice(cut))
 
 
 def build_samples(dest: Path) -> CatalogStore:
@@ -335,6 +381,8 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
             continue
         source = open_parquet(file)
         for group in range(source.num_row_groups):
+            if not _meets(source.metadata.row_group(group), low, high):
+                continue
             table = source.read_row_group(group)
             ts = layout.nanoseconds(table["ts_init"])
             if not len(ts) or ts[-1] < low or ts[0] >= high:
@@ -348,13 +396,26 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
         yield pa.concat_tables(pending)
 
 
+def _meets(group: Any, low: int, high: int) -> bool:
+    """Whether a row group can hold times of ``[low, high)``, by the statistics it was written with."""
+    for i in range(group.num_columns):
+        column = group.column(i)
+        if column.path_in_schema == "ts_init" and column.is_stats_set and column.statistics.has_min_max:
+            return bool(column.statistics.min_raw < high and column.statistics.max_raw >= low)
+    return True
+
+
 def _join_bars(parts: Sequence[BarColumns]) -> BarColumns:
+    if len(parts) == 1:
+        return parts[0]
     names = ("ts_ns", "open", "high", "low", "close", "ticks")
     empty = np.empty(0, np.int64)
     return BarColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
 
 
 def _join_quotes(parts: Sequence[QuoteColumns]) -> QuoteColumns:
+    if len(parts) == 1:
+        return parts[0]
     empty = np.empty(0, np.int64)
     names = ("ts_ns", "bid", "ask")
     return QuoteColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})

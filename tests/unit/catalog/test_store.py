@@ -5,14 +5,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LoggerConfig
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.model import AccountType, BarType, Money, OmsType, Venue
+from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.catalog.store import CatalogStore, build_samples
+from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, bars_from_arrays, build_samples
 from pepperstone_adapter.common.errors import DataError
 from tests.unit.catalog.conftest import Run
 
@@ -68,6 +70,47 @@ def test_ranges_include_their_start_and_not_their_end(samples: CatalogStore) -> 
     assert len(samples.framework_bars("USDJPY", "1-HOUR", start_ns=first, end_ns=last)) == len(month) - 1
     assert len(samples.bars("USDJPY", "1-HOUR", start_ns=0, end_ns=1)) == 0
     assert len(samples.quotes("USDJPY", start_ns=0, end_ns=1)) == 0
+
+
+def test_a_cursor_reads_every_row_once_and_in_order(samples: CatalogStore) -> None:
+    whole = samples.bars("GBPUSD", "1-HOUR")
+    first, last = int(whole.ts_ns[100]), int(whole.ts_ns[-100])
+    cursor = samples.bar_cursor("GBPUSD", "1-HOUR", "BID", first, last)
+    edges = [
+        first,
+        first + 1,
+        int(whole.ts_ns[500]),
+        int(whole.ts_ns[500]) + 1,
+        int(whole.ts_ns[7_000]),
+        last,
+        last + 1,
+    ]
+    parts = [cursor.until(edge) for edge in edges]
+    assert [len(part) for part in parts] == [0, 1, 399, 1, 6_499, len(whole) - 7_100, 0]
+    assert np.array_equal(np.concatenate([part.ts_ns for part in parts]), whole.ts_ns[100:-100])
+    assert np.array_equal(np.concatenate([part.close for part in parts]), whole.close[100:-100])
+
+
+def test_only_groups_that_can_hold_a_row_are_read(tmp_path: Path) -> None:
+    # Three groups of 100,000 rows; the second is made unreadable, and a range in the third does not notice.
+    ts = np.arange(1, 250_001, dtype=np.int64) * 10**9
+    price = np.full(250_000, 110_000, np.int64)
+    columns = BarColumns(ts_ns=ts, open=price, high=price, low=price, close=price, ticks=np.ones_like(ts))
+    catalog = ParquetDataCatalog(str(tmp_path))
+    catalog.write_bars(bars_from_arrays("EURUSD.PEPPERSTONE-1-SECOND-BID-EXTERNAL", 5, 0, columns))
+    store = CatalogStore(tmp_path)
+    (file,) = store.bar_series("EURUSD", "1-SECOND").files
+    footer = pq.ParquetFile(file)
+    assert footer.num_row_groups > 1
+    start = footer.metadata.row_group(0).column(0).dictionary_page_offset or 4
+    del footer
+    spoiled = bytearray(file.read_bytes())
+    spoiled[start : start + 64] = bytes(64)
+    file.write_bytes(spoiled)
+    late = store.bars("EURUSD", "1-SECOND", "BID", int(ts[-5]))
+    assert late.ts_ns.tolist() == ts[-5:].tolist()
+    with pytest.raises(OSError):
+        store.bars("EURUSD", "1-SECOND", "BID", int(ts[0]), int(ts[5]))
 
 
 def test_digest_depends_on_rows_and_not_on_files(samples: CatalogStore, run: Run, tmp_path: Path) -> None:
