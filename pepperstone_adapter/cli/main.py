@@ -138,6 +138,8 @@ def _usage_error(error: TyperException) -> int:
     else:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
+        if message.startswith("No such command") and "Did you mean" not in message and context:
+            hint = f"; there are {', '.join(context.command.list_commands(context))}{hint}"
         tell(f"error: {message.rstrip('.')}{hint}")
     return _USAGE_EXIT_CODE
 

@@ -65,6 +65,13 @@ def test_a_misspelt_command_is_answered_with_the_right_one(capsys: pytest.Captur
     )
 
 
+def test_where_a_command_is_missing_those_there_are_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "out/demo"]) == 2
+    assert capsys.readouterr().err == (
+        "error: No such command 'out/demo'; there are show, compare (see `pepperstone report --help`)\n"
+    )
+
+
 def test_a_misspelt_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", "--jso"]) == 2
     err = capsys.readouterr().err
