@@ -208,13 +208,14 @@ class Mt5Session:
         positions = await self._call("positions_get")
         deals = await self._call("history_deals_get", *self._deals_window())
         self._book.start(orders, positions, deals)
-        return self._snapshot(account, orders)
+        return self._snapshot(account, orders, positions)
 
-    def _snapshot(self, account: AccountSnapshot, orders: Sequence[Any]) -> BrokerSnapshot:
+    def _snapshot(self, account: AccountSnapshot, orders: Sequence[Any], positions: Sequence[Any]) -> BrokerSnapshot:
+        held = (self._book.position(row) for row in positions)
         states = (self._book.order_state(row) for row in orders)
         return BrokerSnapshot(
             account=account,
-            positions=tuple(self._book.positions.values()),
+            positions=tuple(position for position in held if position is not None),
             orders=tuple(state for state in states if state is not None),
             ts_ns=self._now_ns(),
         )
@@ -469,20 +470,15 @@ class Mt5Session:
         wanted = [self._aliases.theirs(name) for name in self._expected.symbols]
         return await probe(self._call_as_is, wanted, self._clock)
 
+    async def symbol_rows(self) -> list[Any]:
+        """``symbol_info`` of every symbol as the terminal has them, with the broker's own names."""
+        return list(await self._call_as_is("symbols_get"))
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     async def snapshot(self) -> BrokerSnapshot:
         account = await self._read_account()
-        orders = await self._call("orders_get")
-        rows = await self._call("positions_get")
-        positions = (self._book.position(row) for row in rows)
-        states = (self._book.order_state(row) for row in orders)
-        return BrokerSnapshot(
-            account=account,
-            positions=tuple(p for p in positions if p is not None),
-            orders=tuple(s for s in states if s is not None),
-            ts_ns=self._now_ns(),
-        )
+        return self._snapshot(account, await self._call("orders_get"), await self._call("positions_get"))
 
     async def find_order(
         self, client_order_id: str | None = None, order_id: str | None = None, since_ns: int = 0
