@@ -16,7 +16,7 @@ FINDING_WORDS = {
     "off_tick": "off the tick",
     "ohlc": "with high or low not around open and close",
     "crossed": "with ASK below BID",
-    "spikes": "far from the rows around them",
+    "spikes": "far from the neighbours",
     "outside": "outside trading hours",
 }
 
@@ -166,19 +166,30 @@ def account_name(document: Mapping[str, Any]) -> str:
 
 
 def findings(document: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the rows of a run, one line for each instrument and kind, and what the run did about it."""
+    """What is wrong with the rows of a run, by instrument and kind, and what the run did about those it could not use."""
     data = document["data"]
+    kinds_of = data["findings_by_instrument"]
     found = [
-        f"{count:,} {'row' if count == 1 else 'rows'} of {name} {FINDING_WORDS.get(kind, kind)}"
-        for name, kinds in data["findings_by_instrument"].items()
+        f"{_rows(count)} of {name} {FINDING_WORDS.get(kind, kind)}"
+        for name, kinds in kinds_of.items()
         for kind, count in kinds.items()
+        if kind not in ("outside", "crossed")  # the run has counted these itself
     ]
+
+    def where(kind: str) -> str:
+        names = [name for name, kinds in kinds_of.items() if kind in kinds]
+        return f" ({', '.join(names)})" if names else ""
+
     if data["closed_rows"]:
-        found.append(f"{data['closed_rows']:,} left out because the market was closed")
+        found.append(f"{_rows(data['closed_rows'])} {FINDING_WORDS['outside']}{where('outside')}, left out")
     if data["crossed_rows"]:
         how = "left out" if data["resolution"] == "tick" else "given the ASK of the spread table"
-        found.append(f"{data['crossed_rows']:,} {how} because ASK was below BID")
+        found.append(f"{_rows(data['crossed_rows'])} {FINDING_WORDS['crossed']}{where('crossed')}, {how}")
     return found
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def _fall(risk: Mapping[str, Any], curve: str) -> str:

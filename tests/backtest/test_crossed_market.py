@@ -157,14 +157,15 @@ def settings(tmp_path: Path, stored: Path) -> Path:
 def test_a_run_shows_the_crossed_rows(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backtest", str(settings)]) == 0
     printed = capsys.readouterr().out
-    assert "1 row of EURUSD with ASK below BID" in " ".join(printed.split())
+    said = "1 row with ASK below BID (EURUSD), given the ASK of the spread table"
+    assert said in " ".join(printed.split())
     result = json.loads((settings.parent / "out" / "result.json").read_text())
     assert result["data"]["findings_by_instrument"] == {"EURUSD": {"crossed": 1}}
     assert result["data"]["crossed_rows"] == 1
     # Eight sound BID bars and seven sound ASK bars of the 24 hours that are due.
     assert result["data"]["quality_by_instrument"]["EURUSD"] == pytest.approx(100 * 7 / 24, abs=1e-6)
     report = (settings.parent / "out" / "report.html").read_text()
-    assert "ASK below BID" in report
+    assert said in report
     assert all(float(line.split(",")[9]) >= 1.11 for line in fills(settings.parent / "out"))
 
 

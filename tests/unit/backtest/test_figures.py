@@ -2,8 +2,9 @@
 
 import pytest
 
-from pepperstone_adapter.backtest.figures import duration, figures, money, pct, ratio, signed
+from pepperstone_adapter.backtest.figures import FINDING_WORDS, duration, figures, findings, money, pct, ratio, signed
 from pepperstone_adapter.backtest.result import build_result
+from pepperstone_adapter.catalog.quality import FINDINGS
 from tests.kit.records import random_trades, record_of
 from tests.unit.backtest.test_result import FACTS
 
@@ -34,3 +35,17 @@ def test_every_figure_has_a_text(count: int) -> None:
     titles = [title for title, _ in groups]
     assert titles == ["Money", "Return", "Risk", "Trades", "Holding time and orders", "Order of trades"]
     assert all(isinstance(text, str) and text for _, rows in groups for _, text in rows)
+
+
+def test_what_is_wrong_with_the_data_in_words() -> None:
+    assert set(FINDING_WORDS) == set(FINDINGS)
+    found = {"EURUSD": {"crossed": 5, "spikes": 1}, "XAUUSD": {"crossed": 1, "outside": 2}}
+    data = {"findings_by_instrument": found, "closed_rows": 1_234, "crossed_rows": 6, "resolution": "M1"}
+    assert findings({"data": data}) == [
+        "1 row of EURUSD far from the neighbours",
+        "1,234 rows outside trading hours (XAUUSD), left out",
+        "6 rows with ASK below BID (EURUSD, XAUUSD), given the ASK of the spread table",
+    ]
+    assert findings({"data": data | {"findings_by_instrument": {}, "closed_rows": 0, "resolution": "tick"}}) == [
+        "6 rows with ASK below BID, left out"
+    ]
