@@ -74,6 +74,10 @@ def mt5(
     account: Annotated[
         str | None, typer.Option("--account", help="Account number, where no settings file names it.")
     ] = None,
+    symbols: Annotated[
+        Path | None,
+        typer.Option("--symbols", help="Write every symbol as the terminal deals it to this file.", metavar="FILE"),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting: account.key=value. May be repeated.")
     ] = None,
@@ -84,15 +88,20 @@ def mt5(
     It prints filling flags, stops levels, suffixes, the server clock's offset, where commission is booked, which deals
     keep a magic number, and how far tick and bar history reach. Account numbers and balances are not printed.
 
+    With --symbols it also writes the specification of every symbol, for a sandbox whose terminal deals the same ones
+    (mt5.symbol_dump in its settings). Nothing about the account is in that file.
+
     Examples:
 
         pepperstone probe mt5 configs/live/mt5-demo.yaml --account 1234567
 
         pepperstone probe mt5 --account 1234567 --set account.terminal=local
 
+        pepperstone probe mt5 --account 1234567 --symbols symbols.json
+
     Exit codes: 0 the probe ran, 4 another account or a wrong token, 5 no terminal.
     """
     from pepperstone_adapter.cli.probe_mt5_console import probe_mt5
 
     options = [f"account.account={account}"] if account is not None else []
-    probe_mt5(settings, [*options, *(set_ or ())], as_json=json_)
+    probe_mt5(settings, [*options, *(set_ or ())], symbols, as_json=json_)

@@ -1,5 +1,6 @@
 """The commands that belong to MetaTrader, from the command line to what they print."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit import mt5 as kit
+from tests.kit.ctrader import Recorder
+from tests.kit.mt5_scene import order
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +48,40 @@ def test_the_probe_speaks_the_brokers_own_names(tmp_path: Path) -> None:
         assert found["NOSUCH"].startswith("the account has no such symbol")
         assert "contract 100," in found["XAUUSD.a"]
         assert "EURUSD.a" not in found
+
+
+def test_the_symbols_it_writes_are_the_symbols_of_the_next_sandbox(tmp_path: Path) -> None:
+    file = tmp_path / "symbols.json"
+    settings = {"suffix": ".a", "symbol": {"filling": 1, "stops_level": 15}}
+    with kit.broker(tmp_path / "one", selected=("EURUSD",), **settings) as broker:
+        done = run("probe", "mt5", "--account", "3000001", *account(broker.ports.mt5), "--symbols", str(file), "--json")
+        assert done.returncode == 0, done.stderr
+        json.loads(done.stdout)
+        before = {s[-2]: s for s in broker.call(lambda: [broker.terminal.symbol_row(n) for n in broker.terminal.rules])}
+    written = file.read_text()
+    assert [symbol["name"] for symbol in json.loads(written)["symbols"]] == ["EURUSD.a", "USDJPY.a", "XAUUSD.a"]
+    assert not [word for word in ("3000001", "10000.0", "Sandbox-MT5", "Trader") if word in written]
+    with kit.broker(tmp_path / "two", symbol_dump=str(file)) as again, kit.gateway(again, tmp_path) as gate:
+        rows = again.call(lambda: [again.terminal.symbol_row(n) for n in again.terminal.rules])
+        assert {row[-2]: row[20:30] for row in rows} == {name: row[20:30] for name, row in before.items()}
+
+        async def trade() -> None:
+            session, told = kit.session_of(gate, symbols=("EURUSD",)), Recorder()
+            await session.connect(told)
+            await session.submit(order())
+            await told.until(lambda: "filled" in told.changes("O-1"))
+            await session.close()
+
+        asyncio.run(asyncio.wait_for(trade(), 30))
+        assert again.violations() == []
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with kit.broker(tmp_path, selected=("EURUSD",)) as broker:
+        nowhere = str(tmp_path)  # a folder
+        done = run("probe", "mt5", "--account", "3000001", *account(broker.ports.mt5), "--symbols", nowhere)
+        assert done.returncode == 2
+        assert "cannot be written" in done.stderr
 
 
 def test_a_probe_of_another_account_ends_with_the_code_of_credentials(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pepperstone_adapter.broker.account import PositionMode
-from pepperstone_adapter.common.settings import StrictModel
+from pepperstone_adapter.common.settings import RelativePath, StrictModel
 from pepperstone_adapter.sandbox.ledger import AccountTerms, LedgerRules, StopOutOrder, TicketScheme
 
 MARKET = 2
@@ -81,6 +81,9 @@ class Mt5Settings(StrictModel):
     ----------
     port
         Loopback port of the pipe; 0 takes a free one.
+    symbol_dump
+        A file of ``pepperstone probe mt5 --symbols``: the terminal then has exactly those symbols, as they are dealt at
+        the broker; `symbols` still changes single ones. The tape's prices reach those that the sandbox knows by name.
     login
         Which account the terminal shows at the start.
     suffix
@@ -113,6 +116,7 @@ class Mt5Settings(StrictModel):
     company: str = "Sandbox"
     build: int = 5430
     suffix: str = Field("", max_length=8)
+    symbol_dump: RelativePath | None = None
     symbol: Mt5Symbol = Mt5Symbol()
     symbols: dict[str, dict[str, Any]] = Field(default_factory=dict)
     selected: tuple[str, ...] = ()

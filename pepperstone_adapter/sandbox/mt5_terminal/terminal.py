@@ -24,10 +24,12 @@ from pepperstone_adapter.sandbox.ledger import (
     SymbolTerms,
 )
 from pepperstone_adapter.sandbox.mt5_terminal import rows
+from pepperstone_adapter.sandbox.mt5_terminal.dump import LIVE, Dumped, load
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Faults
 from pepperstone_adapter.sandbox.mt5_terminal.prices import Prices
 from pepperstone_adapter.sandbox.mt5_terminal.rollover import dealt
 from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Account, Mt5Settings, Mt5Symbol
+from pepperstone_adapter.sandbox.mt5_terminal.structs import FIELDS
 from pepperstone_adapter.sandbox.tape import TapeBar
 
 OK: Final = (1, "Success")
@@ -57,7 +59,12 @@ class Terminal:
         self.settings = settings
         self.clock = clock
         self.accounts: dict[int, Mt5Account] = {a.login: a for a in settings.accounts}
-        self.rules: dict[str, Mt5Symbol] = {t.name: settings.of(t.name) for t in terms}
+        dumped = load(settings.symbol_dump, list(terms), settings.symbols) if settings.symbol_dump is not None else []
+        self._dumped: dict[str, Dumped] = {symbol.own: symbol for symbol in dumped}
+        self.rules: dict[str, Mt5Symbol] = {d.own: d.rule for d in dumped} or {
+            t.name: settings.of(t.name) for t in terms
+        }
+        terms = [d.terms for d in dumped] or terms
         symbols = [dealt(t, self.rules[t.name]) for t in terms]
         self.ledger = Ledger(symbols, [a.terms() for a in settings.accounts], settings.rules(seed))
         self.ledger.listen(self._on_event)
@@ -82,18 +89,40 @@ class Terminal:
         self._tickets: dict[int, int] = {}
         self._deal_rows: dict[int, list[Any]] = {}
         self._views: deque[tuple[int, int, list[list[Any]]]] = deque()
+        for symbol in dumped:
+            self._first_price(symbol)
 
     # -- what happens outside -----------------------------------------------------------------------------------------
 
     def push(self, symbol: str, bid_points: int, ask_points: int, ts_ns: int | None = None) -> None:
-        """A new price at the broker."""
+        """A new price at the broker, in points of the sandbox's own symbol."""
         at_ns = self.clock.now_ns() if ts_ns is None else ts_ns
+        if symbol not in self.prices:
+            return  # a symbol that the loaded terminal does not have
+        bid_points, ask_points = self._points(symbol, bid_points), self._points(symbol, ask_points)
         self.prices[symbol].push(bid_points, ask_points, at_ns)
         self.ledger.quote(symbol, bid_points, ask_points, at_ns)
 
     def load_bar(self, bar: TapeBar) -> None:
-        """A minute of the past, before any price is pushed."""
-        self.prices[bar.symbol].load_bar(bar.minute, bar.open, bar.high, bar.low, bar.close, bar.volume)
+        """A minute of the past."""
+        if bar.symbol in self.prices:
+            o, h, low, c = (self._points(bar.symbol, price) for price in (bar.open, bar.high, bar.low, bar.close))
+            self.prices[bar.symbol].load_bar(bar.minute, o, h, low, c, bar.volume)
+
+    def _points(self, symbol: str, points: int) -> int:
+        """Points of the sandbox's own symbol in those of a loaded one, which may have other digits."""
+        loaded = self._dumped.get(symbol)
+        if loaded is None or loaded.own_digits == loaded.terms.spec.digits:
+            return points
+        return round(points * 10.0 ** (loaded.terms.spec.digits - loaded.own_digits))
+
+    def _first_price(self, symbol: Dumped) -> None:
+        """The price at which the dump was made, where no tape can have another."""
+        bid, ask = symbol.record.get("bid", 0.0), symbol.record.get("ask", 0.0)
+        if not symbol.on_tape and 0 < bid <= ask:
+            scale, now_ns = 10.0**symbol.terms.spec.digits, self.clock.now_ns()
+            self.prices[symbol.own].push(round(bid * scale), round(ask * scale), now_ns)
+            self.ledger.quote(symbol.own, round(bid * scale), round(ask * scale), now_ns)
 
     def now_ns(self) -> int:
         """The broker's time, with everything done that was due before it."""
@@ -124,10 +153,13 @@ class Terminal:
     # -- names --------------------------------------------------------------------------------------------------------
 
     def shown(self, symbol: str) -> str:
-        return symbol + self.settings.suffix
+        loaded = self._dumped.get(symbol)
+        return symbol + self.settings.suffix if loaded is None else str(loaded.record["name"])
 
     def symbol(self, shown: str) -> str | None:
         """The broker's own name of a shown one; None when there is no such symbol."""
+        if self._dumped:
+            return next((own for own, loaded in self._dumped.items() if loaded.record["name"] == shown), None)
         suffix = self.settings.suffix
         name = shown.removesuffix(suffix) if suffix else shown
         return name if name in self.rules and self.shown(name) == shown else None
@@ -227,9 +259,14 @@ class Terminal:
         except Refused:
             rate = Decimal(0)
         value = float(spec.point * spec.contract_size * rate)
-        return rows.symbol_row(
+        row = rows.symbol_row(
             spec, self.rules[symbol], self.shown(symbol), self.prices[symbol], symbol in self.selected, value
         )
+        loaded = self._dumped.get(symbol)
+        if loaded is None:
+            return row
+        fields = [name for name, _ in FIELDS["SymbolInfo"]]
+        return [v if n in LIVE else loaded.record.get(n, v) for n, v in zip(fields, row, strict=True)]
 
     def zero_tick(self, symbol: str) -> bool:
         """Whether a symbol was selected so recently that it has no price yet."""
