@@ -138,8 +138,7 @@ class AccountFills(FillModel):
         if opened is None or order.trigger_price is None:
             return ask if buy else bid
         trigger: Decimal = order.trigger_price.as_decimal()
-        moved = order.order_type == OrderType.TRAILING_STOP_MARKET and order.ts_last == self._now_ns()
-        if moved:
+        if order.order_type == OrderType.TRAILING_STOP_MARKET and _moved(order, self._now_ns()):
             return trigger
         above = buy != (order.order_type in _TOUCHED)
         return (max if above else min)(trigger, opened[1] if buy else opened[0])
@@ -156,6 +155,15 @@ class AccountFills(FillModel):
             return limit
         reached = self._trigger_price(order, symbol, bid, ask)
         return min(limit, reached) if buy else max(limit, reached)
+
+
+def _moved(order: Any, ts_ns: int) -> bool:
+    """Whether a trailing stop stood elsewhere before the row of a time; a change of its quantity does not count."""
+    if order.ts_last != ts_ns:
+        return False
+    levels = [getattr(event, "trigger_price", None) for event in order.events() if event.ts_event < ts_ns]
+    before = next((level for level in reversed(levels) if level is not None), None)
+    return bool(before != order.trigger_price)
 
 
 def _book_at(instrument: Any, bid: Decimal, ask: Decimal) -> OrderBook:

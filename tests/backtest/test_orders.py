@@ -246,6 +246,25 @@ def test_a_trailing_stop_follows() -> None:
 # --- time in force
 
 
+def test_a_trailing_stop_whose_quantity_changes_at_a_gap_still_fills_at_the_gap() -> None:
+    # Half of 100,000 has a stop at 1.099, the trailing stop for all of it stands at 1.1 - 0.002 = 1.098. The market opens
+    # at 1.09: the first stop closes its half there, which shrinks the trailing stop, which closes the rest there too.
+    def protect(s: Any) -> None:
+        stop(SELL, 1.099, 50_000, reduce_only=True)(s)
+        trail = s.order_factory.trailing_stop_market(
+            s.id_of(EURUSD), SELL, s.qty(EURUSD, 100_000), D("0.002"),
+            trailing_offset_type=TrailingOffsetType.PRICE, reduce_only=True,
+        )  # fmt: skip
+        s.submit_order(trail, _position(s))
+
+    market = [1.1, 1.1, 1.1, 1.1, (1.09, 1.091, 1.089, 1.09), 1.09]
+    record = run_steps(market, {1: buy(100_000), 2: protect})
+    assert [(f.order_type, f.units, f.price) for f in record.fills[1:]] == [
+        ("STOP_MARKET", 50_000, D("1.09000")),
+        ("TRAILING_STOP_MARKET", 50_000, D("1.09000")),
+    ]
+
+
 def test_good_till_date_expires() -> None:
     gtd = limit(BUY, 1.09, time_in_force=TimeInForce.GTD, expire_time=utc(2024, 1, 8, 10, 4) + 30 * NS)
     record, steps = run_with([1.1, 1.1, 1.1, 1.1, 1.1, 1.08, 1.08], {1: gtd})
