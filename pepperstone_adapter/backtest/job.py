@@ -76,6 +76,7 @@ def run_backtest(
     facts = run_facts(settings, name, store, plan.terms)
     with running():
         record = run(plan)
+        record.equity = list(record.equity)  # every figure reads it
     prices = price_charts(settings, store) if settings.output.report else None
     return Finished(record, write_result(folder, record, facts, prices), folder)
 

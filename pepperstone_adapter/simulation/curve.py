@@ -26,7 +26,9 @@ from pepperstone_adapter.simulation.tape import Rows, Tape
 
 NS = 1_000_000_000
 _HUNDREDTH = Decimal("0.01")
+EQUITY = 2  # of a point
 type Floats = NDArray[np.float64]
+type _Point = tuple[int, int, int, int, int]  # time; balance, equity and used margin in minor units; open positions
 
 
 class Curve:
@@ -49,9 +51,9 @@ class Curve:
         self._margin_of = margin
         self._minor = 0  # the balance when the window began
         self._seen_ns = -1
-        self._open: list[
-            EquityPoint
-        ] = []  # of the step that has not ended: the first lowest, the first highest, the last
+        # Of the step that has not ended: the first lowest, the first highest and the last.
+        self._open: list[_Point] = []
+        self.points = Table(self._made_point)
         self.positions = Table(self._made_position)
         self._quantum = minor_unit(books.currency)
 
@@ -68,8 +70,9 @@ class Curve:
 
     def finish(self) -> None:
         """Put down the last step."""
-        last = self._open[-1:]
-        self._record.equity += [p for p in self._open if p in last or p.equity != last[0].equity]
+        for point in self._open:
+            if point is self._open[-1] or point[EQUITY] != self._open[-1][EQUITY]:
+                self.points.add(point)
         self._open = []
 
     def _times(self, end_ns: int) -> Int64s:
@@ -87,19 +90,20 @@ class Curve:
         balance = np.array([entry[3] for entry in ledger], np.int64)[_at(ledger, times)]
         equity = balance + np.rint(self._profit(times) * 10.0**books.digits).astype(np.int64)
 
-        stamps = np.concatenate((np.array([p.ts_ns for p in before], np.int64), times))
-        worth = np.concatenate((np.array([books.in_minor(p.equity) for p in before], np.int64), equity))
+        stamps = np.concatenate((np.array([point[0] for point in before], np.int64), times))
+        worth = np.concatenate((np.array([point[EQUITY] for point in before], np.int64), equity))
         # A row that closes at a full step belongs to the step it ends.
         last, *extremes = _telling((stamps - 1) // self._step_ns, worth)
         ended = [last[:-1], *(rows[:-1][worth[rows[:-1]] != worth[last[:-1]]] for rows in extremes)]
 
-        def points(kept: list[Int64s]) -> list[EquityPoint]:
+        def points(kept: list[Int64s]) -> list[_Point]:
             index = np.unique(np.concatenate(kept))
             fresh = index[index >= len(before)] - len(before)
             known = [before[i] for i in index[index < len(before)].tolist()]
             return known + self._points(times[fresh], balance[fresh], equity[fresh])
 
-        self._record.equity += points(ended)
+        for point in points(ended):
+            self.points.add(point)
         self._open = points([rows[-1:] for rows in (last, *extremes)])
 
     def _profit(self, times: Int64s) -> Floats:
@@ -117,7 +121,7 @@ class Curve:
             profit += np.where(steps != 0, value, 0.0)
         return profit
 
-    def _points(self, times: Int64s, balance: Int64s, equity: Int64s) -> list[EquityPoint]:
+    def _points(self, times: Int64s, balance: Int64s, equity: Int64s) -> list[_Point]:
         books = self._books
         margin = [ZERO] * len(times)
         for name in self._specs:
@@ -127,17 +131,17 @@ class Curve:
             pairs = list(zip(_at(long, times).tolist(), _at(short, times).tolist(), strict=True))
             margins = {(i, j): self._margin_of(name, long[i], short[j]) for i, j in set(pairs)}
             margin = [m + margins[pair] for m, pair in zip(margin, pairs, strict=True)]
-        out = []
-        rows = zip(times.tolist(), balance.tolist(), equity.tolist(), margin, _at(books.count, times), strict=True)
-        for ts_ns, had, worth, used, count in rows:
-            used_margin, value = used.quantize(self._quantum), books.money(worth)
-            level = (value / used_margin * 100).quantize(_HUNDREDTH) if used_margin > 0 else None
-            point = EquityPoint(
-                ts_ns=ts_ns, balance=books.money(had), equity=value, used_margin=used_margin, margin_level=level,
-                open_positions=books.count[count][1],
-            )  # fmt: skip
-            out.append(point)
-        return out
+        used = [books.in_minor(m.quantize(self._quantum)) for m in margin]
+        count = [books.count[i][1] for i in _at(books.count, times).tolist()]
+        return list(zip(times.tolist(), balance.tolist(), equity.tolist(), used, count, strict=True))
+
+    def _made_point(self, ts_ns: int, balance: int, equity: int, margin: int, count: int) -> EquityPoint:
+        money = self._books.money
+        level = (Decimal(equity) / margin * 100).quantize(_HUNDREDTH) if margin > 0 else None
+        return EquityPoint(
+            ts_ns=ts_ns, balance=money(balance), equity=money(equity), used_margin=money(margin), margin_level=level,
+            open_positions=count,
+        )  # fmt: skip
 
     def _rate(self, currency: str, times: Int64s) -> Floats | float:
         rate: Floats | float = 1.0

@@ -162,4 +162,4 @@ class RunRecord:
     fills: Sequence[FillRow] = field(default_factory=list)
     orders: Sequence[OrderRow] = field(default_factory=list)
     positions: Sequence[PositionRow] = field(default_factory=list)
-    equity: list[EquityPoint] = field(default_factory=list)
+    equity: Sequence[EquityPoint] = field(default_factory=list)

@@ -67,6 +67,7 @@ class SimulatedVenue:
         )
         record.ledger, record.positions = books.ledger, self.curve.positions
         record.fills, record.orders = self.recorder.fills, self.recorder.orders
+        record.equity = self.curve.points
         self.account = Account(
             specs, self.tapes, rates, plan.terms, plan.mode, books, grids, self.recorder, self.failures, plan.venue,
             start_ns, plan.slippage, round(plan.latency.base_ms * MS), _jitter(plan),
@@ -101,7 +102,8 @@ class SimulatedVenue:
         self.recorder.window(end_ns)
         self.curve.window(end_ns, self.recorder.closed)
         self.recorder.closed.clear()
-        for table in (self.books.ledger, self.curve.positions, self.recorder.fills, self.recorder.orders):
+        curve, recorder = self.curve, self.recorder
+        for table in (self.books.ledger, curve.positions, curve.points, recorder.fills, recorder.orders):
             table.pack()
 
     @property
