@@ -40,7 +40,9 @@ def references() -> list[tuple[str, str, frozenset[str]]]:
     return out
 
 
-@pytest.mark.parametrize(("fault", "reference", "there"), references(), ids=lambda value: value[:40] if isinstance(value, str) else "tests")
+@pytest.mark.parametrize(
+    ("fault", "reference", "there"), references(), ids=lambda value: value[:40] if isinstance(value, str) else "tests"
+)
 def test_every_test_a_row_names_exists(fault: str, reference: str, there: frozenset[str]) -> None:
     if reference.startswith("not applicable") or fault.startswith("F71-"):
         return
