@@ -10,27 +10,21 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model import (
-    BarType,
-    ClientId,
-    InstrumentId,
-    MarketStatusAction,
+    BookType,
     OrderSide,
     OrderStatus,
     PositionId,
     Price,
     Quantity,
-    Venue,
 )
-from nautilus_trader.testkit import DataTesterConfig
 
 from pepperstone_adapter.sandbox.clock import RunningClock
 from tests.kit import conformance as tc
+from tests.kit import conformance_data as data
 from tests.kit.conformance import ACCEPTED, BUY, CASES, FILLED, LIMIT, SELL, Case, all_in, denied
+from tests.kit.conformance_data import HISTORY, M1
 from tests.kit.mt5_node import report, run_mt5, sandbox
-from tests.kit.node import EURUSD, VENUE, Bench
-
-M1 = BarType.from_str("EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
-HISTORY = {"tape": {"source": "walk", "history_days": 2, "ticks_per_s": 40.0}}
+from tests.kit.node import EURUSD, Bench
 
 #: Where MetaTrader's answer is another than cTrader's.
 DIFFERENT = {
@@ -154,42 +148,26 @@ def test_tc_e84_to_e87_orders_long_and_short_are_reconciled_at_the_next_start(tm
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-def test_tc_d01_d03_instruments_d20_quotes_and_d70_unsubscribe(tmp_path: Path) -> None:
-    async def script(b: Bench) -> None:
-        await b.until(lambda: b.probe.quotes, "the first quote")
-        b.sandbox.push("EURUSD", "1.08600", "1.08608")
-        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08600", "the new quote")
-        assert b.probe.quotes[-1].ts_event <= b.probe.quotes[-1].ts_init
-        eurusd = b.cache.instrument(EURUSD)
-        assert (eurusd.price_precision, str(eurusd.size_increment)) == (5, "1000")
-        gbp = InstrumentId.from_str("GBPUSD.PEPPERSTONE")
-        b.probe.unsubscribe_quotes(EURUSD)
-        b.probe.subscribe_quotes(gbp)
-        await b.until(lambda: any(q.instrument_id == gbp for q in b.probe.quotes), "the other symbol")
-        b.probe.request_instruments(Venue(VENUE))
+DATA = {
+    "D01 D03": data.instruments_are_requested_and_one_is_loaded_on_demand,
+    "D02": data.an_instrument_is_subscribed,
+    "D20 D70": data.quotes_come_until_they_are_unsubscribed,
+    "D60": data.a_status_is_told,
+    "D30 D31 D50-D53 D61": data.what_the_venue_has_not_ends_nothing,
+}
 
+
+@pytest.mark.parametrize("steps", DATA.values(), ids=[f"TC-{case}" for case in DATA])
+def test_tc_data(steps: tc.Script, tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
-        run_mt5(tmp_path, broker, script)
+        run_mt5(tmp_path, broker, steps)
+        assert broker.failure is None
 
 
-def test_tc_d21_historical_quotes_d41_historical_bars_and_d60_status(tmp_path: Path) -> None:
-    async def script(b: Bench) -> None:
-        await b.until(lambda: len(b.probe.quotes) > 5, "live quotes first")
-        b.probe.subscribe_instrument_status(EURUSD)
-        await b.until(lambda: b.probe.statuses, "a status")
-        assert b.probe.statuses[0].action is MarketStatusAction.TRADING
-        b.probe.request_bars(M1, limit=100)
-        await b.until(lambda: b.probe.history, "bars", 20)
-        bars = b.probe.history[0]
-        assert len(bars) == 100
-        assert min(later.ts_event - earlier.ts_event for earlier, later in pairwise(bars)) == 60_000_000_000
-        b.probe.request_quotes(EURUSD)
-        await b.until(lambda: len(b.probe.history) > 1, "quotes", 20)
-        quotes = b.probe.history[1]
-        assert all(x.ts_event <= y.ts_event for x, y in pairwise(quotes))
-
+@pytest.mark.parametrize("steps", [data.past_quotes_are_in_order, data.past_bars_are_whole], ids=["TC-D21", "TC-D41"])
+def test_tc_history(steps: tc.Script, tmp_path: Path) -> None:
     with sandbox(tmp_path, **HISTORY) as broker:
-        run_mt5(tmp_path, broker, script)
+        run_mt5(tmp_path, broker, steps)
 
 
 def test_tc_d40_live_bars(tmp_path: Path) -> None:
@@ -209,32 +187,12 @@ def test_tc_d40_live_bars(tmp_path: Path) -> None:
         run_mt5(tmp_path, broker, script, speed=20)
 
 
-def test_tc_d10_to_d14_and_d30_what_the_venue_has_not_is_said_and_ends_nothing(tmp_path: Path) -> None:
-    config: dict[str, Any] = {
-        "subscribe_quotes": True,
-        "subscribe_bars": True,
-        "subscribe_instrument": True,
-        "subscribe_instrument_status": True,
-        "subscribe_book_deltas": True,
-        "request_instruments": True,
-        "request_quotes": True,
-        "request_bars": True,
-        "can_unsubscribe": True,
-        "log_data": False,
-    }
-
+def test_tc_d10_to_d14_a_book_the_venue_has_not_is_said_and_the_tester_runs_on(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
-        b.probe.subscribe_trades(EURUSD)
+        b.probe.subscribe_book_deltas(EURUSD, BookType.L2_MBP)
         await b.until(lambda: len(b.probe.quotes) > 20, "quotes")
+        assert b.probe.deltas == []
 
     with sandbox(tmp_path, **HISTORY) as broker:
-        run_mt5(
-            tmp_path,
-            broker,
-            script,
-            setup=lambda node: node.add_builtin_actor(
-                "DataTester",
-                DataTesterConfig(client_id=ClientId(VENUE), instrument_ids=[EURUSD], bar_types=[M1], **config),
-            ),
-        )
+        run_mt5(tmp_path, broker, script, setup=data.add_tester)
         assert broker.failure is None

@@ -28,32 +28,14 @@ from pepperstone_adapter.mt5.gateway.wire import PROTOCOL, Decoder, encode, proo
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.mt5_terminal import wall_clock
-from pepperstone_adapter.sandbox.mt5_terminal.module import Mt5Module
-from pepperstone_adapter.sandbox.mt5_terminal.server import CALLS
 from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Account, Mt5Settings
 from pepperstone_adapter.sandbox.mt5_terminal.terminal import Terminal
+from tests.kit.mt5_terminal import LOGIN, module_of
 from tests.kit.sandbox_ledger import fx
 
 NS = 1_000_000_000
-LOGIN = 3_000_001
 TICKS_PER_S = 200
 BID, SPAN = 110_000, 50_000  # the bid counts the ticks, so that a missing or doubled one shows
-
-
-class Pipe:
-    """The module's pipe without a socket."""
-
-    hold_gil = False
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-
-    def call(self, fn: str, *args: Any) -> dict[str, Any]:
-        answer = CALLS[fn](self._terminal, *args)
-        return {"value": answer.value, "kind": answer.kind, "error": answer.error}
-
-    def close(self) -> None:
-        pass
 
 
 class Link:
@@ -125,8 +107,7 @@ def test_a_week_without_loss() -> None:
     clock = TestClock(at_s * NS)
     settings = Mt5Settings(accounts=(Mt5Account(login=LOGIN),), keep_ticks=60_000)
     terminal = Terminal(settings, [fx("EURUSD", hours=TradingHours.always())], clock)
-    module = Mt5Module("", 0)
-    module._pipe = Pipe(terminal)  # type: ignore[assignment]
+    module = module_of(terminal)
     module.symbol_select("EURUSD")
     terminal.push("EURUSD", BID, BID + 10)
     link, poller = Link(), Poller(module)

@@ -9,10 +9,9 @@ from nautilus_trader.live import LiveNode
 
 from pepperstone_adapter.ctrader.config import CTraderDataConfig, CTraderExecConfig
 from pepperstone_adapter.ctrader.factories import CTraderDataClientFactory, CTraderExecutionClientFactory
-from pepperstone_adapter.live.factories import connection_of, forget
 from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
-from tests.kit.node import DEADLINE_S, Bench, Probe, run_node
+from tests.kit.node import DEADLINE_S, Bench, Probe, run_connected
 
 LOGIN, ACCOUNT_ID = "2000001", 1_000_001
 PRICES = {"EURUSD": ("1.08500", "1.08507"), "GBPUSD": ("1.26400", "1.26410"), "USDJPY": ("150.000", "150.008")}
@@ -60,22 +59,13 @@ def run_ctrader(
     )
     bench = Bench(Probe())
     bench.sandbox = broker
-
-    async def with_clients(b: Bench) -> None:
-        connection = connection_of(data.key)
-        assert connection is not None
-        b.connection, b.client = connection, connection.execution
-        await script(b)
-
-    try:
-        return run_node(
-            bench,
-            with_clients,
-            data=(data, CTraderDataClientFactory) if with_data else None,
-            execution=(execution, CTraderExecutionClientFactory),
-            claim=claim,
-            node_options=node_options,
-            setup=setup,
-        )
-    finally:
-        forget(data.key)
+    return run_connected(
+        bench,
+        data.key,
+        script,
+        data=(data, CTraderDataClientFactory) if with_data else None,
+        execution=(execution, CTraderExecutionClientFactory),
+        claim=claim,
+        node_options=node_options,
+        setup=setup,
+    )

@@ -9,14 +9,14 @@ from typing import Any
 from nautilus_trader.live import LiveNode
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.live.factories import connection_of, forget, shared_connection
+from pepperstone_adapter.live.factories import shared_connection
 from pepperstone_adapter.mt5.config import Mt5DataConfig, Mt5ExecConfig
 from pepperstone_adapter.mt5.factories import Mt5DataClientFactory, Mt5ExecutionClientFactory, session_of
 from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
 from tests.kit.ctrader_node import PRICES
-from tests.kit.node import Bench, Probe, run_node
+from tests.kit.node import Bench, Probe, run_connected
 
 LOGIN = 3_000_001
 FOK_AND_IOC = {"filling": 3}
@@ -81,22 +81,13 @@ def run_mt5(
         )
     bench = Bench(Probe())
     bench.sandbox = broker
-
-    async def with_clients(b: Bench) -> None:
-        connection = connection_of(data.key)
-        assert connection is not None
-        b.connection, b.client = connection, connection.execution
-        await script(b)
-
-    try:
-        return run_node(
-            bench,
-            with_clients,
-            data=(data, Mt5DataClientFactory),
-            execution=(execution, Mt5ExecutionClientFactory),
-            claim=claim,
-            node_options=node_options,
-            setup=setup,
-        )
-    finally:
-        forget(data.key)
+    return run_connected(
+        bench,
+        data.key,
+        script,
+        data=(data, Mt5DataClientFactory),
+        execution=(execution, Mt5ExecutionClientFactory),
+        claim=claim,
+        node_options=node_options,
+        setup=setup,
+    )

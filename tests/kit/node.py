@@ -17,7 +17,7 @@ from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.data import BrokerDataClient
 from pepperstone_adapter.live.execution import BrokerExecutionClient
-from pepperstone_adapter.live.factories import data_client, execution_client
+from pepperstone_adapter.live.factories import connection_of, data_client, execution_client, forget
 from pepperstone_adapter.live.presets import engine_config
 from tests.kit.broker import KitBroker
 from tests.kit.broker_session import KitSession
@@ -181,6 +181,21 @@ def run_bench(
         node_options=node_options,
         setup=setup,
     )
+
+
+def run_connected(bench: Bench, key: str, script: Callable[[Bench], Awaitable[None]], **node: Any) -> Bench:
+    """`run_node` of the clients that share the connection `key`, which the script finds on the bench."""
+
+    async def with_clients(b: Bench) -> None:
+        connection = connection_of(key)
+        assert connection is not None
+        b.connection, b.client = connection, connection.execution
+        await script(b)
+
+    try:
+        return run_node(bench, with_clients, **node)
+    finally:
+        forget(key)
 
 
 def run_node(
