@@ -322,7 +322,7 @@ class Account:
 
     def _roll_over(self, ts_ns: int, day: Any) -> None:
         """Book one night's swap of every open position, and end the orders that were good for the day."""
-        for order in self.broker.cache.orders_open():
+        for order in sorted(self.broker.cache.orders_open(), key=lambda o: (o.ts_init, str(o.client_order_id))):
             if order.time_in_force == TimeInForce.DAY:  # the framework would keep it
                 self.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"
                 self.broker.withdraw(order.client_order_id)

@@ -297,6 +297,13 @@ def test_a_day_order_ends_with_the_trading_day() -> None:
 # --- amendments
 
 
+def test_day_orders_end_in_the_order_in_which_they_were_sent() -> None:
+    acts = {i: limit(BUY, 1.09, 1_000, time_in_force=TimeInForce.DAY) for i in range(1, 41)}
+    record = run_steps(bars(EURUSD, [1.1] * 60, start_ns=utc(2024, 1, 8, 21, 10)), acts)
+    assert [o.status for o in record.orders] == ["CANCELED"] * 40
+    assert [o.created_ns for o in record.orders] == sorted(o.created_ns for o in record.orders)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
