@@ -322,10 +322,12 @@ class Account:
 
     def _roll_over(self, ts_ns: int, day: Any) -> None:
         """Book one night's swap of every open position, and end the orders that were good for the day."""
-        for order in sorted(self.broker.cache.orders_open(), key=lambda o: (o.ts_init, str(o.client_order_id))):
-            if order.time_in_force == TimeInForce.DAY:  # the framework would keep it
-                self.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"
-                self.broker.withdraw(order.client_order_id)
+        ending = [order for order in self.broker.cache.orders_open() if order.time_in_force == TimeInForce.DAY]
+        ending.sort(key=lambda order: (order.ts_init, str(order.client_order_id)))  # the cache has no order
+        for order in ending:  # the framework would keep them
+            self.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"
+        if ending:
+            self.broker.withdraw(*(order.client_order_id for order in ending))
         rows = []
         for ticket in self.books.tickets.values():
             spec = self._specs[ticket.symbol]

@@ -60,13 +60,14 @@ class Broker(Strategy):
         self._alarms += 1
         self.clock.set_time_alert_ns(f"later-{self._alarms}", self.now_ns() + delay_ns, lambda _event: self._run(call))
 
-    def withdraw(self, client_order_id: Any) -> None:
-        """Cancel a strategy's order that could not be carried when it was met; a stop has ended by then, a limit not."""
+    def withdraw(self, *client_order_ids: Any) -> None:
+        """Cancel strategies' orders that ended or could not be carried when met; a stop has ended by then, a limit not."""
 
         def cancel() -> None:
-            if self.cache.is_order_open(client_order_id):
-                self.cancel_order(client_order_id)
-                self.account.sent()
+            for client_order_id in client_order_ids:
+                if self.cache.is_order_open(client_order_id):
+                    self.cancel_order(client_order_id)
+            self.account.sent()
 
         self.later(0, cancel)
 
