@@ -18,7 +18,6 @@ from pepperstone_adapter.broker.orders import (
     AmendRequest,
     DealEntry,
     DealReason,
-    OrderRequest,
     OrderStatus,
     OrderType,
     Protection,
@@ -36,20 +35,10 @@ from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
 from tests.kit.mt5 import LOGIN, NETTING, Gateway
+from tests.kit.mt5_scene import order
 
 D = Decimal
 HOUR_NS = 3_600_000_000_000
-
-
-def order(name: str = "O-1", kind: OrderType = OrderType.MARKET, **changes: Any) -> OrderRequest:
-    facts: dict[str, Any] = {
-        "client_order_id": name,
-        "symbol": "EURUSD",
-        "side": Side.BUY,
-        "type": kind,
-        "units": D(10_000),
-    }
-    return OrderRequest(**(facts | changes))
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The hour that happens twice in November, for a symbol that trades through it: server 08:00 to 09:00 on Sunday, which is
 05:00 to 06:00 UTC and 06:00 to 07:00 UTC. Every tick once, in order, at its own UTC."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.server_time import parse_clock
-from pepperstone_adapter.mt5.client import parsing
+from pepperstone_adapter.mt5.client import history, parsing
 from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 from pepperstone_adapter.mt5.gateway.polling import Poller
 from pepperstone_adapter.mt5.gateway.ticks import TickCursor
@@ -164,3 +165,23 @@ def test_in_spring_no_hour_is_doubted() -> None:
     desk = started("2026-03-08 06:30")
     desk.trade("2026-03-08 07:30", NS, NS)
     desk.judge()
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [("05:30", "06:30"), ("06:10", "06:20"), ("05:10", "05:20"), ("04:30", "07:30"), ("06:50", "07:10")],
+)
+def test_history_has_both_passes_at_their_own_times(begin: str, end: str) -> None:
+    desk = started("2026-11-01 04:00")
+    desk.trade("2026-11-01 08:00", 10 * NS, 3600 * NS)
+    window = [utc_s(f"2026-11-01 {moment}") * NS for moment in (begin, end)]
+
+    async def call(fn: str, *args: Any) -> Any:
+        return getattr(desk.module, fn)(*args)
+
+    async def at_once(_seconds: float) -> None:
+        pass
+
+    found = asyncio.run(history.ticks(call, desk.spec, *window, RULE, at_once))
+    assert [(t.bid, t.ts_ns) for t in found] == [row for row in desk.pushed if window[0] <= row[1] < window[1]]
+    assert found
