@@ -14,12 +14,13 @@ linearity          time of all bars / time of a fifth of them                   
 over_bare          ours / the framework alone on the same stored data and strategy,   <= 1.25
                    both purging closed positions
 quotes_over_bare   the same for as many quotes without trades                         <= 1.15
-peak_mb_ratio      peak memory of all bars / of a fifth, both in windows of 100,000   about 1
-                   rows
+peak_mb_ratio      peak memory of all bars / of a fifth, both in windows of the       about 1
+                   default size
 =================  =================================================================  =========
 
-Every leg runs in a process of its own; times are CPU seconds from reading the catalog to the result, so a busy machine
-disturbs them little. Ours and the bare engine take turns, and the better of each counts.
+Every leg runs in a process of its own; times are CPU seconds from reading the catalog to the result, without imports (the
+engine imports pandas when it is made), so a busy machine disturbs them little. Ours and the bare engine take turns, and the
+better of each counts.
 """
 
 import argparse
@@ -255,7 +256,7 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
         if peers:
             script = Path(__file__).with_name("peers.py")
             line = subprocess.run(
-                [sys.executable, str(script), str(folder)], capture_output=True, text=True, check=True
+                [sys.executable, str(script), str(folder), "--rows", str(bars)], capture_output=True, text=True, check=True
             ).stdout.splitlines()[-1]
             for name, rate in json.loads(line)["bars_per_s"].items():
                 out[f"over_{name}"] = round(out["bars_per_s"] / rate, 2)
@@ -273,6 +274,8 @@ def main() -> None:
     if args.leg is None:
         print(json.dumps(measure(args.bars, args.peers)))
         return
+    import pandas  # noqa: F401 - before anything is timed
+
     kind, _, quotes = args.leg.partition("-")
     result = (leg_ours if kind == "ours" else leg_bare)(args.folder, args.bars, bool(quotes))
     result["peak_mb"] = peak_mb()

@@ -37,7 +37,7 @@ from pepperstone_adapter.simulation.tape import Four, Rows
 
 type Label = tuple[str, str, str]  # symbol, period, side
 
-DEFAULT_CHUNK_ROWS = 100_000
+DEFAULT_CHUNK_ROWS = 20_000  # enough that a window's own cost does not count, few enough for the processor's caches
 EXECUTION_PERIOD = "1-MILLISECOND"
 _EXECUTION_TICKS = 100  # volume of execution bars: far above any order
 _UNIT_NS = {

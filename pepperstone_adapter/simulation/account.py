@@ -131,11 +131,12 @@ class Account:
             self.broker.wake_at(self.broker.now_ns() + self._latency_ns)
 
     def submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
-        delay = self._jitter_ns(str(order.client_order_id)) if self._jitter_ns is not None else 0
-        if delay:
-            self.broker.later(delay, lambda: self._submit(order, position_id, send))
-        else:
-            self._submit(order, position_id, send)
+        if self._jitter_ns is not None:
+            delay = self._jitter_ns(str(order.client_order_id))
+            if delay:
+                self.broker.later(delay, lambda: self._submit(order, position_id, send))
+                return
+        self._submit(order, position_id, send)
 
     def submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
         """A list goes one way together, held back as its first order is."""

@@ -41,6 +41,7 @@ class Broker(Strategy):
         account.broker = self
 
     def on_start(self) -> None:
+        self.now_ns = self.clock.timestamp_ns  # type: ignore[method-assign]  # asked for every order
         self.account.catch_up(self.now_ns())
         self.wake_at(self.account.due_ns)
 

@@ -24,14 +24,13 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
 
 def divided(amount: int, by: int) -> int:
     """Integer division, rounded to the nearest, halves away from zero."""
-    half_up = (2 * abs(amount) + by) // (2 * by)
-    return half_up if amount >= 0 else -half_up
+    if amount >= 0:
+        return (2 * amount + by) // (2 * by)
+    return -((by - 2 * amount) // (2 * by))
 
 
 class Grid:
     """The integers of one symbol: prices in points, sizes in the smallest step of a quantity, values in points × steps."""
-
-    __slots__ = ("_minor_digits", "_size_digits", "_value_digits", "digits", "name", "quote", "raw_point", "raw_step")
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.name = spec.name
@@ -39,7 +38,8 @@ class Grid:
         self.digits = spec.digits
         self._size_digits = spec.size_digits
         self._value_digits = spec.digits + spec.size_digits
-        self._minor_digits = minor_digits(spec.quote_currency)
+        finer = self._value_digits - minor_digits(spec.quote_currency)
+        self._minor_up, self._minor_down = 10 ** max(0, -finer), 10 ** max(0, finer)
         self.raw_point = 10 ** (FIXED_PRECISION - spec.digits)  # what the framework's raw integers count
         self.raw_step = 10 ** (FIXED_PRECISION - spec.size_digits)
 
@@ -55,5 +55,4 @@ class Grid:
 
     def minor(self, amount: int) -> int:
         """A value in minor units of the quote currency, rounded half away from zero."""
-        finer = self._value_digits - self._minor_digits
-        return divided(amount, 10**finer) if finer >= 0 else int(amount * 10**-finer)
+        return divided(amount * self._minor_up, self._minor_down)

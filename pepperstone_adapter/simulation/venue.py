@@ -15,6 +15,7 @@ from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LoggerConfig, LogLevel
 from nautilus_trader.execution import StaticLatencyModel
 from nautilus_trader.model import AccountType, Currency, Money, OmsType, TraderId, Venue
+from nautilus_trader.portfolio import PortfolioConfig
 from nautilus_trader.risk import RiskEngineConfig
 
 from pepperstone_adapter.broker.account import PositionMode
@@ -128,6 +129,7 @@ class SimulatedVenue:
                 # The desk makes the broker's checks. The framework's own would refuse even our posting that resets a
                 # negative balance, and would throttle a strategy that places more than a hundred orders a second.
                 risk_engine=RiskEngineConfig(bypass=True),
+                portfolio=PortfolioConfig(equity_curve=False),  # `curve` keeps ours
             )
         )
         currency = Currency.from_str(plan.currency)
