@@ -22,6 +22,19 @@ type Rate = Callable[[str, str, int], Decimal]  # (from currency, to currency, t
 
 
 @dataclass(slots=True, eq=False)
+class Piece:
+    """A stretch of a ticket's life with one size; rows of data with ``since_ns <= ts < until_ns`` belong to it."""
+
+    since_ns: int
+    until_ns: int
+    steps: int
+    cost: int
+    gross: int  # realized before it
+    lowest: int | None
+    highest: int | None
+
+
+@dataclass(slots=True, eq=False)
 class Ticket:
     """An open position. Money is in minor units of the account currency, values in points × steps."""
 
@@ -44,8 +57,12 @@ class Ticket:
     swap: int = 0
     closed_ns: int = 0
     exit_reason: str = ""
-    lowest: int | None = None  # price range while it was open, in points, on the side that closes it
+    lowest: int | None = None  # price range with the size held now, in points, on the side that closes it
     highest: int | None = None
+    since_ns: int = 0  # rows of data from here on belong to that size; 0: all from the opening on
+    pieces: list[Piece] | None = None  # sizes held before, still to be valued; None if there never was another
+    worst: int = 0  # profit in the pieces that have been valued
+    best: int = 0
 
     @property
     def symbol(self) -> str:
@@ -54,6 +71,16 @@ class Ticket:
     @property
     def units(self) -> Decimal:
         return self.grid.units(self.steps)
+
+    def cut(self, until_ns: int, price: int | None = None) -> None:
+        """End the stretch with the size held until now; `price` in points was met with it, whatever the rows say."""
+        since_ns = self.since_ns or self.opened_ns + 1
+        low, high = self.lowest, self.highest
+        if price is not None:
+            low, high = price if low is None else min(low, price), price if high is None else max(high, price)
+        piece = Piece(since_ns, until_ns, self.steps, self.cost, self.gross, low, high)
+        self.pieces = [*(self.pieces or ()), piece]
+        self.since_ns, self.lowest, self.highest = max(since_ns, until_ns), None, None
 
     def profit(self, price: Decimal) -> Decimal:
         """Open profit in quote currency at a closing price."""
@@ -139,16 +166,20 @@ class Books:
         return LedgerRow(ts_ns, LedgerKind(kind), self.money(minor), self.money(after), currency, Decimal(rate), *where)
 
     def fill(
-        self, ts_ns: int, position_id: str, strategy_id: str, grid: Grid, sign: int, steps: int, points: int
-    ) -> tuple[Filled, ...]:
-        """Apply one fill to its ticket; a netting reversal closes first and opens the rest."""
+        self, ts_ns: int, position_id: str, strategy_id: str, grid: Grid, sign: int, steps: int, points: int,
+        inside: bool = False,
+    ) -> tuple[Filled, ...]:  # fmt: skip
+        """Apply one fill to its ticket; a netting reversal closes first and opens the rest.
+
+        `inside`: the fill was somewhere inside the bar of its time, and not at its end.
+        """
         ticket = self.tickets.get(position_id)
         if ticket is None or sign == ticket.sign:
             return (self._open(ts_ns, ticket, position_id, strategy_id, grid, sign, steps, points),)
         rest = steps - ticket.steps
         if rest <= 0:
-            return (self._close(ts_ns, ticket, steps, points),)
-        closed = self._close(ts_ns, ticket, ticket.steps, points)
+            return (self._close(ts_ns, ticket, steps, points, inside),)
+        closed = self._close(ts_ns, ticket, ticket.steps, points, inside)
         return closed, self._open(ts_ns, None, position_id, strategy_id, grid, sign, rest, points)
 
     def _open(
@@ -158,6 +189,8 @@ class Books:
         if ticket is None:
             self.tickets[position_id] = ticket = Ticket(position_id, strategy_id, grid, sign, ts_ns)
             self.count.append((ts_ns, len(self.tickets)))
+        else:
+            ticket.cut(ts_ns + 1)  # the smaller size was held all through the bar
         value = steps * points
         notional = Decimal(value)
         usd = notional
@@ -175,8 +208,13 @@ class Books:
         self._move(ts_ns, ticket, steps, value, notional, usd)
         return Filled(ticket, steps, 0, 0)
 
-    def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int) -> Filled:
+    def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int, inside: bool) -> Filled:
         cost, notional, usd = ticket.cost, ticket.notional, ticket.notional_usd
+        if steps != ticket.steps or ticket.pieces is not None:
+            if inside:
+                ticket.cut(ts_ns, points)
+            else:
+                ticket.cut(ts_ns + 1)
         if steps != ticket.steps:
             cost = divided(cost * steps, ticket.steps)
             notional, usd = notional * steps / ticket.steps, usd * steps / ticket.steps

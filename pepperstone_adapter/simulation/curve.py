@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Ticket
+from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Piece, Ticket
 from pepperstone_adapter.simulation.grid import minor_unit
 from pepperstone_adapter.simulation.plan import Int64s
 from pepperstone_adapter.simulation.rates import path
@@ -153,26 +153,51 @@ class Curve:
 
     def _excursions(self, closed: list[tuple[Ticket, bool]]) -> None:
         """Widen the price range of every position held in the window, all of a symbol and side in one reduction."""
-        held: dict[tuple[str, int], list[tuple[Ticket, int]]] = {}
+        held: dict[tuple[str, int], list[tuple[Ticket | Piece, int, int]]] = {}
+        resized = []
+
+        def add(ticket: Ticket, until_ns: int) -> None:
+            spans = held.setdefault((ticket.grid.name, ticket.sign), [])
+            if ticket.pieces is not None:
+                resized.append(ticket)
+                spans += [(piece, piece.since_ns, piece.until_ns) for piece in ticket.pieces]
+            if ticket.pieces is None or not ticket.closed_ns:
+                spans.append((ticket, ticket.since_ns or ticket.opened_ns + 1, until_ns))
+
         for ticket, by_market in closed:
             # A bar in which a stop or limit closed the position went on without it.
-            held.setdefault((ticket.symbol, ticket.sign), []).append((ticket, ticket.closed_ns + by_market))
+            add(ticket, ticket.closed_ns + by_market)
         for ticket in self._books.tickets.values():
-            held.setdefault((ticket.symbol, ticket.sign), []).append((ticket, 2**62))
-        for (name, sign), tickets in held.items():
+            add(ticket, 2**62)
+        for (name, sign), spans in held.items():
             rows = self._tapes[name].rows
             if not len(rows):
                 continue
-            starts = np.searchsorted(rows.ts_ns, [t.opened_ns for t, _ in tickets], side="right")
-            ends = np.searchsorted(rows.ts_ns, [end for _, end in tickets], side="left")
+            starts = np.searchsorted(rows.ts_ns, [since for _, since, _ in spans], side="left")
+            ends = np.searchsorted(rows.ts_ns, [until for _, _, until in spans], side="left")
             side = rows.bid if sign > 0 else rows.ask
-            for (ticket, _), low, high in zip(
-                tickets, _reduce(np.minimum, side[2], starts, ends), _reduce(np.maximum, side[1], starts, ends),
+            for (span, _, _), low, high in zip(
+                spans, _reduce(np.minimum, side[2], starts, ends), _reduce(np.maximum, side[1], starts, ends),
                 strict=True,
             ):  # fmt: skip
                 if low is not None and high is not None:
-                    ticket.lowest = low if ticket.lowest is None else min(low, ticket.lowest)
-                    ticket.highest = high if ticket.highest is None else max(high, ticket.highest)
+                    span.lowest = low if span.lowest is None else min(low, span.lowest)
+                    span.highest = high if span.highest is None else max(high, span.highest)
+        for ticket in resized:
+            self._value_pieces(ticket)
+
+    def _value_pieces(self, ticket: Ticket) -> None:
+        """Keep the worst and the best of the sizes a ticket no longer has."""
+        pieces = ticket.pieces or []
+        times = np.array([piece.until_ns for piece in pieces], np.int64)
+        rates = np.broadcast_to(self._rate(ticket.grid.quote, times), times.shape).tolist()
+        for piece, rate in zip(pieces, rates, strict=True):
+            for price in (piece.lowest, piece.highest):
+                if price is not None:
+                    value = ticket.grid.value((price * piece.steps - piece.cost) * ticket.sign) * Decimal(rate)
+                    profit = piece.gross + self._books.in_minor(value.quantize(self._quantum))
+                    ticket.worst, ticket.best = min(ticket.worst, profit), max(ticket.best, profit)
+        ticket.pieces = []
 
     def write(self, tickets: Collection[Ticket], now_ns: int) -> None:
         """Write the rows of positions, in the order given."""
@@ -185,25 +210,32 @@ class Curve:
             self.positions.add((
                 t.position_id, t.strategy_id, t.grid.name, t.sign, t.peak, t.opened_ns, t.closed_ns, t.entered,
                 t.entered_cost, t.left, t.left_cost, t.gross, t.commission, t.swap, t.lowest, t.highest,
-                rates[t.grid.quote][i], t.exit_reason,
+                rates[t.grid.quote][i], t.exit_reason, t.worst, t.best, None if t.pieces is None else (t.steps, t.cost),
             ))  # fmt: skip
 
     def _made_position(
         self, position_id: str, strategy_id: str, name: str, sign: int, peak: int, opened_ns: int, closed_ns: int,
         entered: int, entered_cost: int, left: int, left_cost: int, gross: int, commission: int, swap: int,
-        lowest: int | None, highest: int | None, rate: float, exit_reason: str,
+        lowest: int | None, highest: int | None, rate: float, exit_reason: str, worst: int, best: int,
+        rest: tuple[int, int] | None,
     ) -> PositionRow:  # fmt: skip
         spec, money = self._specs[name], self._books.money
         size = Decimal(peak).scaleb(-spec.size_digits)
         opened, closed = _mean(entered_cost, entered, spec.digits), _mean(left_cost, left, spec.digits)
-        prices = [p for p in (opened, closed) if p is not None]
-        prices += [Decimal(p).scaleb(-spec.digits) for p in (lowest, highest) if p is not None]
+        # The range belongs to what was held last: all there ever was, or what is left after the size has changed.
+        prices = [p for p in (lowest, highest) if p is not None]
+        if rest is None:
+            steps, cost, before = peak, entered_cost, 0
+            prices += [left_cost // left] if left else []
+        else:
+            (steps, cost), before = rest, gross
+        per_value = Decimal(rate).scaleb(-spec.digits - spec.size_digits) * sign
         # What was realized was converted at a side of the market, not at its middle, and cent by cent.
-        per_price = size * sign * Decimal(rate)
-        profits = (ZERO, money(gross), *((end - prices[0]) * per_price for end in (min(prices), max(prices))))
+        profits = [ZERO, money(gross), money(worst), money(best)]
+        profits += [money(before) + (price * steps - cost) * per_value for price in prices]
         return PositionRow(
             position_id, strategy_id, f"{name}.{self._record.venue}", "LONG" if sign > 0 else "SHORT", size, opened_ns,
-            closed_ns, prices[0], closed, money(gross), money(commission), money(swap), money(gross + swap - commission),
+            closed_ns, opened or ZERO, closed, money(gross), money(commission), money(swap), money(gross + swap - commission),
             min(profits).quantize(self._quantum), max(profits).quantize(self._quantum), exit_reason,
         )  # fmt: skip
 

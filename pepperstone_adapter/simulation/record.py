@@ -92,7 +92,8 @@ class OrderRow:
 class PositionRow:
     """A position ticket from open to close (still open ones at the end have `closed_ns` = 0).
 
-    `mae`, `mfe`: worst and best profit while it was held, in account currency (mae <= 0, gross <= mfe).
+    `mae`, `mfe`: worst and best profit while it was held, in account currency (mae <= 0, gross <= mfe): what was realized
+    so far, and the range of prices times the size held at the time.
     `net` = `gross` + `swap` - `commission`.
     """
 

@@ -136,7 +136,7 @@ class Recorder:
             # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.
             met, spread = (price - slipped if buy else price + slipped), ask - bid
             bid, ask = (met - spread, met) if buy else (met, met + spread)
-        parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price)
+        parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price, not at_market)
         realized = self._book_money(ts_ns, balance, parts, charge, grid, (instrument, position_id, trade_id))
         ticket, _, closed, _ = parts[0]
         reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, closed > 0))

@@ -24,13 +24,10 @@ from tests.kit.runs import (
     EURUSD,
     MINUTE_NS,
     MONDAY,
-    Steps,
     bars,
     buy,
-    close_all,
     plan_steps,
     run_steps,
-    sell,
     spec,
     utc,
 )
@@ -276,27 +273,6 @@ def test_a_fall_between_two_samples_is_a_drawdown(chunk: int | None) -> None:
     assert len(record.equity) == 4  # highest and lowest of the hour, its last row, the last of the run
     # 99,500 of equity over 11,000 / 30 = 366.67 of margin.
     assert min(p.margin_level for p in record.equity if p.margin_level) == Decimal("27136.12")
-
-
-def test_excursions_of_a_position() -> None:
-    # Long 100,000 from 1.10000: as low as 1.09700 (-300), as high as 1.10250 (+250), closed at 1.10100.
-    rows: list[Any] = [1.1, 1.1, (1.1, 1.1025, 1.1, 1.102), (1.102, 1.102, 1.097, 1.1), 1.101, 1.2]
-
-    def close(s: Steps) -> None:
-        s.close_position(s.cache.positions_open()[0])
-
-    (row,) = run_steps(rows, {1: buy(100_000), 4: close}).positions
-    assert (row.mae, row.mfe) == (Decimal("-300.00"), Decimal("250.00"))
-    assert row.gross == Decimal("100.00")
-
-
-def test_excursions_hold_the_profit_itself() -> None:
-    # Short 100,000 USDJPY at BID 150.000, bought back at ASK 152.000: -200,000 JPY. A purchase converts at the BID,
-    # / 151.000 = -1,324.50 USD; at the middle it would be / 151.500 = -1,320.13: never less bad than the end itself.
-    usdjpy = spec("USDJPY")
-    acts = {1: sell(100_000, usdjpy), 2: close_all(usdjpy)}
-    (row,) = run_steps([150, 150, 151, 151], acts, symbol=usdjpy, spread=1000).positions
-    assert (row.gross, row.mae, row.mfe) == (Decimal("-1324.50"), Decimal("-1324.50"), Decimal("0.00"))
 
 
 def test_a_process_can_run_any_number_of_backtests() -> None:
