@@ -9,7 +9,7 @@ A quote that the node published again (to a new subscriber; stamped by this mach
 Bars the framework built itself (``-INTERNAL``) follow from the quotes and stay with the run, as mid prices do.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from pepperstone_adapter.catalog.columns import Chunk
 from pepperstone_adapter.catalog.download_rows import BAR_ROLES
 from pepperstone_adapter.catalog.download_store import DownloadSeries
 from pepperstone_adapter.catalog.staging import catalog_lock
+from pepperstone_adapter.catalog.unkept import clear_note
 from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.mapping.data import period_of
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
@@ -34,9 +35,16 @@ SIDES = {PriceType.BID: "BID", PriceType.ASK: "ASK"}
 
 
 def keep(
-    run: Path, catalog: Path, specs: Mapping[str, SymbolSpec], *, platform: str, source: str, now_ns: int
+    run: Path,
+    catalog: Path,
+    specs: Mapping[str, SymbolSpec],
+    *,
+    platform: str,
+    source: str,
+    now_ns: int,
+    replace_stored: bool = False,
 ) -> Iterator[str]:
-    """Store a finished run's quotes and bars; yields lines for a person.
+    """Store a finished run's quotes and bars; yields lines for a person. The run's note goes when nothing was refused.
 
     Parameters
     ----------
@@ -46,18 +54,22 @@ def keep(
         The broker's symbols by name; series of others are not kept.
     source
         Whose prices these are, for the manifest.
+    replace_stored
+        Put the run's rows in place of stored ones that differ.
     """
-    if not run.is_dir():
-        yield f"recording: nothing was written for run {run.name}"
-        return
     found = [("quotes", name, table) for name, table in _tables(run / "quotes")]
     found += [("bars", name, table) for name, table in _tables(run / "bars")]
+    if not found:
+        clear_note(run)
+        yield f"recording: nothing was written for run {run.name}"
+        return
+    yield from _left_out((name for _, name, _ in found), specs, run)
     known = {s.name: s for _, name, _ in found if (s := specs.get(_symbol(name))) is not None}
     if known:
         catalog.mkdir(parents=True, exist_ok=True)
         with catalog_lock(catalog):
             spec_store.remember(catalog, known.values(), platform=platform, source=source, now_ns=now_ns)
-    stored = 0
+    stored, refused = 0, False
     for kind, name, table in found:
         spec = known.get(_symbol(name))
         series = None if spec is None else _series(kind, name, catalog, spec, source)
@@ -65,10 +77,30 @@ def keep(
             continue
         chunk = _quotes(table, series) if kind == "quotes" else _bars(table, series, name)
         try:
-            stored += series.store(chunk, (int(chunk.ts_ns[0]), int(chunk.ts_ns[-1]) + 1), BadRows())
+            span = (int(chunk.ts_ns[0]), int(chunk.ts_ns[-1]) + 1)
+            stored += series.store(chunk, span, BadRows(), replace_stored=replace_stored)
         except PepperstoneError as error:
+            refused = True
             yield f"recording: {error}; the run's files stay in {run}"
+    if not refused:
+        clear_note(run)
     yield f"recorded {stored:,} quotes and bars into {catalog} (run {run.name})"
+
+
+def _left_out(names: Iterable[str], specs: Mapping[str, SymbolSpec], run: Path) -> Iterator[str]:
+    """What stays with the run though a person may look for it in the catalog: a catalog has one venue."""
+    instruments = {
+        BarType.from_str(n).instrument_id.value if "-EXTERNAL" in n or "-INTERNAL" in n else n for n in names
+    }
+    strange = sorted({name.rpartition(".")[2] for name in instruments} - {DEFAULT_VENUE})
+    if strange:
+        yield (
+            f"warning: recording: prices of venue {', '.join(strange)} do not go into the catalog, whose venue is "
+            f"{DEFAULT_VENUE}; they stay in {run}"
+        )
+    unknown = sorted(s for name in instruments if (s := _symbol(name)) and s not in specs)
+    if unknown:
+        yield f"warning: recording: the broker's data of {', '.join(unknown)} are not known; its prices stay in {run}"
 
 
 def _symbol(identifier: str) -> str:
@@ -90,19 +122,31 @@ def _series(kind: str, identifier: str, catalog: Path, spec: SymbolSpec, source:
 
 
 def _tables(folder: Path) -> Iterator[tuple[str, pa.Table]]:
-    """Rows by series; a file that was cut short gives what is whole in it."""
+    """Rows by series; a file that was cut short gives what is whole in it.
+
+    The framework writes to ``*.feather.partial`` and renames it when it closes the file, which a killed run never does.
+    """
     batches: list[pa.RecordBatch] = []
-    for file in sorted(folder.glob("*.feather")):
+    for file in sorted([*folder.glob("*.feather"), *folder.glob("*.feather.partial")]):
         try:
             with pa.ipc.open_stream(file) as stream:
-                batches += list(stream)
+                batches.extend(_until_cut(stream))
         except (pa.ArrowInvalid, EOFError, OSError):
-            continue
+            continue  # not even its beginning
     if not batches:
         return
     table = pa.Table.from_batches([b.select([n for n in b.schema.names if "metadata" not in n]) for b in batches])
     for identifier in sorted(set(table["identifier"].to_pylist())):
         yield identifier, table.filter(pa.compute.equal(table["identifier"], identifier)).combine_chunks()
+
+
+def _until_cut(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches before the place where a killed process or a full disk ended the file."""
+    while True:
+        try:
+            yield stream.read_next_batch()
+        except (StopIteration, pa.ArrowInvalid, EOFError, OSError):
+            return
 
 
 def _quotes(table: pa.Table, series: DownloadSeries) -> Chunk:

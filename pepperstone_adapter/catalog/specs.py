@@ -112,12 +112,18 @@ def _write(path: Path, symbol: str, entries: list[StoredSpec]) -> None:
             "read_ns": e.read_ns,
             "platform": e.platform,
             "source": e.source,
-            "spec": _plain(asdict(e.spec)),
+            "spec": spec_json(e.spec),
         }
         for e in entries
     ]
     text = json.dumps({"version": VERSION, "symbol": symbol, "answers": listed}, indent=1, ensure_ascii=False)
     write_atomic(path, text + "\n")
+
+
+def spec_json(spec: SymbolSpec) -> dict[str, Any]:
+    """A specification as JSON values; `spec_of` reads it back."""
+    plain: dict[str, Any] = _plain(asdict(spec))
+    return plain
 
 
 def _plain(value: Any) -> Any:
@@ -143,7 +149,7 @@ def _entries(path: Path) -> Iterator[StoredSpec]:
                 read_ns=int(entry["read_ns"]),
                 platform=str(entry["platform"]),
                 source=str(entry["source"]),
-                spec=_spec(entry["spec"]),
+                spec=spec_of(entry["spec"]),
             )
     except FileNotFoundError:
         return
@@ -151,7 +157,8 @@ def _entries(path: Path) -> Iterator[StoredSpec]:
         raise DataError(f"{path} is damaged ({error}); delete it and download the symbol again") from error
 
 
-def _spec(raw: dict[str, Any]) -> SymbolSpec:
+def spec_of(raw: dict[str, Any]) -> SymbolSpec:
+    """The specification `spec_json` wrote; `KeyError`, `TypeError`, `ValueError` or `InvalidOperation` when damaged."""
     values = dict(raw)
     for name in ("contract_size", "volume_min", "volume_step", "volume_max"):
         values[name] = Decimal(values[name])

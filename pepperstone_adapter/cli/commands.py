@@ -33,7 +33,7 @@ COMMANDS = (
         "backtest", "backtest", "Backtest", "Run a strategy on stored data and a simulated Pepperstone account.", True
     ),
     Entry("report", "report", "Backtest", "Show a result again, or compare two.", True),
-    Entry("data", "data", "Backtest", "Import, download, check and list market data.", True),
+    Entry("data", "data", "Backtest", "Import, download, check and list market data; keep recordings.", True),
     Entry("live", "live", "Trade", "Run a strategy on a live, demo or sandbox account.", True),
     Entry("sandbox", "sandbox", "Trade", "Start the simulated broker that speaks cTrader's wire."),
     Entry("auth", "auth", "Trade", "Log in to cTrader; show, refresh or remove stored credentials."),

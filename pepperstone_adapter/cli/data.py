@@ -1,4 +1,4 @@
-"""`pepperstone data import|download|check|list`: stored market data."""
+"""`pepperstone data import|download|recorded|check|list`: stored market data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from pepperstone_adapter.cli import download
 
-app = typer.Typer(no_args_is_help=True, help="Import, download, check and list market data.")
+app = typer.Typer(no_args_is_help=True, help="Import, download, check and list market data; keep recordings.")
 
 CatalogPath = Annotated[Path, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -96,6 +96,35 @@ def import_(
 
 
 app.command("download")(download.command)
+
+
+@app.command("recorded")
+def recorded(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of runs (CATALOG/live/ID); all that are left by default.", metavar="FOLDER..."),
+    ] = None,
+    catalog: CatalogPath = DEFAULT_CATALOG,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put the run's rows in place of different stored ones.")
+    ] = False,
+) -> None:
+    """Make catalog data of live runs that were killed while they recorded.
+
+    A live run with `record` puts its quotes and bars into the catalog when it stops. One that was killed, or whose
+    machine went down, leaves them in the catalog's `live` folder; the next start names it. Its order events and fills
+    stay in the folder either way. Rows that differ from stored ones of the same time range are refused unless
+    --replace.
+
+    Examples:
+
+        pepperstone data recorded --catalog catalog/recorded
+
+        pepperstone data recorded catalog/recorded/live/5d6f3c1e-...
+    """
+    from pepperstone_adapter.cli.data_console import keep_recorded
+
+    keep_recorded(catalog, runs or [], replace=replace)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What `pepperstone data` prints: progress, tables, JSON."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,10 @@ from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES
 from pepperstone_adapter.catalog.importer import ImportOutcome, import_file
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.quality import FINDINGS, Month, SeriesQuality, check_series
+from pepperstone_adapter.catalog.recorded import keep
 from pepperstone_adapter.catalog.request import ImportRequest
 from pepperstone_adapter.catalog.store import CatalogStore, Series
+from pepperstone_adapter.catalog.unkept import LIVE, NOTE, read_note, run_lock, unkept
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -66,6 +69,28 @@ def _print_outcome(outcome: ImportOutcome) -> None:
 
 def _outcome_json(outcome: ImportOutcome) -> dict[str, Any]:
     return {"stored": outcome.stored, "unchanged": outcome.unchanged, **asdict(outcome.record)}
+
+
+def keep_recorded(catalog: Path, runs: Sequence[Path], *, replace: bool) -> None:
+    """Make catalog data of runs that were cut short; DataError (exit 3) when rows of one were refused."""
+    wanted = [*runs] or list(unkept(catalog))
+    if not wanted:
+        typer.echo(f"no recording is left to keep in {catalog / LIVE}")
+    refused = []
+    for run in wanted:
+        if run.resolve().parent.name != LIVE:
+            raise ConfigurationError(f"{run} is not the folder of a recorded run; it is called CATALOG/{LIVE}/ID")
+        note = read_note(run)
+        with run_lock(run):
+            for line in keep(
+                run, run.resolve().parents[1], note.specs, platform=note.platform, source=note.source,
+                now_ns=time.time_ns(), replace_stored=replace,
+            ):  # fmt: skip
+                typer.echo(line)
+        if (run / NOTE).exists():
+            refused.append(str(run))
+    if refused:
+        raise DataError(f"not all of {', '.join(refused)} could be stored; the lines above say why")
 
 
 def check_stored(

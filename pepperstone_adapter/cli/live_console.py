@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -13,7 +13,9 @@ from pydantic import Field, create_model
 from rich.console import Console
 
 from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.catalog.unkept import run_lock, unkept, write_note
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.files import FileLock
 from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.live.factories import AccountClients
 from pepperstone_adapter.live.node import LiveRun
@@ -66,23 +68,46 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
         return make(account, whole, confirm_live if account.environment is Environment.LIVE else None)
 
     console = Console()
-    live = LiveRun(
-        settings, make_clients, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True), _keep
-    )
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    live = LiveRun(settings, make_clients, say, _CatalogKeeper())
     if check:
         live.describe()
         return 0
+    if settings.record is not None:
+        for left in unkept(settings.record.catalog):
+            say(
+                f"warning: the recording in {left} was cut short; make catalog data of it: pepperstone data recorded {left}"
+            )
     return live.run()
 
 
-def _keep(recorded: Recorded) -> Iterable[str]:
-    from pepperstone_adapter.catalog.recorded import keep
+class _CatalogKeeper:
+    """Recordings into the catalog. The run's folder is locked from its note until it is kept."""
 
-    return keep(
-        recorded.run,
-        recorded.catalog,
-        recorded.specs,
-        platform=recorded.platform,
-        source=recorded.source,
-        now_ns=time.time_ns(),
-    )
+    def __init__(self) -> None:
+        self._lock: FileLock | None = None
+
+    def note(self, recorded: Recorded) -> None:
+        if self._lock is None:
+            self._lock = run_lock(recorded.run).__enter__()
+        write_note(recorded.run, recorded.specs, platform=recorded.platform, source=recorded.source)
+
+    def keep(self, recorded: Recorded) -> Iterator[str]:
+        from pepperstone_adapter.catalog.recorded import keep
+
+        try:
+            yield from keep(
+                recorded.run,
+                recorded.catalog,
+                recorded.specs,
+                platform=recorded.platform,
+                source=recorded.source,
+                now_ns=time.time_ns(),
+            )
+        finally:
+            if self._lock is not None:
+                self._lock.__exit__(None, None, None)
+                self._lock = None

@@ -30,7 +30,13 @@ from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.factories import AccountClients, connection_of, forget
 from pepperstone_adapter.live.keys import label, masked, node_name
 from pepperstone_adapter.live.presets import engine_config, unsafe_overrides
-from pepperstone_adapter.live.recording import KeepRecording, Recorded, run_folder, streaming_config
+from pepperstone_adapter.live.recording import (
+    KeepNothing,
+    Recorded,
+    RecordingKeeper,
+    run_folder,
+    streaming_config,
+)
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.live.status import status_line, summary
 from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
@@ -60,7 +66,7 @@ class LiveRun:
         Turns an account of the settings into its platform's clients.
     say
         Prints a line for the person at the console.
-    keep
+    keeper
         Makes catalog data of what was recorded.
     """
 
@@ -69,12 +75,14 @@ class LiveRun:
         settings: LiveSettings,
         make_clients: Callable[[AccountSettings, LiveSettings], AccountClients],
         say: Callable[[str], None],
-        keep: KeepRecording = lambda _recorded: (),
+        keeper: RecordingKeeper | None = None,
     ) -> None:
         self._settings = settings
         self._clients = [make_clients(account, settings) for account in settings.accounts]
         self._console = say
-        self._keep = keep
+        self._keeper: RecordingKeeper = keeper if keeper is not None else KeepNothing()
+        self._noted: set[str] | None = None  # symbols of the recording's last note
+        self._instance = ""
         self._strategies, self._warnings = load_strategies(settings.strategies, [a.venue for a in settings.accounts])
         self._warnings += unsafe_overrides(settings.engine)
         self._log = Logger("status")
@@ -124,7 +132,7 @@ class LiveRun:
                 data_factories={c.account.venue: c.data_factory for c in self._clients if c.account.data},
                 exec_factories={c.account.venue: c.exec_factory for c in self._clients if c.account.trading},
             )
-            instance = str(node.instance_id)
+            self._instance = str(node.instance_id)
             try:
                 for one in self._strategies:
                     node.add_strategy(one.strategy)
@@ -133,15 +141,15 @@ class LiveRun:
                 asyncio.run(self._main(node))
             finally:
                 lines = self._sum_up()
-                recorded = self._recorded(instance)
+                recorded = self._recorded()
                 node.dispose()
                 for line in lines:
                     self._say(line)
                 for clients in self._clients:
                     forget(clients.key)
                 self._cache = self._portfolio = None
-            for part in recorded:
-                for line in self._keep(part):
+            if recorded is not None:
+                for line in self._keeper.keep(recorded):
                     self._say(line)
         if self._failure is not None:
             raise self._failure
@@ -151,24 +159,35 @@ class LiveRun:
         known = ((c.account, connection_of(c.key)) for c in self._clients)
         return [summary(account, c, self._cache) for account, c in known if c is not None and c.snapshot is not None]
 
-    def _recorded(self, instance: str) -> list[Recorded]:
+    def _recorded(self) -> Recorded | None:
+        """The run's recording; None without one, and before an account has answered."""
         record = self._settings.record
-        if record is None:
-            return []
+        known = [(c.account, connection_of(c.key)) for c in self._clients if c.account.data]
         # Catalog data is named by the one venue of backtests; what another venue's account saw stays with the run.
-        clients = [c for c in self._clients if c.account.data and c.account.venue == DEFAULT_VENUE]
-        known = [(c.account, connection_of(c.key)) for c in clients]
-        return [
-            Recorded(
-                run=run_folder(record, instance),
-                catalog=record.catalog,
-                specs=dict(connection.specs),
-                platform=account.platform,
-                source=f"{account.platform} {label(account.environment, account.account)} {connection.account.broker}",
-            )
-            for account, connection in known
-            if connection is not None and connection.account is not None
-        ]
+        known.sort(key=lambda one: one[0].venue != DEFAULT_VENUE)
+        if record is None or not known:
+            return None
+        account, connection = known[0]
+        if connection is None or connection.account is None:
+            return None
+        return Recorded(
+            run=run_folder(record, self._instance),
+            catalog=record.catalog,
+            specs=dict(connection.specs) if account.venue == DEFAULT_VENUE else {},
+            platform=account.platform,
+            source=f"{account.platform} {label(account.environment, account.account)} {connection.account.broker}",
+        )
+
+    def _note_recording(self) -> None:
+        """Keep the note beside the run's files: a kill must not make them worthless."""
+        recorded = self._recorded() if self._settings.record is not None else None
+        if recorded is None or self._noted == set(recorded.specs):
+            return
+        self._noted = set(recorded.specs)
+        try:
+            self._keeper.note(recorded)
+        except (OSError, PepperstoneError) as error:
+            self._log.warning(f"recording: no note could be written beside {recorded.run}: {error}")
 
     def _lock(self, account: AccountSettings) -> FileLock:
         name = file_name_of(f"{account.platform}-{account.environment.value}-{account.account}")
@@ -272,6 +291,7 @@ class LiveRun:
         loop = asyncio.get_running_loop()
         next_status = loop.time() + self._settings.status_interval_s
         while True:
+            self._note_recording()
             await asyncio.sleep(0.1)
             if self._stop_wanted():
                 await self._wind_down()
