@@ -79,7 +79,7 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
     if settings.record is not None:
         for left in unkept(settings.record.catalog):
             say(
-                f"warning: the recording in {left} was cut short; make catalog data of it: pepperstone data recorded {left}"
+                f"warning: the recording in {left} is not in the catalog yet; put it there: pepperstone data recorded {left}"
             )
     return live.run()
 

@@ -363,7 +363,7 @@ def test_a_killed_run_leaves_a_recording_that_the_next_start_names_and_a_command
         whole = list(dict.fromkeys(_recorded_bids(folder)))
         assert not (catalog / "data").exists()
         with running(path, "--set", "record.quotes=false") as process:
-            assert f"pepperstone data recorded {folder}" in read_until(process, "was cut short")
+            assert f"pepperstone data recorded {folder}" in read_until(process, "not in the catalog yet")
     (quotes,) = (folder / "quotes").glob("*.feather.partial")
     with quotes.open("ab") as torn:  # the machine went down in the middle of a write
         torn.write(b"\xff\xff\xff\xff\x40\x01\x00\x00torn")
