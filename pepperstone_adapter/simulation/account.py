@@ -300,6 +300,8 @@ class Account:
         return symbol_margin(self._side(symbol, long), self._side(symbol, short), tiers, self._terms.hedged_margin)
 
     def _side(self, symbol: str, held: Held) -> Side:
+        if not held.steps:
+            return Side()
         grid = self._grids[symbol]
         return Side(grid.units(held.steps), grid.value(held.notional), grid.value(held.notional_usd))
 

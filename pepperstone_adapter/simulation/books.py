@@ -97,13 +97,8 @@ class Held(NamedTuple):
     notional_usd: Decimal = ZERO
 
 
-class Filled(NamedTuple):
-    """What one fill, or one part of it, did to a ticket: steps opened or closed, and the profit of those as a value."""
-
-    ticket: Ticket
-    opened: int
-    closed: int
-    profit: int
+# What one fill, or one part of it, did: the ticket, steps opened, steps closed, and the profit of those as a value.
+type Filled = tuple[Ticket, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +201,7 @@ class Books:
         ticket.entered_cost += value
         ticket.peak = max(ticket.peak, ticket.steps)
         self._move(ts_ns, ticket, steps, value, notional, usd)
-        return Filled(ticket, steps, 0, 0)
+        return ticket, steps, 0, 0
 
     def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int, inside: bool) -> Filled:
         cost, notional, usd = ticket.cost, ticket.notional, ticket.notional_usd
@@ -230,7 +225,7 @@ class Books:
             del self.tickets[ticket.position_id]
             self.count.append((ts_ns, len(self.tickets)))
         self._move(ts_ns, ticket, -steps, -cost, -notional, -usd)
-        return Filled(ticket, 0, steps, (value - cost) * ticket.sign)
+        return ticket, 0, steps, (value - cost) * ticket.sign
 
     def _move(self, ts_ns: int, ticket: Ticket, steps: int, cost: int, notional: Decimal, usd: Decimal) -> None:
         name = ticket.grid.name

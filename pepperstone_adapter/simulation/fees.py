@@ -106,6 +106,8 @@ class AccountFees(FeeModel):
 
     Attributes
     ----------
+    charges
+        Client order id -> charge of its last fill; taken out by the recorder.
     postings
         Client order id of a cash posting -> amount to credit.
     """
@@ -132,17 +134,12 @@ class AccountFees(FeeModel):
         self._venue = venue
         self._rate: Rate = lambda source, target: ONE if source == target else rate(source, target)
         self._failures = failures
-        self._charges: dict[str, Charge] = {}  # client order id -> charge of its last fill, where there is no tariff
+        self.charges: dict[str, Charge] = {}
         self._tariffs = {
             name: Tariff(self._rules[name], spec, grids[name], self._currency)
             for name, spec in specs.items()
             if self._rules[name].currency == spec.quote_currency == currency != spec.base_currency
         }
-
-    def charge(self, key: str, symbol: str, steps: int, points: int) -> Charge:
-        """What a fill was charged; to be asked once."""
-        tariff = self._tariffs.get(symbol)
-        return self._charges.pop(key) if tariff is None else tariff.charge(steps, points)[0]
 
     def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
         try:
@@ -150,7 +147,9 @@ class AccountFees(FeeModel):
             if tariff is None:
                 return self._commission(order, quantity, price, instrument)
             grid = tariff.grid
-            return tariff.charge(quantity.raw // grid.raw_step, price.raw // grid.raw_point)[1]
+            charge, money = tariff.charge(quantity.raw // grid.raw_step, price.raw // grid.raw_point)
+            self.charges[str(order.client_order_id)] = charge
+            return money
         except Exception as error:  # noqa: BLE001 - the framework would only log it and drop the fill
             self._failures.add(error, "the fee model")
             return self._zero
@@ -173,5 +172,5 @@ class AccountFees(FeeModel):
             xrate = Decimal(repr(quoted))
         posted = spec.base_currency == self._currency.code
         minor = int(amount.scaleb(minor_digits(self._currency.code)))
-        self._charges[key] = Charge(minor, rule.currency, rate, xrate, str(xrate), posted)
+        self.charges[key] = Charge(minor, rule.currency, rate, xrate, str(xrate), posted)
         return Money.from_decimal(amount, self._currency) if amount and not posted else self._zero

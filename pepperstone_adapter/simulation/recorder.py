@@ -39,6 +39,7 @@ BACKLOG = 256
 # An order's submission is told by its row; half of all events are these.
 _SUBMISSION = (OrderInitialized, OrderSubmitted)
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
+_MARKET = OrderType.MARKET.name
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 
 
@@ -76,6 +77,7 @@ class Recorder:
         self._sha = hashlib.sha256()
         self._waiting: list[tuple[Any, Any]] = []  # order events, and the balance after each fill
         self._lines: list[str] = []  # not hashed yet
+        self._events = 0
         self._order_positions: dict[str, str] = {}
         self._ended_orders: list[int] = []  # when they ended
         self._ended_positions: list[int] = []
@@ -83,7 +85,7 @@ class Recorder:
 
     def note(self, event: Any) -> bool:
         """Keep an order event until the books are looked at; whether it is a fill."""
-        self.record.events += 1
+        self._events += 1
         kind = type(event)
         if kind is OrderFilled:
             # The account goes without its past states, which every look at it would copy.
@@ -127,8 +129,9 @@ class Recorder:
         steps, price = quantity.raw // grid.raw_step, last.raw // grid.raw_point
         buy = event.order_side is OrderSide.BUY
         at_market = order_type is OrderType.MARKET
+        kind = _MARKET if at_market else order_type.name
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{steps}|{price}\n")
-        charge = self._fees.charge(key, grid.name, steps, price)
+        charge = self._fees.charges.pop(key)
         quote = self._fill_model.quotes.pop(key, None)
         bid, ask = (price, price) if quote is None else (side.raw // grid.raw_point for side in quote)
         slipped = self._fill_model.slipped.pop(key, 0) if self._fill_model.slipped else 0
@@ -147,16 +150,16 @@ class Recorder:
         if slipped:
             self.record.costs_slippage += grid.value(slipped * steps) * charge.xrate
         self.fills.add((
-            ts_ns, trade_id, key, venue_order_id, position_id, strategy_id, grid.name, order_type.name, buy, steps, price,
+            ts_ns, trade_id, key, venue_order_id, position_id, strategy_id, grid.name, kind, buy, steps, price,
             bid, ask, charge.xrate_text, charge.minor, slipped, reason,
         ))  # fmt: skip
         order = self.sent.pop(key, None)
         if order is not None and order.quantity == quantity:
-            tags = order.tags
+            tags, size = order.tags, str(quantity)
             self._ended_orders.append(ts_ns)
             self.orders.add((
-                key, venue_order_id, strategy_id, instrument, "BUY" if buy else "SELL", "MARKET", "GTC", str(quantity),
-                str(quantity), None, None, str(last), "FILLED", "", position_id,
+                key, venue_order_id, strategy_id, instrument, "BUY" if buy else "SELL", _MARKET, "GTC", size, size,
+                None, None, str(last), "FILLED", "", position_id,
                 ",".join(map(str, tags)) if tags else "", order.ts_init, ts_ns,
             ))  # fmt: skip
         else:
@@ -183,7 +186,7 @@ class Recorder:
         Returns the profit it realized, in minor units.
         """
         books, xrate, paid = self.books, charge.xrate, charge.minor
-        ticket, opened, closed, profit = parts[0]
+        ticket, _, closed, profit = parts[0]
         realized = balance - books.minor + (0 if charge.posted else paid)
         if not closed:
             wanted = slack = 0
@@ -202,14 +205,13 @@ class Recorder:
             books.post(ts_ns, _REALIZED, realized, grid.quote, charge.xrate_text, where)
             ticket.gross += realized
         if paid:
-            last = parts[-1].ticket
+            last, opened, *_ = parts[-1]
             if charge.posted:
                 amount = books.money(-paid)
                 self.post([Posting(LedgerKind.COMMISSION, amount, charge.currency, charge.rate, last, where[2])])
             else:
                 books.post(ts_ns, _COMMISSION, -paid, charge.currency, str(charge.rate), where)
             if last is not ticket:  # a reversal: each ticket bears its share
-                opened = parts[-1].opened
                 share = divided(paid * opened, opened + closed)
                 last.commission += share
                 paid -= share
@@ -256,6 +258,7 @@ class Recorder:
 
     def finish(self) -> str:
         """Write the orders that are still open; returns the hash of events."""
+        self.record.events = self._events
         self._hash()
         open_now = [o for o in self.cache.orders() if not o.is_closed and str(o.instrument_id) in self._digits]
         for order in sorted(open_now, key=lambda o: (o.ts_init, str(o.client_order_id))):

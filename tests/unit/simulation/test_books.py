@@ -37,8 +37,8 @@ def test_a_reversal_closes_first_and_opens_the_rest() -> None:
     own = books()
     own.fill(1, "P", "S", EUR, 1, 100, 110_000)
     closed, opened = own.fill(2, "P", "S", EUR, -1, 250, 110_020)
-    assert (closed.closed, closed.profit) == (100, 2_000)
-    assert (opened.opened, opened.ticket.sign, opened.ticket.units) == (150, -1, 150)
+    assert closed[2:] == (100, 2_000)
+    assert (opened[1], opened[0].sign, opened[0].units) == (150, -1, 150)
     assert own.held["EURUSD", LONG][-1] == Held(2)
     assert own.held["EURUSD", SHORT][-1].steps == 150
 
