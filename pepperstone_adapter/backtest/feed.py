@@ -30,7 +30,15 @@ from pepperstone_adapter.catalog.store import (
     quotes_from_arrays,
 )
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
-from pepperstone_adapter.simulation.plan import BarArrays, Int64s, QuoteArrays, RunPlan, StoredBars, StoredQuotes
+from pepperstone_adapter.simulation.plan import (
+    BarArrays,
+    DataSource,
+    Int64s,
+    QuoteArrays,
+    RunPlan,
+    StoredBars,
+    StoredQuotes,
+)
 from pepperstone_adapter.simulation.sessions import tradable
 from pepperstone_adapter.simulation.spread import spread_points
 from pepperstone_adapter.simulation.tape import Four, Rows
@@ -84,6 +92,7 @@ class Feed:
                 best = self._finest.get(source.symbol)
                 if best is None or period_ns(source.period) < period_ns(best):
                     self._finest[source.symbol] = source.period
+        self.begins: dict[str, int] = {}  # time of each symbol's first price; of stored rows not before it
         self.start_ns, self.end_ns, self._rows = self._extent()
         self._seeded: set[str] = set()
         self._bars_of_side: dict[tuple[str, str, str], Cursor[BarColumns] | None] = {}
@@ -158,6 +167,7 @@ class Feed:
                 first.append(int(source.ts_ns[a]))
                 last.append(int(source.ts_ns[b - 1]))
                 rows += int(b - a)
+                self._begin(source, first[-1])
                 continue
             store = self._store(source.catalog)
             if isinstance(source, StoredBars):
@@ -179,11 +189,16 @@ class Feed:
                 raise DataError(f"no {what} in the period of the run")
             first.append(max(low, series.start_ns))
             last.append(min(high - 1, series.end_ns))
+            self._begin(source, first[-1])
             whole = max(1, series.end_ns - series.start_ns)
             rows += int(series.rows * min(1.0, (last[-1] - first[-1] + 1) / whole))
         if not first:
             raise ConfigurationError("the run has no data: name at least one instrument")
         return min(first), max(last) + 1, rows
+
+    def _begin(self, source: DataSource, ts_ns: int) -> None:
+        if isinstance(source, QuoteArrays | StoredQuotes) or self._finest.get(source.symbol) == source.period:
+            self.begins[source.symbol] = ts_ns
 
     def _stored_bars(self, source: StoredBars, side: str, end: int) -> BarColumns | None:
         """The next window of a stored side; None when it is not stored at all."""

@@ -9,14 +9,16 @@ disagrees with the framework's account, or data the run cannot use ends it with 
 
 import gc
 import time
+from collections.abc import Mapping
 
 from pepperstone_adapter.backtest.feed import Feed, Window
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.grid import rounded
 from pepperstone_adapter.simulation.plan import RunPlan
-from pepperstone_adapter.simulation.rates import require_paths
+from pepperstone_adapter.simulation.rates import conversions, path, require_paths
 from pepperstone_adapter.simulation.record import RunRecord
+from pepperstone_adapter.simulation.times import iso
 from pepperstone_adapter.simulation.venue import SimulatedVenue
 
 # Objects made before the collector looks for cycles: a run makes few cycles and many rows, which it would look at in vain.
@@ -37,8 +39,8 @@ def run(plan: RunPlan) -> RunRecord:
         A strategy, indicator or model raised, or the books disagreed.
     """
     began = time.perf_counter()
-    check_conversions(plan)
     feed = Feed(plan)
+    check_conversions(plan, feed.begins)
     start_ns = feed.start_ns - 1
     venue = SimulatedVenue(plan, start_ns)
     gc.freeze()  # what was there before the run need not be walked by every collection of it
@@ -63,17 +65,32 @@ def run(plan: RunPlan) -> RunRecord:
     return venue.record
 
 
-def check_conversions(plan: RunPlan) -> None:
-    """Raise when a currency of the run cannot be converted; the error names the symbols to add."""
-    priced = {source.symbol for source in plan.data}
-    specs = [spec for spec in plan.specs if spec.name in priced]
-    needed = {(s.quote_currency, plan.currency) for s in specs}
-    needed |= {(s.quote_currency, "USD") for s in specs if plan.terms.leverage.get(s.name)}
-    for spec in specs:
-        rule = plan.terms.commissions.get(spec.name)
-        if rule is not None and rule.rate:
-            needed |= {(rule.currency, plan.currency), (spec.quote_currency, rule.currency)}
-    require_paths(specs, sorted(needed), symbol_table.load().values())
+def check_conversions(plan: RunPlan, begins: Mapping[str, int]) -> None:
+    """Raise when a currency of the run cannot be converted from the beginning of what needs it.
+
+    Parameters
+    ----------
+    begins
+        Time of each symbol's first price.
+
+    Raises
+    ------
+    ConfigurationError
+        It names the symbols to add, or the one whose data begins too late.
+    """
+    specs = [spec for spec in plan.specs if spec.name in begins]
+    needs = [(spec.name, conversions(spec, plan.terms, plan.currency)) for spec in specs]
+    require_paths(specs, sorted(set().union(*(pairs for _, pairs in needs))), symbol_table.load().values())
+    for symbol, pairs in needs:
+        for source, target in sorted(pairs):
+            for name, _ in path(specs, source, target) or ():
+                if begins[name] > begins[symbol]:
+                    since = iso(begins[name])
+                    raise ConfigurationError(
+                        f"{name}, which converts {source} to {target}, has no prices before {since}, but those of "
+                        f"{symbol} begin at {iso(begins[symbol])}; set data.start to {since} or later, or import earlier "
+                        f"data of {name}"
+                    )
 
 
 def _start(venue: SimulatedVenue) -> None:

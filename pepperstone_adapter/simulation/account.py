@@ -21,7 +21,7 @@ from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.margin import Side, symbol_margin, tiered_margin
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
-from pepperstone_adapter.simulation.rates import Rates
+from pepperstone_adapter.simulation.rates import Rates, conversions
 from pepperstone_adapter.simulation.record import LedgerKind
 from pepperstone_adapter.simulation.recorder import BACKLOG, Recorder
 from pepperstone_adapter.simulation.sessions import accepts_orders
@@ -75,6 +75,7 @@ class Account:
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
         self._counters = {InstrumentId(Symbol(n), Venue(venue)): Counter(spec) for n, spec in specs.items()}
+        self._converted: set[str] = set()  # symbols whose money can be converted: all prices it takes are there
         self._danger_ns = NEVER
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
@@ -200,6 +201,11 @@ class Account:
         self.settle(now)
         opened = ZERO if child else self._opens(order, symbol, position_id)
         reason = refusal(order, spec, self._tapes[symbol], now, reduces=not opened, entry=entry)
+        if reason is None and symbol not in self._converted:
+            missing = self._rates.missing(conversions(spec, self._terms, self.books.currency), now)
+            if missing:
+                return f"NO_PRICE: {missing}"
+            self._converted.add(symbol)
         if reason is None and opened:
             self._counters[order.instrument_id].note(order, now)
         if reason is not None or not opened or order.order_type.name != "MARKET":

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.simulation.plan import AccountTerms
 from pepperstone_adapter.simulation.tape import Tape
 
 ONE = Decimal(1)
@@ -40,6 +41,17 @@ def _leg(pairs: Mapping[tuple[str, str], str], source: str, target: str) -> Leg 
     if (target, source) in pairs:
         return pairs[target, source], True
     return None
+
+
+def conversions(spec: SymbolSpec, terms: AccountTerms, currency: str) -> set[tuple[str, str]]:
+    """``(from, to)`` currencies that trading a symbol takes, on an account of a currency."""
+    needed = {(spec.quote_currency, currency)}
+    if terms.leverage.get(spec.name):
+        needed.add((spec.quote_currency, "USD"))
+    rule = terms.commissions.get(spec.name)
+    if rule is not None and rule.rate:
+        needed |= {(rule.currency, currency), (spec.quote_currency, rule.currency)}
+    return needed
 
 
 def require_paths(specs: Iterable[SymbolSpec], needed: Iterable[tuple[str, str]], known: Iterable[SymbolSpec]) -> None:
@@ -90,6 +102,14 @@ class Rates:
             mid = (quote[0] + quote[1]) / 2
             rate = rate / mid if inverse else rate * mid
         return rate
+
+    def missing(self, pairs: Iterable[tuple[str, str]], ts_ns: int) -> str | None:
+        """Which symbol has no price yet for one of the conversions ``(from, to)``, in words; None when all have."""
+        for source, target in sorted(pairs):
+            for name, _ in self._path(source, target) if source != target else ():
+                if self._tapes[name].index(ts_ns) < 0:
+                    return f"no price of {name} yet to convert {source} to {target}"
+        return None
 
     def legs(self, source: str, target: str) -> tuple[Leg, ...]:
         """The symbols of a conversion."""

@@ -11,13 +11,14 @@ from nautilus_trader.model import BarType
 from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter.backtest.run import run
+from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule
 from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.failures import Failures, RunFailed
 from pepperstone_adapter.simulation.fills import AccountFills
 from pepperstone_adapter.simulation.plan import StoredBars
-from tests.kit.runs import EURUSD, Steps, bars, buy, plan_steps, run_steps, spec
+from tests.kit.runs import MINUTE_NS, MONDAY, Steps, bars, buy, plan_steps, run_steps, run_with, spec, utc
 
 BARS = "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL"
 MARKET = [1.1, 1.101, 1.102, 1.103, 1.104]
@@ -155,12 +156,10 @@ def test_an_error_the_strategy_handles_itself_is_its_own_business() -> None:
 
 
 def test_an_error_of_the_fee_model_ends_the_run() -> None:
-    # The rule's currency has no rate when the first bar of AUDUSD comes after the fill.
-    aud = spec("AUDUSD")
-    late = bars(aud, [0.65] * 2, start_ns=int(bars(EURUSD, MARKET).ts_ns[3]))
-    rule = CommissionRule(kind=CommissionKind.PER_LOT, rate=Decimal(3), currency="AUD")
-    with pytest.raises(RunFailed, match="the fee model raised LookupError: no price of AUDUSD yet"):
-        run_steps(MARKET, {1: buy(100_000)}, commission=rule, others=[(aud, late)])
+    # A rate that is no number cannot be compared with the least there is to pay.
+    rule = CommissionRule(kind=CommissionKind.PER_LOT, rate=Decimal("NaN"), currency="AUD")
+    with pytest.raises(RunFailed, match="the fee model raised InvalidOperation: "):
+        run_steps(MARKET, {1: buy(100_000)}, commission=rule, others=[(spec("AUDUSD"), [0.65] * len(MARKET))])
 
 
 def test_an_error_of_the_fill_model_ends_the_run() -> None:
@@ -187,6 +186,38 @@ def test_a_missing_conversion_is_found_before_anything_runs() -> None:
     with pytest.raises(ConfigurationError, match=r"no way to convert EUR to USD .* add EURUSD to the instruments"):
         run_steps([17000] * 3, {}, symbol=dax, strategy=strategy)
     assert not ran
+
+
+def test_a_conversion_that_begins_too_late_is_found_before_anything_runs() -> None:
+    # EURJPY from 10:01, USDJPY, which converts its profit to USD, from 10:03.
+    ran = []
+    eurjpy, usdjpy, eurusd = spec("EURJPY"), spec("USDJPY"), spec("EURUSD")
+    late = bars(usdjpy, [150] * 3, start_ns=MONDAY + 2 * MINUTE_NS)
+    strategy = Steps({0: lambda s: ran.append(s)}, "EURJPY.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    others = [(usdjpy, late), (eurusd, [1.1] * 5)]
+    with pytest.raises(ConfigurationError) as caught:
+        run_steps([165] * 5, {}, symbol=eurjpy, others=others, strategy=strategy)
+    assert str(caught.value) == (
+        "USDJPY, which converts JPY to USD, has no prices before 2024-01-08T10:03:00Z, but those of EURJPY begin at "
+        "2024-01-08T10:01:00Z; set data.start to 2024-01-08T10:03:00Z or later, or import earlier data of USDJPY"
+    )
+    assert not ran
+    # From there on it runs.
+    record = run_steps([165] * 5, {0: buy(1_000, eurjpy)}, symbol=eurjpy, others=others, start_ns=late.ts_ns[0])
+    assert len(record.fills) == 1
+
+
+def test_no_order_before_there_is_a_rate_to_book_it_at() -> None:
+    # Bitcoin trades on a Saturday, EURUSD opens on Sunday at 22:00: until then nothing says what a dollar is in euros.
+    btc, eurusd = spec("BTCUSD"), replace(spec("EURUSD"), hours=symbol_table.get("EURUSD").hours)
+    saturday, hours = utc(2024, 1, 6, 12, 0), 40
+    coins = bars(btc, [40_000] * hours, start_ns=saturday, period="1-HOUR")
+    euros = bars(eurusd, [1.1] * hours, start_ns=saturday, period="1-HOUR")
+    acts = {1: buy(1, btc), 36: buy(1, btc)}
+    record, steps = run_with(coins, acts, symbol=btc, others=[(eurusd, euros)], currency="EUR")
+    assert [type(e).__name__ for e in steps.events].count("OrderDenied") == 1
+    assert [o.reason for o in record.orders] == ["NO_PRICE: no price of EURUSD yet to convert USD to EUR", ""]
+    assert len(record.fills) == 1
 
 
 def test_digits_that_differ_from_the_symbol_are_refused(tmp_path: Any) -> None:
