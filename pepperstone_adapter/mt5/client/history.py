@@ -2,6 +2,10 @@
 
 The first request for old data may come back short or empty while the terminal still fetches it from the trade server.
 So a page counts only when two reads in a row agree, with growing pauses between them.
+
+Pages are short, because the terminal does one thing at a time: an order goes between two of them (see `gateway.dispatch`).
+Before a symbol's history begins a terminal may refuse a page instead of giving an empty one; what is asked after the
+first refused page is asked without long pauses. A refused page after a good one is a hole, and an error.
 """
 
 import asyncio
@@ -22,11 +26,12 @@ MS_NS: Final = 1_000_000
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 COPY_TICKS_INFO: Final = 1
-PAGE_BARS: Final = 20_000
-PAGE_TICKS_S: Final = 6 * 3600
+PAGE_BARS: Final = 5_000
+PAGE_TICKS_S: Final = 2 * 3600
 TOO_LARGE: Final = "too_large"  # the gateway's word for an answer over its frame limit
 NOT_YET: Final = ("-1", "-4")  # call failed, not found: nothing here, or nothing yet
 PAUSES_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+BEFORE_S: Final = PAUSES_S[:3]  # for a page after a refused one
 
 PERIOD_S: Final[dict[BarPeriod, int]] = {
     **{period: minutes * 60 for period, minutes in TIMEFRAMES.items() if minutes < 60},
@@ -66,12 +71,15 @@ async def bars(
     low, high = server_window(clock, start_ns, end_ns)
     step = PERIOD_S[period] * PAGE_BARS
     out: list[Bar] = []
+    pages = _Pages(pause)
     for page_low in range(low, high, step):
         page_high = min(page_low + step, high)
-        rows = await _settled(
-            partial(call, "copy_rates_range", spec.name, TIMEFRAMES[period], page_low, page_high - 1), pause
+        rows = await pages.read(
+            partial(call, "copy_rates_range", spec.name, TIMEFRAMES[period], page_low, page_high - 1)
         )
-        out += [b for b in parsing.bars(rows, spec, period, clock) if start_ns <= b.open_ns < end_ns]
+        if rows is not None:
+            out += [b for b in parsing.bars(rows, spec, period, clock) if start_ns <= b.open_ns < end_ns]
+    pages.ended()
     return out
 
 
@@ -93,36 +101,63 @@ async def ticks(
     out: list[Tick] = []
     bid: int | None = None
     ask: int | None = None
+    pages = _Pages(pause)
     for page_low in range(low, high, PAGE_TICKS_S):
         page_high = min(page_low + PAGE_TICKS_S, high)
-        for rows in await _tick_pages(call, spec.name, page_low, page_high, pause):
+        for rows in await _tick_pages(call, spec.name, page_low, page_high, pages):
             for tick in parsing.ticks(rows, spec, to_utc(rows["time_msc"] * MS_NS, clock).ns):
                 bid, ask = tick.bid or bid, tick.ask or ask
                 if bid is not None and ask is not None and start_ns <= tick.ts_ns < end_ns:
                     out.append(Tick(spec.name, bid, ask, tick.ts_ns))
+    pages.ended()
     # A page that cuts a repeated hour has a part of both of its passes.
     return sorted(out, key=lambda tick: tick.ts_ns)
 
 
-async def _tick_pages(call: Call, symbol: str, low: int, high: int, pause: Pause) -> list[Any]:
+async def _tick_pages(call: Call, symbol: str, low: int, high: int, pages: "_Pages") -> list[Any]:
     """Ticks of the server's seconds ``[low, high)``; halved where a busy symbol's do not fit into one answer."""
     try:
-        rows = await _settled(partial(call, "copy_ticks_range", symbol, low, high, COPY_TICKS_INFO), pause)
+        rows = await pages.read(partial(call, "copy_ticks_range", symbol, low, high, COPY_TICKS_INFO))
     except VenueError as error:
         if error.code != TOO_LARGE or high - low < 2:
             raise
         middle = (low + high) // 2
         return [
-            page for part in ((low, middle), (middle, high)) for page in await _tick_pages(call, symbol, *part, pause)
+            page for part in ((low, middle), (middle, high)) for page in await _tick_pages(call, symbol, *part, pages)
         ]
+    if rows is None:
+        return []
     # Both ends of a range are inclusive to the millisecond: stop one second early, the next page begins there.
     return [rows[rows["time"] < high]]
 
 
-async def _settled(read: Callable[[], Awaitable[Any]], pause: Pause) -> Any:
+class _Pages:
+    """The pages of one request, oldest first: where history begins, and whether it has a hole."""
+
+    def __init__(self, pause: Pause) -> None:
+        self._pause = pause
+        self._refused = self._found = False
+
+    async def read(self, page: Callable[[], Awaitable[Any]]) -> Any:
+        """The rows of a page; None before history begins. Raises `NotFound` for a hole."""
+        rows = await _settled(page, self._pause, BEFORE_S if self._refused and not self._found else PAUSES_S)
+        self._refused |= rows is None
+        self._found |= rows is not None
+        if rows is None and self._found:
+            raise NotFound("-4", "the terminal refused a part of the history and gave what is before it; ask again")
+        return rows
+
+    def ended(self) -> None:
+        """No more pages. Raises `NotFound` when every one was refused."""
+        if self._refused and not self._found:
+            raise NotFound("-4", "the terminal has no such history")
+
+
+async def _settled(read: Callable[[], Awaitable[Any]], pause: Pause, pauses_s: Sequence[float]) -> Any:
+    """Rows that two reads agreed upon, or those of the last; None when it was refused."""
     before: int | None = None
     rows: Any = ()
-    for pause_s in PAUSES_S:
+    for pause_s in pauses_s:
         await pause(pause_s)
         try:
             rows = await read()
@@ -134,6 +169,4 @@ async def _settled(read: Callable[[], Awaitable[Any]], pause: Pause) -> Any:
         if size == before and size >= 0:
             return rows
         before = size
-    if rows is None:
-        raise NotFound("-4", "the terminal has no such history")
     return rows

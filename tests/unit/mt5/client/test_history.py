@@ -1,14 +1,17 @@
 """Pages of history over a terminal of plain functions."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
+from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import UTC_CLOCK
-from pepperstone_adapter.common.errors import VenueError
+from pepperstone_adapter.common.errors import NotFound, VenueError
 from pepperstone_adapter.mt5.client import history
-from pepperstone_adapter.mt5.gateway.wire import TICKS_DTYPE
+from pepperstone_adapter.mt5.gateway.wire import RATES_DTYPE, TICKS_DTYPE
 from tests.kit.mt5_rows import spec
 
 NS = 1_000_000_000
@@ -38,3 +41,51 @@ def test_a_page_of_ticks_too_large_for_one_answer_is_halved_until_it_fits() -> N
     assert [t.ts_ns // NS for t in found] == ticks["time"].tolist()
     assert asked[0] == 4000
     assert min(asked) == 1000
+
+
+def minutes(low: int, high: int) -> Any:
+    """M1 rows that open in the server's seconds ``[low, high]``."""
+    opened = np.arange(-(-low // 60) * 60, high + 1, 60)
+    rows = np.zeros(len(opened), RATES_DTYPE)
+    rows["time"] = opened
+    for name in ("open", "high", "low", "close"):
+        rows[name] = 1.1
+    return rows
+
+
+def bars_of(refused: Callable[[int], bool], pages: int) -> tuple[list[int], list[float]]:
+    """Opening seconds of the bars of so many pages, and the pauses made; a page that begins at a refused second is."""
+    paused: list[float] = []
+
+    async def call(_fn: str, _symbol: str, _timeframe: int, low: int, high: int) -> Any:
+        if refused(low):
+            raise NotFound("-4", "Not found")
+        return minutes(low, high)
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    start_s = FIRST_S // 60 * 60
+    end_s = start_s + pages * history.PAGE_BARS * 60
+    found = asyncio.run(
+        history.bars(call, spec(), BarPeriod.M1, start_s * NS, end_s * NS, UTC_CLOCK, pause)  # type: ignore[arg-type]
+    )
+    return [(bar.open_ns // NS - start_s) // 60 for bar in found], paused
+
+
+def page_of(low: int) -> int:
+    return (low - FIRST_S // 60 * 60) // 60 // history.PAGE_BARS
+
+
+def test_pages_before_a_symbols_history_begins_do_not_end_the_request() -> None:
+    found, paused = bars_of(lambda low: page_of(low) < 30, 32)
+    assert found == list(range(30 * history.PAGE_BARS, 32 * history.PAGE_BARS))
+    # The first refused page waits for a download that may be under way, 29 others only shortly, two good ones 0.2 s each.
+    assert sum(paused) == pytest.approx(15.7 + 29 * 0.7 + 2 * 0.2)
+
+
+def test_a_hole_in_the_history_is_an_error_and_so_is_no_history_at_all() -> None:
+    with pytest.raises(NotFound, match="refused a part"):
+        bars_of(lambda low: page_of(low) == 1, 3)
+    with pytest.raises(NotFound, match="no such history"):
+        bars_of(lambda _low: True, 2)
