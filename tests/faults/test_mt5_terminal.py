@@ -120,9 +120,19 @@ def test_f75_a_switch_that_is_off_is_named(switch: str, words: str, tmp_path: Pa
         assert words in s.told.of(AccountChanged)[-1].account.trading_note
         with pytest.raises(OrderRefused):
             await s.session.submit(order())
-        if switch != "tradeapi_disabled":
-            assert any(n.halt for n in s.told.of(Notice))
+        assert any(n.halt for n in s.told.of(Notice))
         assert s.orders_of("O-1") == 0
+
+    play(tmp_path, script)
+
+
+def test_f75_a_symbol_that_is_disabled_is_refused_and_the_others_are_traded(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        s.fault("retcode", code=10017, text="Trade disabled")
+        with pytest.raises(OrderRefused, match="TRADE_DISABLED"):
+            await s.session.submit(order())
+        assert not any(n.halt for n in s.told.of(Notice))
+        await s.open("O-2")
 
     play(tmp_path, script)
 

@@ -51,7 +51,7 @@ RETCODES: Final[dict[int, Retcode]] = {
     10014: Retcode("INVALID_VOLUME", _R, "check minimum, step and maximum volume of the symbol"),
     10015: Retcode("INVALID_PRICE", _R, "the price is on the wrong side of the market or off the tick"),
     10016: Retcode("INVALID_STOPS", _R, "stop loss or take profit is on the wrong side or too close"),
-    10017: Retcode("TRADE_DISABLED", _R, "trading this symbol or account is disabled", halt=True),
+    10017: Retcode("TRADE_DISABLED", _R, "trading this symbol or account is disabled"),
     10018: Retcode("MARKET_CLOSED", _R, "the market is closed"),
     10019: Retcode("NO_MONEY", _R, "free margin is too small"),
     10020: Retcode("PRICE_CHANGED", _R, "the price moved; send again with a fresh price"),
@@ -91,6 +91,7 @@ SWITCHED_OFF: Final = -8  # of last_error: 'Auto-Trading using Python API disabl
 PYTHON_SWITCH: Final = (
     "in the terminal open Tools, Options, Expert Advisors and untick 'Disable automated trading via Python'"
 )
+NO_PYTHON: Final = "PYTHON_API_DISABLED"
 REFUSED_HERE: Final = frozenset(
     {-2, -3, -5, -6, -7}
 )  # arguments, memory, version, login, unsupported: before it leaves
@@ -98,15 +99,18 @@ NOT_SENT: Final = frozenset({-10_003, -10_004})  # no pipe to the terminal: noth
 IN_FLIGHT: Final = frozenset({-10_000, -10_001, -10_002, -10_005})  # the pipe broke during the call
 
 
-def trade_error(retcode: int, comment: str) -> PepperstoneError | None:
-    """The error for a return code; None when the request was accepted or had nothing to do."""
+def trade_error(retcode: int, comment: str, new: bool = False) -> PepperstoneError | None:
+    """The error for a return code; None when the request was accepted or, unless it was for a `new` order, had nothing to
+    do."""
     known = RETCODES.get(retcode)
     if known is None:
         # A code newer than this table: the server answered, but what it did is not known.
         return OutcomeUnknown(f"unknown return code {retcode} ({comment}); the broker's lists decide")
     text = "; ".join(part for part in (comment, known.text) if part)
     match known.verdict:
-        case Verdict.ACCEPTED | Verdict.DONE:
+        case Verdict.ACCEPTED:
+            return None
+        case Verdict.DONE if not new:
             return None
         case Verdict.UNKNOWN:
             return OutcomeUnknown(f"{known.name}: {text}")
@@ -130,7 +134,7 @@ def call_error(fn: str, code: int, text: str) -> PepperstoneError:
     if code in IN_FLIGHT:
         return OutcomeUnknown(where) if fn == "order_send" else LinkLost(where)
     if code == SWITCHED_OFF:
-        return OrderRefused("PYTHON_API_DISABLED", PYTHON_SWITCH)
+        return OrderRefused(NO_PYTHON, PYTHON_SWITCH)
     if fn == "order_send":
         return OrderRefused(str(code), where) if code in REFUSED_HERE else OutcomeUnknown(where)
     return NotFound(str(code), where) if code == -4 else VenueError(str(code), where)

@@ -44,6 +44,10 @@ _KINDS: Final = {
     (OrderType.STOP_LIMIT, Side.BUY): OrderKind.BUY_STOP_LIMIT,
     (OrderType.STOP_LIMIT, Side.SELL): OrderKind.SELL_STOP_LIMIT,
 }
+_IMMEDIATE: Final = {
+    TimeInForce.FOK: (Filling.FOK, FillingFlag.FOK, "IOC"),
+    TimeInForce.IOC: (Filling.IOC, FillingFlag.IOC, "FOK"),
+}
 
 
 def lots(units: Decimal, spec: SymbolSpec) -> float:
@@ -67,13 +71,25 @@ def filling_order(filling_flags: int, execution: int, wanted: TimeInForce) -> tu
     """Filling modes to try for a market order, best first.
 
     A refusal for the filling mode (10030) comes before any execution, so trying the next one is safe. With market
-    execution FOK and IOC need their flag; RETURN belongs to other modes, yet some symbols take nothing else.
+    and exchange execution FOK and IOC need their flag; RETURN belongs to other modes, yet some symbols take nothing else.
+    A symbol without any flag has told nothing: the server decides.
+
+    Raises
+    ------
+    OrderRefused
+        The symbol does not take the IOC or FOK that was asked for. The other one is another order: all or nothing, or a
+        part of it.
     """
     flags = FillingFlag(filling_flags & (FillingFlag.FOK | FillingFlag.IOC))
-    if wanted is TimeInForce.FOK:
-        return (Filling.FOK,)
-    if wanted is TimeInForce.IOC:
-        return (Filling.IOC,) if flags & FillingFlag.IOC or not flags else (Filling.FOK,)
+    if wanted is not TimeInForce.GTC:
+        mode, flag, other = _IMMEDIATE[wanted]
+        if flags and not flags & flag and execution in (Execution.MARKET, Execution.EXCHANGE):
+            raise OrderRefused(
+                "INVALID_FILL",
+                f"the symbol takes {other} and no {wanted.upper()} orders; send {other}, or GTC, which takes the symbol's "
+                "own filling mode",
+            )
+        return (mode,)
     if execution == Execution.EXCHANGE:
         return (Filling.RETURN, Filling.IOC, Filling.FOK)
     if flags & FillingFlag.IOC:

@@ -46,3 +46,28 @@ def test_a_broken_call_is_unknown_only_when_an_order_may_have_left(fn: str, code
 
 def test_the_button_is_named() -> None:
     assert "Algo Trading" in str(trade_error(10027, ""))
+
+
+# The reference's table of return codes, code by code: what its line says to do.
+ACCEPT, REJECT, UNKNOWN = (10008, 10009, 10010), (10004, 10020, 10021, 10006, 10007, 10011, 10013), (10012, 10031)
+BAD_FIELD = (10014, 10015, 10016, 10022, 10030, 10035)
+STATE, LIMITS = (10017, 10018, 10042, 10043, 10044, 10045, 10046), (10019, 10033, 10034, 10040)
+RACE, SWITCHES = (10023, 10028, 10029, 10036, 10038, 10039, 10041), (10026, 10027, 10032)
+
+
+def test_every_code_has_the_verdict_of_the_reference_and_only_switches_stop_all_trading() -> None:
+    expected = {
+        **dict.fromkeys(ACCEPT, Verdict.ACCEPTED),
+        **dict.fromkeys((*REJECT, *BAD_FIELD, *STATE, *LIMITS, *SWITCHES), Verdict.REFUSED),
+        **dict.fromkeys(UNKNOWN, Verdict.UNKNOWN),
+        **dict.fromkeys(RACE, Verdict.STALE),
+        10024: Verdict.THROTTLED,
+        10025: Verdict.DONE,
+    }
+    assert {code: entry.verdict for code, entry in RETCODES.items()} == expected
+    assert {code for code, entry in RETCODES.items() if entry.halt} == set(SWITCHES)
+
+
+def test_nothing_to_change_is_done_for_a_change_and_no_new_order() -> None:
+    assert trade_error(10025, "") is None
+    assert isinstance(trade_error(10025, "", new=True), OrderRefused)

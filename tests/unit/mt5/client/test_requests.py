@@ -103,7 +103,10 @@ def test_a_modification_sends_every_field_because_a_missing_one_removes() -> Non
         (0, 2, TimeInForce.GTC, Filling.RETURN),
         (4, 2, TimeInForce.GTC, Filling.RETURN),  # 4 is book-or-cancel, not RETURN
         (3, 3, TimeInForce.GTC, Filling.RETURN),
-        (2, 2, TimeInForce.FOK, Filling.FOK),
+        (1, 2, TimeInForce.FOK, Filling.FOK),
+        (2, 1, TimeInForce.FOK, Filling.FOK),  # instant execution takes any
+        (1, 0, TimeInForce.IOC, Filling.IOC),
+        (0, 2, TimeInForce.IOC, Filling.IOC),  # no flag: the server decides
         (3, 2, TimeInForce.IOC, Filling.IOC),
     ],
 )
@@ -111,3 +114,18 @@ def test_filling_modes_come_from_the_symbols_flags(
     flags: int, execution: int, tif: TimeInForce, first: Filling
 ) -> None:
     assert requests.filling_order(flags, execution, tif)[0] is first
+
+
+@pytest.mark.parametrize(
+    ("flags", "execution", "tif", "words"),
+    [
+        (1, 2, TimeInForce.IOC, "takes FOK and no IOC"),
+        (5, 3, TimeInForce.IOC, "takes FOK and no IOC"),
+        (2, 2, TimeInForce.FOK, "takes IOC and no FOK"),
+    ],
+)
+def test_all_or_nothing_is_never_sent_for_a_part_or_the_other_way_round(
+    flags: int, execution: int, tif: TimeInForce, words: str
+) -> None:
+    with pytest.raises(OrderRefused, match=words):
+        requests.filling_order(flags, execution, tif)
