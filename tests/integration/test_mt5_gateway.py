@@ -13,8 +13,9 @@ import pytest
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import BarPeriod, Tick
 from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side
-from pepperstone_adapter.common.errors import ConfigurationError, LinkLost, VenueError
+from pepperstone_adapter.common.errors import ConfigurationError, LinkLost, OrderRefused, VenueError
 from pepperstone_adapter.mt5.client.session import Mt5Session
+from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
@@ -36,9 +37,11 @@ def play(
     script: Script,
     gateway: dict[str, Any] | None = None,
     account: dict[str, Any] | None = None,
+    prepare: Callable[[Sandbox], None] = lambda _broker: None,
     **mt5: Any,
 ) -> None:
     with kit.broker(path, **mt5) as broker, kit.gateway(broker, path, **(gateway or {})) as gate:
+        broker.call(prepare, broker)
 
         async def main() -> None:
             session, told = kit.session_of(gate, **(account or {})), Recorder()
@@ -107,7 +110,7 @@ def test_a_market_order_that_waited_behind_a_slow_history_call_is_not_sent_late(
         assert kit.magic_counts(broker) == {}
         await history
 
-    play(tmp_path, script)
+    play(tmp_path, script, selected=("EURUSD",))
 
 
 def test_nonsense_from_a_client_ends_neither_worker_nor_gateway(tmp_path: Path) -> None:
@@ -156,6 +159,38 @@ def test_the_clock_is_checked_for_an_account_nobody_wants_quotes_of(rule: str, t
             await session.submit(order())
 
     play(tmp_path, script, account={"server_time": rule}, selected=("EURUSD",))
+
+
+@pytest.mark.parametrize("rule", ["new-york+7", "+05:00"])
+def test_no_order_for_new_risk_leaves_before_a_tick_has_confirmed_the_clock(rule: str, tmp_path: Path) -> None:
+    """By a rule that is wrong the newest tick looks old, as it does with a closed market; closing needs no clock."""
+
+    async def script(session: Mt5Session, told: Recorder, broker: Sandbox, _gate: Gateway) -> None:
+        with pytest.raises(OrderRefused, match=r"not confirmed.*nothing was sent.*server_time") as refused:
+            await session.submit(order())
+        assert refused.value.code == "CLOCK_UNCONFIRMED"
+        (held,) = kit.held(broker)
+        await session.close_position(held, D(10_000), "C-1")  # what is open may be closed
+        assert kit.held(broker) == {}
+        waiting = asyncio.ensure_future(session.submit(order("O-2")))
+        await asyncio.sleep(0)
+        broker.push("EURUSD", "1.10005", "1.10015")
+        if rule == "new-york+7":
+            await waiting  # the tick it waited for
+            await session.submit(order("O-3"))
+        else:
+            with pytest.raises(OrderRefused, match=r"h off: the server's clock does not follow the rule"):
+                await waiting
+        assert sum(kit.magic_counts(broker).values()) == (2 if rule == "new-york+7" else 0)
+        assert told.of(Notice) == []
+
+    def stale(broker: Sandbox) -> None:  # the market has been quiet for two hours, and a position is open
+        ledger, now_ns = broker.terminal.ledger, broker.clock.now_ns()
+        by_hand = NewOrder(symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=D(10_000))
+        ledger.submit(LOGIN, by_hand, now_ns)
+        broker.terminal.push("EURUSD", 110_000, 110_010, now_ns - 2 * 3600 * 10**9)
+
+    play(tmp_path, script, account={"server_time": rule}, prepare=stale)
 
 
 def test_a_rule_that_puts_the_newest_tick_into_the_future_starts_nothing(tmp_path: Path) -> None:

@@ -13,17 +13,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from pepperstone_adapter.broker.account import AccountSnapshot
+from pepperstone_adapter.broker.account import AccountSnapshot, PositionMode
 from pepperstone_adapter.broker.capabilities import Capabilities
 from pepperstone_adapter.broker.events import AccountChanged, BrokerEvent, LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
-from pepperstone_adapter.broker.orders import (
-    AmendRequest,
-    Deal,
-    OrderRequest,
-    OrderState,
-    Protection,
-)
+from pepperstone_adapter.broker.orders import AmendRequest, Deal, OrderRequest, OrderState, Protection
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
 from pepperstone_adapter.broker.symbols import SymbolSpec
@@ -33,6 +27,7 @@ from pepperstone_adapter.common.errors import (
     ConnectFailed,
     DataError,
     LinkLost,
+    NotFound,
     OrderRefused,
     PepperstoneError,
 )
@@ -45,7 +40,7 @@ from pepperstone_adapter.mt5.client.history import Pause
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
 from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
-from pepperstone_adapter.mt5.client.server_clock import ClockCheck, symbols_to_watch
+from pepperstone_adapter.mt5.client.server_clock import ClockCheck, closes, symbols_to_watch
 from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes, passes
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
@@ -94,7 +89,7 @@ class Mt5Session:
         self._down_told = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recovering: asyncio.Task[Any] | None = None
-        self._trader = Trader(self._call, self._book, self._rows, self._ready, self._emit, now_ns)
+        self._trader = Trader(self._call, self._book, self._rows, self._ready, self._clock_known, self._emit, now_ns)
         self._quoted: set[str] = set()
         self._priced: set[str] = set()  # those of them that have had a price
         self._clock_symbols: tuple[str, ...] = ()  # their ticks are read for the clock, whoever wants quotes
@@ -174,12 +169,7 @@ class Mt5Session:
         return self._account_from(row, terminal)
 
     def _account_from(self, row: Any, terminal: Any) -> AccountSnapshot:
-        snapshot = parsing.account(
-            row,
-            terminal,
-            ts_ns=self._now_ns(),
-            sandbox=self._expected.sandbox,
-        )
+        snapshot = parsing.account(row, terminal, ts_ns=self._now_ns(), sandbox=self._expected.sandbox)
         self._book.money_digits = snapshot.money_digits
         self._account = snapshot
         return snapshot
@@ -261,10 +251,8 @@ class Mt5Session:
                 self._spawn(self._account_changed())
                 return []
             case "tick_gap":
-                text = (
-                    f"{item['symbol']}: the terminal no longer had the ticks after {item['from_msc']}; some are missing"
-                )
-                return [Notice(level="warning", text=text, ts_ns=now_ns)]
+                lost = f"the terminal no longer had the ticks after {item['from_msc']}; some are missing"
+                return [Notice(level="warning", text=f"{item['symbol']}: {lost}", ts_ns=now_ns)]
             case "worker" if item["up"]:
                 self._recover()
                 return []
@@ -285,8 +273,7 @@ class Mt5Session:
         if spec.name in self._quoted:
             self._priced.add(spec.name)
             out += ticks
-        made_ns = item.get("made_ns")
-        wrong = self._clock_check.seen(ticks[-1].ts_ns, made_ns) if made_ns is not None else None
+        wrong = self._clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))
         if wrong is not None:
             out.append(Notice(level="error", text=wrong, ts_ns=now_ns, halt=True))
             out += self._down(wrong, True, now_ns)
@@ -459,6 +446,18 @@ class Mt5Session:
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:
         await self._trader.set_protection(position_id, protection)
+
+    async def _clock_known(self, request: OrderRequest | AmendRequest) -> None:
+        netting = self._account is not None and self._account.mode is PositionMode.NETTING
+        if not closes(request, self._book.positions.values() if netting else ()):
+            await self._clock_check.wait(request.symbol, self._now_ns, self._listen)
+
+    async def _listen(self, symbol: str) -> None:
+        self._clock_symbols = tuple(dict.fromkeys((*self._clock_symbols, symbol)))
+        await self._call("subscribe_ticks", symbol)
+        with contextlib.suppress(NotFound):  # a price that is there already comes sooner than the next poll
+            newest_ns = (await self._call("symbol_info_tick", symbol))["time_msc"] * NS_PER_MS
+            self._clock_check.seen(self._clock.to_utc_ns(newest_ns), self._now_ns(), None)
 
     def _ready(self, symbol: str) -> SymbolSpec:
         if not self._up:

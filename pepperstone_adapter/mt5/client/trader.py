@@ -26,8 +26,8 @@ from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.mt5.client import requests
 from pepperstone_adapter.mt5.client.book import Book
-from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Filling
-from pepperstone_adapter.mt5.client.errors import RETCODES, trade_error
+from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Action, Filling
+from pepperstone_adapter.mt5.client.errors import NO_PYTHON, RETCODES, trade_error
 from pepperstone_adapter.mt5.client.identity import key_of, magic_of
 from pepperstone_adapter.mt5.gateway.dispatch import ORDER_WAIT_MAX_S
 
@@ -68,6 +68,8 @@ class Trader:
         ``symbol_info`` rows by name: filling, expiration and execution flags.
     ready
         The symbol's spec, or `LinkLost` when nothing may be sent.
+    clock_known
+        Returns when the server's clock is confirmed or the request only closes; else `OrderRefused`.
     emit
         Where notices go.
     """
@@ -78,6 +80,7 @@ class Trader:
         book: Book,
         rows: dict[str, Any],
         ready: Callable[[str], SymbolSpec],
+        clock_known: Callable[[OrderRequest | AmendRequest], Awaitable[None]],
         emit: Callable[[Sequence[BrokerEvent]], None],
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -86,6 +89,7 @@ class Trader:
         self._book = book
         self._rows = rows
         self._ready = ready
+        self._clock_known = clock_known
         self._emit = emit
         self._filling: dict[str, Filling] = {}
 
@@ -93,6 +97,8 @@ class Trader:
         spec = self._ready(request.symbol)
         if request.type not in CAPABILITIES.time_in_force:
             raise OrderRefused("INVALID_ORDER", f"MetaTrader has no {request.type} orders")
+        await self._clock_known(request)
+        self._ready(request.symbol)  # the link may have gone meanwhile
         self._book.sending(request.client_order_id, request.units)
         if request.type is OrderType.MARKET:
             ticket = self._ticket(request.position_id) if request.position_id is not None else None
@@ -207,6 +213,8 @@ class Trader:
 
     async def amend(self, request: AmendRequest) -> OrderState:
         self._ready(request.symbol)
+        await self._clock_known(request)
+        self._ready(request.symbol)
         row = await self._working_row(request.order_id)
         current = self._book.order_state(row)
         if current is None:
@@ -232,16 +240,24 @@ class Trader:
         await self._send(requests.set_levels(position, protection), _once("levels"))
 
     async def _send(self, trade: requests.TradeRequest, key: str) -> Any:
-        answer = await self._call("order_send", trade, key=key)
-        error = trade_error(answer["retcode"], answer["comment"])
-        if error is not None:
+        try:
+            answer = await self._call("order_send", trade, key=key)
+        except OrderRefused as error:
+            if error.code == NO_PYTHON:
+                self._halt(str(error))
+            raise
+        refused = trade_error(
+            answer["retcode"], answer["comment"], new=trade["action"] in (Action.DEAL, Action.PENDING)
+        )
+        if refused is not None:
             known = RETCODES.get(answer["retcode"])
             if known is not None and known.halt:
-                self._emit(
-                    [Notice(level="error", text=f"orders are refused: {known.text}", ts_ns=self._now_ns(), halt=True)]
-                )
-            raise error
+                self._halt(known.text)
+            raise refused
         return answer
+
+    def _halt(self, reason: str) -> None:
+        self._emit([Notice(level="error", text=f"orders are refused: {reason}", ts_ns=self._now_ns(), halt=True)])
 
     def _ticket(self, position_id: str) -> str:
         position = self._book.positions.get(position_id)

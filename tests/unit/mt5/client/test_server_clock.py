@@ -11,7 +11,7 @@ NOW_NS = 1_784_100_000 * NS
 def checks(*ages_ns: int) -> list[bool]:
     """Whether the check stopped trading after each new tick that is so old by the rule."""
     check = ClockCheck(parse_clock("new-york+7"))
-    return [check.seen(NOW_NS - age, NOW_NS) is not None for age in ages_ns]
+    return [check.seen(NOW_NS - age, NOW_NS, NOW_NS) is not None for age in ages_ns]
 
 
 def test_three_new_ticks_that_are_wrong_alike_are_proof() -> None:
@@ -40,3 +40,36 @@ def test_a_few_symbols_of_the_market_watch_tell_the_time_and_nothing_is_added_to
     rows = {name: {"select": name != "B"} for name in "ABCDE"}
     assert symbols_to_watch(rows, ["E", "B", "X"]) == ("E", "A", "C")
     assert symbols_to_watch({"A": {"select": False}}, ["A"]) == ()
+
+
+def confirmed_after(*ticks: tuple[int, bool]) -> bool:
+    """Whether the rule is confirmed after ticks of such an age, found (False) or just made (True)."""
+    check = ClockCheck(parse_clock("new-york+7"))
+    for age_ns, made in ticks:
+        check.seen(NOW_NS - age_ns, NOW_NS, NOW_NS if made else None)
+    return check.confirmed(NOW_NS)
+
+
+def test_only_a_tick_of_now_confirms_and_one_new_tick_against_the_rule_takes_it_back() -> None:
+    assert not confirmed_after()
+    assert confirmed_after((NS, True))
+    assert confirmed_after((30 * NS, False))
+    assert not confirmed_after((90 * NS, False))  # an old tick that was found says nothing
+    assert not confirmed_after((NS, True), (HOUR_NS, True))
+    assert not confirmed_after((HOUR_NS, True), (NS, False))  # a made one outweighs one that was found
+    assert confirmed_after((HOUR_NS, True), (NS, True))
+
+
+def test_a_confirmation_holds_for_an_hour() -> None:
+    check = ClockCheck(parse_clock("new-york+7"))
+    check.seen(NOW_NS, NOW_NS, NOW_NS)
+    assert check.confirmed(NOW_NS + HOUR_NS)
+    assert not check.confirmed(NOW_NS + HOUR_NS + 1)
+
+
+def test_the_newest_tick_at_the_start_confirms_when_it_is_of_now() -> None:
+    server_s = NOW_NS // NS + 3 * 3600
+    for age_s, expected in ((10, True), (90, False)):
+        check = ClockCheck(parse_clock("new-york+7"))
+        assert check.newest({"EURUSD": {"time": server_s - age_s}}, NOW_NS) is None
+        assert check.confirmed(NOW_NS) is expected
