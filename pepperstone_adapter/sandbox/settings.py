@@ -186,6 +186,9 @@ class LimitSettings(StrictModel):
     demo_amends_per_min: int = 100
     demo_closes_per_min: int = 2_000
     demo_protections_per_min: int = 1_000
+    demo_protections_per_15_min: int = Field(
+        5_000, gt=0, description="changes of stop loss and take profit; beyond it they are blocked for 30 minutes"
+    )
     connections: int = Field(25, gt=0)
 
 
@@ -228,6 +231,15 @@ class BehaviourSettings(StrictModel):
     extra_fields: bool = Field(True, description="fields beyond the schema: Symbol 41, Trader 23, Deal 19 (recorded)")
     absolute_levels_on_market: Literal["refuse", "ignore"] = Field("refuse", description="unconfirmed which")
     order_with_position_id: bool = Field(True, description="NewOrderReq.positionId closes that position (unconfirmed)")
+    amend_volume: Literal["total", "rest"] = Field(
+        "total", description="what AmendOrderReq.volume means after a partial fill (unconfirmed)"
+    )
+    repeated_client_order_id: Literal["take", "refuse"] = Field(
+        "take", description="an order whose clientOrderId the account has seen before (unconfirmed)"
+    )
+    order_list_time: Literal["updated", "created"] = Field(
+        "updated", description="which time of an order OrderListReq filters and sorts by (unconfirmed)"
+    )
     pending_when_closed: bool = Field(
         True, description="pending orders are taken while the market is closed (unconfirmed)"
     )

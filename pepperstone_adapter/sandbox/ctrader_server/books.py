@@ -82,28 +82,28 @@ def deal_list_by_position(request: Request) -> oa.DealListByPositionIdRes:
     )
 
 
-def _orders(account: Account, first_ms: int, last_ms: int) -> list[Order]:
-    """Newest first, by the time of the last change (which time a real server filters by is unconfirmed)."""
-    rows = [order for order in account.orders.values() if first_ms <= ms(order.updated_ns) <= last_ms]
-    return sorted(rows, key=lambda order: (order.updated_ns, order.order_id), reverse=True)
+def _orders(request: Request) -> list[Order]:
+    """Newest first, by the time of the last change or of the order itself, as the settings say."""
+    first_ms, last_ms = _window(request.message)
+    created = request.venue.settings.behaviour.order_list_time == "created"
+
+    def time_ns(order: Order) -> int:
+        return order.created_ns if created else order.updated_ns
+
+    rows = [order for order in _account(request).orders.values() if first_ms <= ms(time_ns(order)) <= last_ms]
+    return sorted(rows, key=lambda order: (time_ns(order), order.order_id), reverse=True)
 
 
 @handles(oa.OrderListReq)
 def order_list(request: Request) -> oa.OrderListRes:
-    rows, more = _page(
-        _orders(_account(request), *_window(request.message)), request.venue.settings.behaviour.list_page
-    )
+    rows, more = _page(_orders(request), request.venue.settings.behaviour.list_page)
     encode = request.venue.encoder.order
     return oa.OrderListRes(ctidTraderAccountId=request.account_id, order=[encode(o) for o in rows], hasMore=more)
 
 
 @handles(oa.OrderListByPositionIdReq)
 def order_list_by_position(request: Request) -> oa.OrderListByPositionIdRes:
-    found = [
-        order
-        for order in _orders(_account(request), *_window(request.message))
-        if order.position_id == request.message.positionId
-    ]
+    found = [order for order in _orders(request) if order.position_id == request.message.positionId]
     rows, more = _page(found, request.venue.settings.behaviour.list_page)
     encode = request.venue.encoder.order
     return oa.OrderListByPositionIdRes(

@@ -46,6 +46,8 @@ class Limits:
             if caps
             else {}
         )
+        # Beside its minute: a quarter of an hour, and then half an hour's block.
+        self._protections = _Window(settings.demo_protections_per_15_min, 900.0) if caps else None
         self._blocked: dict[int, float] = {}
 
     def admit(self, payload_type: int, now_s: float) -> int | None:
@@ -68,4 +70,7 @@ class Limits:
         cap = self._caps.get(PayloadType(payload_type)) if payload_type in self._caps else None
         if cap is not None and not cap.take(now_s):
             return 60
+        protects = payload_type == PayloadType.AMEND_POSITION_SLTP_REQ
+        if protects and self._protections is not None and not self._protections.take(now_s):
+            return 1_800
         return None if self._requests.take(now_s) else self._settings.retry_after_s

@@ -58,6 +58,10 @@ def new_order(request: Request) -> None:
     for name, most in _TEXT_LIMITS.items():
         if len(getattr(message, name)) > most:
             raise WireError("INVALID_REQUEST", f"{name} is longer than {most} characters")
+    if behaviour.repeated_client_order_id == "refuse" and message.clientOrderId:
+        known = request.venue.ledger.accounts[request.account_id].orders.values()
+        if any(order.client_id == message.clientOrderId for order in known):
+            raise WireError("INVALID_REQUEST", f"clientOrderId {message.clientOrderId} is already used")
     terms = _symbol(request)
     kind = codes.ORDER_TYPE_BACK.get(message.orderType)
     if kind is None:
@@ -140,11 +144,14 @@ def amend_order(request: Request) -> None:
     if order.type is OrderType.STOP_LIMIT and (stop is not None or slippage is not None):
         points = slippage if slippage is not None else order.slippage_points or 0
         limit = (stop or order.stop_price or Decimal(0)) + order.side.sign * points * terms.spec.point
+    total = units(message.volume) if message.HasField("volume") else None
+    if total is not None and request.venue.settings.behaviour.amend_volume == "rest":
+        total += order.filled_units
     ledger.amend(
         request.account_id,
         message.orderId,
         request.venue.clock.now_ns(),
-        units=units(message.volume) if message.HasField("volume") else None,
+        units=total,
         limit_price=limit,
         stop_price=stop,
         slippage_points=slippage,

@@ -163,6 +163,29 @@ def test_demo_accounts_have_caps_a_minute(tmp_path: Path) -> None:
     assert answers[-1].retryAfter == 60
 
 
+def test_changes_of_levels_have_a_cap_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    caps = {"demo_protections_per_min": 3, "demo_protections_per_15_min": 4}
+    bench = Bench(tmp_path, limits=caps, behaviour={"client_silence_s": 0})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    ticket = link.ask(market()).position.positionId
+
+    def change(points: int) -> object:
+        stop = round(1.09 + points / 100_000, 5)
+        return link.ask(oa.AmendPositionSLTPReq(ctidTraderAccountId=ACCOUNT, positionId=ticket, stopLoss=stop))
+
+    bench.wait(1)
+    assert [type(change(n)).__name__ for n in range(3)] == ["ExecutionEvent"] * 3
+    bench.wait(61)  # a new minute, the same quarter of an hour
+    answers = [change(n) for n in (3, 4)]
+    assert [type(a).__name__ for a in answers] == ["ExecutionEvent", "ErrorRes"]
+    assert answers[1].retryAfter == 1_800
+    bench.wait(1_000)  # the window is empty again, the block stands
+    assert code(change(5)) == "BLOCKED_PAYLOAD_TYPE"
+    bench.wait(801)
+    assert isinstance(change(6), oa.ExecutionEvent)
+
+
 def test_too_many_connections(tmp_path: Path) -> None:
     bench = Bench(tmp_path, limits={"connections": 1})
     bench.link()

@@ -9,6 +9,7 @@ import pytest
 from pepperstone_adapter.openapi import messages as oa
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.ledger import violations
+from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from tests.kit.sandbox_wire import ACCOUNT, EURUSD, LOT, NETTED, Bench, MemoryLink, code, market
 
 TENTH = LOT // 10
@@ -172,6 +173,58 @@ def test_lists_are_newest_first_and_paged(tmp_path: Path) -> None:
     assert (details.order.orderId, [d.dealId for d in details.deal]) == (6_000_004, [7_000_004])
     wrong = oa.DealListReq(ctidTraderAccountId=ACCOUNT, fromTimestamp=2, toTimestamp=1)
     assert code(link.ask(wrong)) == "INCORRECT_BOUNDARIES"
+
+
+@pytest.mark.parametrize(("meaning", "left"), [("total", 20_000), ("rest", 30_000)])
+def test_an_amended_volume_after_a_partial_fill_is_the_total_or_the_rest(
+    tmp_path: Path, meaning: str, left: int
+) -> None:
+    bench = Bench(tmp_path, behaviour={"amend_volume": meaning})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    bench.venue.ledger.set_liquidity("EURUSD", Liquidity(Decimal(10_000), fills_left=1))
+    number = link.ask(pending(oa.OrderType.LIMIT, volume=5 * TENTH, limitPrice=1.09)).order.orderId
+    bench.push("1.08900", "1.08902")
+    assert "ORDER_PARTIAL_FILL" in kinds(link.messages())  # 10,000 of 50,000
+    answer = link.ask(oa.AmendOrderReq(ctidTraderAccountId=ACCOUNT, orderId=number, volume=3 * TENTH, limitPrice=1.08))
+    assert kinds([answer]) == ["ORDER_REPLACED"]
+    bench.venue.ledger.set_liquidity("EURUSD", None)
+    bench.push("1.07900", "1.07902")
+    filled = link.messages()[0]
+    assert (kinds([filled]), filled.deal.filledVolume) == (["ORDER_FILLED"], left * 100)
+    # 10,000 of a total of 30,000 leaves 20,000; a rest of 30,000 is 30,000, of 40,000 in all
+    assert filled.order.tradeData.volume == (10_000 + left) * 100
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers"), [("take", ["ExecutionEvent"] * 2), ("refuse", ["ExecutionEvent", "ErrorRes"])]
+)
+def test_a_client_order_id_used_twice_is_taken_or_refused(tmp_path: Path, rule: str, answers: list[str]) -> None:
+    bench = Bench(tmp_path, behaviour={"repeated_client_order_id": rule})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    assert [type(link.ask(market(clientOrderId="O-1"))).__name__ for _ in range(2)] == answers
+    assert isinstance(link.ask(market(clientOrderId="O-2")), oa.ExecutionEvent)
+    assert isinstance(link.ask(market()), oa.ExecutionEvent)  # none is no id
+    assert isinstance(link.ask(market()), oa.ExecutionEvent)
+
+
+@pytest.mark.parametrize("by", ["updated", "created"])
+def test_the_order_list_filters_by_the_last_change_or_by_the_order_itself(tmp_path: Path, by: str) -> None:
+    bench = Bench(tmp_path, behaviour={"order_list_time": by})
+    bench.push("1.10000", "1.10002")
+    link = bench.link().login()
+    number = link.ask(pending(oa.OrderType.LIMIT, limitPrice=1.09)).order.orderId
+    created_ms = bench.clock.now_ns() // 1_000_000
+    bench.wait(10)
+    link.ask(oa.CancelOrderReq(ctidTraderAccountId=ACCOUNT, orderId=number))
+
+    def listed(first_ms: int, last_ms: int) -> list[int]:
+        window = {"ctidTraderAccountId": ACCOUNT, "fromTimestamp": first_ms, "toTimestamp": last_ms}
+        return [order.orderId for order in link.ask(oa.OrderListReq(**window)).order]
+
+    then, now = listed(created_ms - 1, created_ms + 1), listed(created_ms + 9_000, created_ms + 11_000)
+    assert (then, now) == (([], [number]) if by == "updated" else ([number], []))
 
 
 def test_deal_offsets(link: MemoryLink) -> None:
