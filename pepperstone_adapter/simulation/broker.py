@@ -50,16 +50,19 @@ class Broker(Strategy):
 
     def wake_at(self, ts_ns: int) -> None:
         """Have `Account.catch_up` called at a time, after the data of that time if no strategy has asked before."""
-        self._alarms += 1
-        self.clock.set_time_alert_ns(f"due-{self._alarms}", ts_ns, self._wake)
+        self.clock.set_time_alert_ns(self._alarm("due"), ts_ns, self._wake)
 
     def stop_at(self, ts_ns: int) -> None:
         """Stop the strategies after the row of a time."""
         self.clock.set_time_alert_ns("stop", ts_ns, lambda _event: self._run(self.account.stop_strategies))
 
     def later(self, delay_ns: int, call: Callable[[], None]) -> None:
+        self.clock.set_time_alert_ns(self._alarm("later"), self.now_ns() + delay_ns, lambda _event: self._run(call))
+
+    def _alarm(self, kind: str) -> str:
+        """A name; the framework rings alarms of equal times in the order of their names, so these follow their making."""
         self._alarms += 1
-        self.clock.set_time_alert_ns(f"later-{self._alarms}", self.now_ns() + delay_ns, lambda _event: self._run(call))
+        return f"{kind}-{self._alarms:012}"
 
     def withdraw(self, *client_order_ids: Any) -> None:
         """Cancel strategies' orders that ended or could not be carried when met; a stop has ended by then, a limit not."""

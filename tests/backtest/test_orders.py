@@ -294,6 +294,13 @@ def test_a_day_order_ends_with_the_trading_day() -> None:
     assert [f.price for f in record.fills] == [D("1.09000")]
 
 
+def test_orders_without_margin_end_in_the_order_in_which_they_were_met() -> None:
+    # The bar of 1.08 meets twelve limits at once; 100 USD carry none of them.
+    record = run_steps([1.1, 1.1, 1.08, 1.08], {1: both(*[limit(BUY, 1.09)] * 12)}, start_balance=D(100))
+    assert [o.status for o in record.orders] == ["CANCELED"] * 12
+    assert [int(o.client_order_id.rpartition("-")[2]) for o in record.orders] == list(range(1, 13))
+
+
 # --- amendments
 
 
