@@ -12,7 +12,7 @@ five minutes. All findings but the last lower it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import UTC_CLOCK, ServerClock, parse_clock, to_local
 from pepperstone_adapter.broker.symbols import AssetClass, SymbolSpec
 from pepperstone_adapter.catalog import manifest, slots
+from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.periods import DAY_NS, parse_period
 from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series
@@ -98,6 +99,8 @@ def check_series(
 
     Parameters
     ----------
+    specs
+        Symbols by name. Left out: as the broker told them at the end of the series, where it did, else the table's.
     start_ns, end_ns
         UTC range of row times (end excluded); slots of it before the first and after the last stored row are missing
         ones. Left out: from the first row to the last.
@@ -109,7 +112,7 @@ def check_series(
     DataError
         A stored file cannot be read.
     """
-    spec = symbol_table.find(specs if specs is not None else symbol_table.load(), series.symbol)
+    spec = symbol_table.find(specs if specs is not None else _known(store, series), series.symbol)
     quality = SeriesQuality(series=series)
     if series.digits != spec.digits:
         quality.notes = (f"stored with {series.digits} digits, {spec.name} has {spec.digits}",)
@@ -128,6 +131,21 @@ def check_series(
     quality.end_ns = series.end_ns if end_ns is None else end_ns - 1
     _compare_slots(quality, spec, sound, period, clock)
     return quality
+
+
+def _known(store: CatalogStore, series: Series) -> dict[str, SymbolSpec]:
+    """The broker's own symbols before the table's. A broker tells the holidays it has now; earlier ones are the
+    table's, if it counts its hours on the same clock."""
+    table = symbol_table.load()
+    told = spec_store.stored(store.path, series.end_ns).get(series.symbol)
+    if told is None:
+        return table
+    own = table.get(series.symbol)
+    if own is not None and own.hours.zone == told.hours.zone:
+        days = {(h.day, h.yearly) for h in told.hours.holidays}
+        earlier = tuple(h for h in own.hours.holidays if (h.day, h.yearly) not in days)
+        told = replace(told, hours=replace(told.hours, holidays=told.hours.holidays + earlier))
+    return table | {series.symbol: told}
 
 
 def _compare_slots(

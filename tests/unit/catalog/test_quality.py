@@ -11,6 +11,7 @@ import pytest
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.hours import Holiday, TradingHours
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.importer import import_file
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.quality import SeriesQuality, check_series
@@ -79,6 +80,34 @@ def test_hours_weekend_and_holiday_are_not_missing(judged: Callable[..., SeriesQ
     assert (quality.due, quality.sound, quality.missing, quality.gap_count) == (16, 16, 0, 0)
     assert quality.percent == 100
     assert not any(quality.counts.values())
+
+
+def test_the_hours_the_broker_told_are_those_a_series_is_judged_by(
+    judged: Callable[..., SeriesQuality], tmp_path: Path, run: Run
+) -> None:
+    saturday = [f"06 {hour:02}" for hour in range(24)]
+    judged(*saturday)
+    store = CatalogStore(tmp_path / "c")
+    assert check_series(store, store.series()[0]).counts["outside"] == 24  # the table: shut on a Saturday
+    assert run("check", "--catalog", tmp_path / "c").code == 3
+    told = replace(symbol_table.get("EURUSD"), hours=TradingHours.always())
+    spec_store.remember(tmp_path / "c", [told], platform="ctrader", source="ctrader SANDBOX-x1", now_ns=0)
+    q = check_series(store, store.series()[0])
+    assert (q.counts["outside"], q.sound, q.due, q.percent) == (0, 24, 24, 100.0)
+    assert run("check", "--catalog", tmp_path / "c").code == 0
+
+
+def test_a_past_holiday_of_the_table_counts_beside_the_hours_the_broker_told(
+    judged: Callable[..., SeriesQuality], tmp_path: Path
+) -> None:
+    judged("01 10", "02 10")
+    table = symbol_table.get("EURUSD").hours
+    told = replace(symbol_table.get("EURUSD"), hours=replace(table, holidays=()))
+    assert any((h.day.month, h.day.day) == (1, 1) for h in table.holidays)
+    store = CatalogStore(tmp_path / "c")
+    by_table = check_series(store, store.series()[0])
+    spec_store.remember(tmp_path / "c", [told], platform="ctrader", source="ctrader DEMO-x1", now_ns=0)
+    assert check_series(store, store.series()[0]).due == by_table.due < 25
 
 
 def test_a_gap_over_a_night_is_one_gap(judged: Callable[..., SeriesQuality]) -> None:
