@@ -79,7 +79,10 @@ class Outcome:
 
 
 class LinkWatch:
-    """Takes the events of a session: whether its link is up, and the notices a person should read."""
+    """Takes the events of a session: whether its link is up, and the notices a person should read.
+
+    What a notice says of the rows of one piece is left out: a download counts it over all of them.
+    """
 
     def __init__(self, on_notice: Callable[[Notice], None] = lambda _notice: None) -> None:
         self._up = asyncio.Event()
@@ -95,7 +98,7 @@ class LinkWatch:
                 if event.permanent:
                     self.fault = event.reason
                     self._up.set()  # nobody need wait for it
-            elif isinstance(event, Notice):
+            elif isinstance(event, Notice) and not event.of_rows:
                 self._on_notice(event)
 
     async def wait_up(self, timeout_s: float) -> None:

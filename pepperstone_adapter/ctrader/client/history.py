@@ -66,7 +66,7 @@ class History:
         if repaired:
             self.repaired_bars += repaired
             text = f"{symbol} {period}: {repaired} of {len(closed)} bars came without a usable high and were repaired"
-            desk.emit([Notice(level="warning", text=text, ts_ns=desk.now_ns)])
+            desk.emit([Notice(level="warning", text=text, ts_ns=desk.now_ns, of_rows=True)])
             desk.flush()
         return closed
 

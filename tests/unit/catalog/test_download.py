@@ -292,8 +292,9 @@ def test_a_link_that_is_down_for_good_ends_it_and_a_throttle_does_not(tmp_path: 
 
 def test_notices_of_the_session_are_passed_on() -> None:
     heard: list[Notice] = []
-    LinkWatch(heard.append)([LinkUp(0), Notice(level="warning", text="repaired", ts_ns=1)])
-    assert [n.text for n in heard] == ["repaired"]
+    piece = Notice(level="warning", text="3 bars of this piece were repaired", ts_ns=1, of_rows=True)
+    LinkWatch(heard.append)([LinkUp(0), piece, Notice(level="warning", text="maintenance", ts_ns=1)])
+    assert [n.text for n in heard] == ["maintenance"]  # rows are counted and said once, at the end
 
 
 def test_a_period_the_broker_does_not_have_is_refused(tmp_path: Path) -> None:

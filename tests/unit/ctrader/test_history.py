@@ -92,6 +92,7 @@ def test_repaired_bars_are_counted_and_told(world: World) -> None:
     (bar,) = finish(world, world.account.history.bars("EURUSD", BarPeriod.M1, start, start + 60_000 * MS))
     assert (bar.high, bar.repaired, world.account.history.repaired_bars) == (109, True, 1)
     assert "1 of 1 bars" in world.events[-1].text  # type: ignore[union-attr]
+    assert world.events[-1].of_rows  # type: ignore[union-attr]
 
 
 def test_ticks_of_both_sides_are_paged_apart_and_merged(world: World) -> None:
