@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, OrderChanged, PositionChanged
-from pepperstone_adapter.broker.market import Tick
-from pepperstone_adapter.broker.orders import Protection, TimeInForce
+from pepperstone_adapter.broker.market import BarPeriod, Tick
+from pepperstone_adapter.broker.orders import OrderType, Protection, TimeInForce
 from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from tests.kit import mt5 as kit
@@ -337,3 +337,29 @@ def test_f81_positions_that_follow_late(tmp_path: Path) -> None:
         assert s.told.changes("C-1") == ["accepted", "filled"]
 
     play(tmp_path, script, position_lag_ms=300.0)
+
+
+def test_a_cancel_and_a_close_go_before_the_pages_of_a_slow_history(tmp_path: Path) -> None:
+    """A month of minutes asked for three times at once, each page of it slow; both orders wait for one page together."""
+    page_s = 0.5
+
+    async def script(s: Scene) -> None:
+        deal = await s.open()
+        working = await s.session.submit(order("L-1", OrderType.LIMIT, limit_price=D("1.05000")))
+        s.fault("hang_after", "copy_rates_range", seconds=page_s, times=0)
+        now_ns = time.time_ns()
+        begun = [
+            asyncio.ensure_future(s.session.history_bars("EURUSD", BarPeriod.M1, now_ns - 30 * 86_400 * 10**9, now_ns))
+            for _ in range(3)
+        ]
+        await asyncio.sleep(page_s / 2)  # the first page is with the terminal
+        await s.session.cancel(working.order_id, "EURUSD")
+        await s.session.close_position(deal.position_id, D(10_000), "C-1")
+        pages = s.broker.call(lambda: s.broker.terminal.faults._armed[-1].done)
+        assert kit.held(s.broker) == {}
+        assert pages <= 2  # the one that was with the terminal, and one that may begin when both are done
+        assert not any(task.done() for task in begun)
+        for task in begun:
+            task.cancel()
+
+    play(tmp_path, script)

@@ -36,6 +36,8 @@ class Call:
         After this the worker is taken for hung. Measured: calls take 0.15 ms; a first history call may take 45 s.
     trade
         Changes the account: needs a trading client and an order key.
+    bulk
+        Reads history, which may take long: whatever else is asked goes first.
     """
 
     args: tuple[type, ...] = ()
@@ -43,6 +45,7 @@ class Call:
     keywords: tuple[tuple[str, type], ...] = ()
     deadline_s: float = 10.0
     trade: bool = False
+    bulk: bool = False
 
 
 HISTORY_S: Final = 60.0
@@ -56,11 +59,11 @@ CALLS: Final[dict[str, Call]] = {
     "symbol_info": Call(args=(str,)),
     "symbol_info_tick": Call(args=(str,)),
     "symbol_select": Call(args=(str, bool), optional=1),
-    "copy_rates_from": Call(args=(str, int, int, int), deadline_s=HISTORY_S),
-    "copy_rates_from_pos": Call(args=(str, int, int, int), deadline_s=HISTORY_S),
-    "copy_rates_range": Call(args=(str, int, int, int), deadline_s=HISTORY_S),
-    "copy_ticks_from": Call(args=(str, int, int, int), deadline_s=HISTORY_S),
-    "copy_ticks_range": Call(args=(str, int, int, int), deadline_s=HISTORY_S),
+    "copy_rates_from": Call(args=(str, int, int, int), deadline_s=HISTORY_S, bulk=True),
+    "copy_rates_from_pos": Call(args=(str, int, int, int), deadline_s=HISTORY_S, bulk=True),
+    "copy_rates_range": Call(args=(str, int, int, int), deadline_s=HISTORY_S, bulk=True),
+    "copy_ticks_from": Call(args=(str, int, int, int), deadline_s=HISTORY_S, bulk=True),
+    "copy_ticks_range": Call(args=(str, int, int, int), deadline_s=HISTORY_S, bulk=True),
     "orders_total": Call(),
     "positions_total": Call(),
     "orders_get": Call(keywords=(("symbol", str), ("ticket", int), ("group", str))),

@@ -1,7 +1,9 @@
 """What the supervisor decides, without any I/O: which request runs next, what becomes of requests when a worker dies.
 
-One request is with the worker at a time, so that its deadline measures it alone; orders go before reads. When a worker
-dies, the request it held is
+One request is with the worker at a time, so that its deadline measures it alone. Orders go first, then reads, then pages
+of history; and after anything else a page waits `REST_S`, because whoever closes a position asks for the price, then
+sends, and must not find a page between the two. So an order waits for one page at most, and it may not be cut: the
+module holds its process until it has answered. When a worker dies, the request it held is
 
 * an order: **unknown**. Its key stays pending on disk; nobody sends it again, the client asks the broker's lists.
 * a read: **lost**. The client may ask again.
@@ -28,6 +30,7 @@ log = logging.getLogger("pepperstone.mt5_gateway")
 type Reply = Callable[[Message], None]
 
 ORDER_WAIT_MAX_S: Final = 5.0
+REST_S: Final = 0.05
 DEAL, PENDING = 1, 5
 
 
@@ -66,6 +69,8 @@ class Dispatcher:
         self._send = send
         self._orders: deque[_Request] = deque()
         self._reads: deque[_Request] = deque()
+        self._pages: deque[_Request] = deque()
+        self._quick_s = float("-inf")  # when something else than a page was last asked or answered
         self._flying: _Request | None = None
         self._deadline_s: float | None = None
         self._number = 0
@@ -78,7 +83,7 @@ class Dispatcher:
 
     @property
     def waiting(self) -> int:
-        return len(self._orders) + len(self._reads) + (self._flying is not None)
+        return len(self._orders) + len(self._reads) + len(self._pages) + (self._flying is not None)
 
     def request(self, message: Message, may_trade: bool, reply: Reply, now_ns: int, now_s: float) -> None:
         """Take a client's request; `reply` is called once, now or later."""
@@ -98,7 +103,9 @@ class Dispatcher:
             return
         assert isinstance(fn, str)
         request = _Request(client_id, fn, args, key if call.trade else None, reply, login, now_s)
-        if request.key is None:
+        if call.bulk:
+            self._pages.append(request)
+        elif request.key is None:
             self._reads.append(request)
         elif not self._up:
             reply(_reply(client_id, "not_sent", error=[-10_004, "no terminal"]))
@@ -142,6 +149,8 @@ class Dispatcher:
         if request is None or message.get("id") != self._number:
             return
         self._flying, self._deadline_s = None, None
+        if not CALLS[request.fn].bulk:
+            self._quick_s = now_s
         answer = _reply(request.client_id, message["outcome"], message["data"], message["error"])
         if request.key is not None:
             try:
@@ -149,6 +158,10 @@ class Dispatcher:
             except sqlite3.Error as error:  # the key stays pending, which is unknown after a restart: safe
                 log.error("the answer to order key %s cannot be kept: %s", request.key, error)
         request.reply(answer)
+        self._next(now_s)
+
+    def on_time(self, now_s: float) -> None:
+        """Begin what was put off; called about every `REST_S`."""
         self._next(now_s)
 
     def _keep(self, key: str, answer: Message) -> None:
@@ -164,6 +177,8 @@ class Dispatcher:
             waited = self._orders.popleft()
             self._give_back(waited, f"the terminal was busy for {now_s - waited.taken_s:.1f} s")
         queue = self._orders or self._reads
+        if not queue and now_s - self._quick_s >= REST_S:
+            queue = self._pages
         if not queue:
             return
         request = queue.popleft()

@@ -280,6 +280,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(0.05)
             now_s = time.monotonic()
+            self._dispatcher.on_time(now_s)
             deadline_s = self._dispatcher.deadline_s
             if deadline_s is not None:
                 hung = now_s > deadline_s

@@ -24,9 +24,9 @@ class Desk:
     def ask(self, message: dict[str, Any], may_trade: bool = True, now_s: float = 0.0) -> None:
         self.dispatcher.request(message, may_trade, self.replies.append, 1, now_s)
 
-    def answer(self, data: Any = None, outcome: str = "answered") -> None:
+    def answer(self, data: Any = None, outcome: str = "answered", now_s: float = 0.0) -> None:
         reply = {"t": "rep", "id": self.sent[-1]["id"], "outcome": outcome, "data": data, "error": [1, "Success"]}
-        self.dispatcher.answered(reply, 0.0)
+        self.dispatcher.answered(reply, now_s)
 
     @property
     def outcomes(self) -> list[tuple[object, str]]:
@@ -157,3 +157,24 @@ def test_the_account_an_order_is_for_travels_with_it() -> None:
     assert desk.sent[-1]["login"] == 7
     desk.ask({**ORDER, "key": "key-0002", "login": "7"})
     assert desk.outcomes == [(1, "refused")]
+
+
+PAGE = {"t": "req", "id": 9, "fn": "copy_rates_range", "args": ["EURUSD", 1, 0, 60]}
+
+
+def test_pages_of_history_go_last_and_none_goes_between_a_price_and_the_order_at_it() -> None:
+    desk = Desk()
+    for number in range(3):
+        desk.ask({**PAGE, "id": number})
+    desk.ask(READ, now_s=1.0)
+    desk.answer(now_s=2.0)  # the first page; the price is read next
+    desk.answer(now_s=2.0)
+    desk.ask(ORDER, now_s=2.01)
+    desk.answer({"deal": 9}, now_s=2.02)
+    assert [m["fn"] for m in desk.sent] == ["copy_rates_range", "symbol_info", "order_send"]
+    desk.dispatcher.on_time(2.06)
+    assert len(desk.sent) == 3  # another order may follow
+    desk.dispatcher.on_time(2.08)
+    desk.answer(now_s=3.0)
+    assert [m["fn"] for m in desk.sent[3:]] == ["copy_rates_range", "copy_rates_range"]  # no rest between pages
+    assert desk.dispatcher.waiting == 1
