@@ -59,6 +59,21 @@ def test_tc_market_entry_brackets(side: OrderSide, tmp_path: Path) -> None:
         run_ctrader(tmp_path, broker, script)
 
 
+@pytest.mark.parametrize("unsubscribes", [True, False])
+def test_tc_e83_what_a_strategy_subscribed_ends_when_it_stops(unsubscribes: bool, tmp_path: Path) -> None:
+    config = {"subscribe_book": True, "can_unsubscribe": unsubscribes}
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.sandbox.journal.requests("SubscribeDepthQuotesReq"), "the tester's subscription")
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script, **tc.tester(config))
+        # The order book is the tester's alone; quotes go on for the account's own sums. The link ends after it.
+        ended = len(broker.journal.requests("UnsubscribeDepthQuotesReq"))
+        assert ended == (1 if unsubscribes else 0)
+        assert broker.violations() == []
+
+
 def test_tc_e84_to_e87_reconciliation_of_orders_fills_long_and_short(tmp_path: Path) -> None:
     async def first(b: Bench) -> None:
         f = b.probe.order_factory
