@@ -186,6 +186,15 @@ class GatewayProtocol:
         self._out += encode(message)
 
     def _handle(self, message: Message, news: list[GatewayNews]) -> None:
+        try:
+            self._dispatch(message, news)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RemoteProtocolError(
+                f"gateway: a {message['t']} message that is not of protocol {PROTOCOL} ({type(error).__name__}: {error}); "
+                "use one version on both sides"
+            ) from None
+
+    def _dispatch(self, message: Message, news: list[GatewayNews]) -> None:
         match message["t"]:
             case "hello":
                 self._greet(message)
@@ -234,11 +243,10 @@ class GatewayProtocol:
         ):
             self._permanent = AuthenticationFailed("token", "whatever answers on this port does not know the token")
             raise self._permanent
-        self._up = True
-        resumed = bool(message["resumed"])
-        self._epoch = str(message["epoch"])
+        resumed, epoch, seq = bool(message["resumed"]), str(message["epoch"]), int(message["seq"])
+        self._up, self._epoch = True, epoch
         if not resumed:
-            self._seq = int(message["seq"])
+            self._seq = seq
         news.append(GatewayUp(resumed, bool(message.get("up"))))
 
     def _event(self, message: Message, news: list[GatewayNews]) -> None:
@@ -247,24 +255,30 @@ class GatewayProtocol:
             return
         if seq != self._seq + 1:
             raise RemoteProtocolError(f"gateway: event {seq} came after {self._seq}")
+        events = message["events"]
+        if not all(isinstance(event, dict) and isinstance(event.get("k"), str) for event in events):
+            raise ValueError("an event without its kind")
         self._seq = seq
-        news.extend(message["events"])
+        news.extend(events)
 
     def _reply(self, message: Message) -> None:
-        request = self._waiting.pop(message.get("id", -1), None)
+        # All is read before the request counts as answered: one whose answer cannot be read is settled by the lost link.
+        number, outcome, data, (code, text) = message["id"], message["outcome"], message["data"], message["error"]
+        if not isinstance(code, int):
+            raise ValueError(f"error code {code!r}")
+        request = self._waiting.pop(number, None)
         if request is None:
             return
-        code, text = message["error"]
-        match message["outcome"]:
-            case "answered" if message["data"] is None or (message["data"] is False and code < 0):
+        match outcome:
+            case "answered" if data is None or (data is False and code < 0):
                 request.failed(call_error(request.fn, code, text))
             case "answered":
-                request.done(message["data"])
+                request.done(data)
             case "unknown":
                 request.failed(OutcomeUnknown(f"{request.fn}: the terminal died with the request"))
             case "lost":
                 request.failed(LinkLost(f"{request.fn}: the terminal went away before it answered"))
             case "not_sent":
                 request.failed(LinkLost(f"{request.fn}: {text}; nothing was sent"))
-            case outcome:
+            case _:
                 request.failed(VenueError(str(outcome), text))
