@@ -17,11 +17,6 @@ def resource_root() -> Path:
     return bundled if bundled.is_dir() else _PACKAGE.parent
 
 
-def is_checkout() -> bool:
-    """Whether the program runs from a clone of the project."""
-    return resource_root() != _PACKAGE / "_bundled" and (_PACKAGE.parent / "pyproject.toml").is_file()
-
-
 def resource(relative: str) -> Path:
     """A bundled file or folder by its path in the project, for example `catalog/samples`.
 

@@ -40,12 +40,6 @@ def leg_text(key: str, leg: Leg) -> str:
     return f"{key}-{leg.value}"
 
 
-def leg_of(venue_order_id: str) -> tuple[str, Leg] | None:
-    """`(key, leg)` of a text made by `leg_text`, else None."""
-    key, dash, kind = venue_order_id.rpartition("-")
-    return (key, Leg(kind)) if dash and key and kind in ("SL", "TP") else None
-
-
 def trade_id(deal: Deal) -> TradeId:
     return TradeId(deal.deal_id)
 

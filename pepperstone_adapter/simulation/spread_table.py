@@ -56,11 +56,6 @@ def _entry(spec: SymbolSpec, averages: Mapping[str, tuple[Decimal, str]]) -> tup
     return next((averages[name] for name in names if name in averages), None)
 
 
-def hour_of_week(weekday: int, hour: int) -> int:
-    """Index of an hour; `weekday` counts from Monday = 0, as `datetime.weekday` does, `hour` 0 to 23, both New York."""
-    return (weekday + 1) % 7 * 24 + hour
-
-
 def _whole(points: Decimal) -> int:
     # Up, never down: a spread that rounds to zero would make trading free.
     return int(points.to_integral_value(rounding=ROUND_CEILING))

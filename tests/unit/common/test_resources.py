@@ -3,11 +3,10 @@
 import pytest
 
 from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.common.resources import is_checkout, resource, resource_root
+from pepperstone_adapter.common.resources import resource, resource_root
 
 
 def test_a_checkout_serves_its_own_folders() -> None:
-    assert is_checkout()
     assert (resource_root() / "pyproject.toml").is_file()
     assert resource("pepperstone_adapter/common") == resource_root() / "pepperstone_adapter" / "common"
 

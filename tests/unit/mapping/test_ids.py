@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
-from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_of, leg_text, tag_of, venue_text
+from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_text, tag_of, venue_text
 
 ID = "O-20261121-054900-x4567-EmaCross-000-12"
 
@@ -33,8 +33,7 @@ def test_long_ids_that_differ_in_one_letter_stay_apart() -> None:
 
 def test_legs_are_named_after_their_position() -> None:
     assert leg_text("7001", Leg.STOP_LOSS) == "7001-SL"
-    assert leg_of("7001-TP") == ("7001", Leg.TAKE_PROFIT)
-    assert leg_of("7001") is leg_of("-SL") is leg_of("7001-XX") is None
+    assert leg_text("7001", Leg.TAKE_PROFIT) == "7001-TP"
     assert Leg.STOP_LOSS.sibling is Leg.TAKE_PROFIT
 
 

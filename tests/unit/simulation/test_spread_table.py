@@ -1,14 +1,12 @@
 """Typical spreads: wide when the market is thin, never zero, by the New York clock."""
 
-from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.simulation.spread_table import has_typical_spread, hour_of_week, typical_spread
+from pepperstone_adapter.simulation.spread_table import has_typical_spread, typical_spread
 
 TABLE = symbol_table.load()
 
@@ -19,14 +17,6 @@ def test_every_symbol_has_a_spread_for_every_hour(name: str) -> None:
 
     assert len(points) == 168
     assert min(points) >= 1
-
-
-def test_hours_of_the_week() -> None:
-    sunday_open = datetime(2024, 3, 10, 17, 30, tzinfo=ZoneInfo("America/New_York"))
-
-    assert hour_of_week(sunday_open.weekday(), sunday_open.hour) == 17
-    assert hour_of_week(0, 0) == 24  # Monday
-    assert hour_of_week(5, 23) == 167  # Saturday
 
 
 def test_gbpusd_by_hand() -> None:
