@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.core import UUID4
-from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, Symbol, TimeInForce, Venue
+from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, TimeInForce, Venue
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
 from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Posting, Ticket
-from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal
+from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal, ticket_refusal
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
@@ -175,6 +175,10 @@ class Account:
 
     def _submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         now = self.broker.now_ns()
+        misdirected = None if position_id is None else self._misdirected(order, position_id)
+        if misdirected is not None:
+            self.broker.desk.deny_order(order, misdirected)
+            return
         if self._grants(order, now):
             self.recorder.sent[str(order.client_order_id)] = order
             send()
@@ -212,6 +216,24 @@ class Account:
             return reason
         return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
 
+    def _misdirected(self, order: Any, position_id: Any) -> str | None:
+        """Why an order that is not reduce-only, and for one ticket, cannot be for that ticket."""
+        spec = self._specs.get(str(order.instrument_id.symbol))
+        if self._netting or order.is_reduce_only or spec is None:
+            return None
+        cache = self.broker.cache
+        under_way = (
+            other
+            for other in cache.orders(instrument_id=order.instrument_id)
+            if other.order_type == OrderType.MARKET
+            and not other.is_closed
+            and cache.position_id(other.client_order_id) == position_id
+        )
+        closing = sum(
+            (o.leaves_qty.as_decimal() for o in under_way if o.client_order_id != order.client_order_id), ZERO
+        )
+        return ticket_refusal(order, position_id, cache.position(position_id), closing, spec)
+
     def refused_amendment(self, order_id: Any, *changes: Any) -> OrderModifyRejected | None:
         """The event that refuses an amendment (quantity, price, trigger price); None when the market may have it."""
         order, now = self.broker.cache.order(order_id), self.broker.now_ns()
@@ -223,7 +245,7 @@ class Account:
             parent = self.broker.cache.order(order.parent_order_id)
             entry = entry_price(parent, tape, now) if parent is not None and not parent.is_closed else None
         self.settle(now)
-        reduces = entry is not None or not self._opens(order, symbol, order.position_id)
+        reduces = entry is not None or not self._opens(order, symbol, self._ticket_of(order))
         reason = refusal(Amended.of(order, *changes), spec, tape, now, reduces=reduces, entry=entry)
         if reason is None:
             return None
@@ -234,12 +256,14 @@ class Account:
 
     def refuse_at_trigger(self, order: Any) -> bool:
         """Whether a pending order that has been met opens more than free margin allows; it is then canceled."""
-        symbol, now = str(order.instrument_id.symbol), self.broker.now_ns()
+        symbol, now, position_id = str(order.instrument_id.symbol), self.broker.now_ns(), self._ticket_of(order)
         self.settle(now)
-        opened = self._opens(order, symbol, order.position_id)
-        if not opened:
-            return False
-        reason = self._short_of_margin(self._specs[symbol], 1 if order.side == OrderSide.BUY else -1, opened, now)
+        reason = None if position_id is None else self._misdirected(order, position_id)
+        opened = self._opens(order, symbol, position_id)
+        if reason is None:
+            if not opened:
+                return False
+            reason = self._short_of_margin(self._specs[symbol], 1 if order.side == OrderSide.BUY else -1, opened, now)
         if reason is None:
             return False
         key = str(order.client_order_id)
@@ -247,6 +271,10 @@ class Account:
             self.recorder.reasons[key] = reason
             self.broker.withdraw(order.client_order_id)
         return True
+
+    def _ticket_of(self, order: Any) -> Any:
+        """The position a working order is for; the framework tells the order itself only when it is filled."""
+        return order.position_id or self.broker.cache.position_id(order.client_order_id)
 
     def _opens(self, order: Any, symbol: str, position_id: Any) -> Decimal:
         """Units of an order that would open or add to a position."""

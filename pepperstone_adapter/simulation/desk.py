@@ -111,6 +111,30 @@ def refusal(
     )
 
 
+def ticket_refusal(order: Any, position_id: Any, position: Any, closing: Decimal, spec: SymbolSpec) -> str | None:
+    """Why an order for one ticket of a hedging account is refused: all it can do is close the ticket, or a part of it.
+
+    Parameters
+    ----------
+    position
+        The framework's position, or None.
+    closing
+        Units of it that other orders at market are about to close.
+    """
+    if position is None or position.is_closed:
+        return f"POSITION_NOT_FOUND: no open position {position_id}"
+    if position.is_long == (order.side == OrderSide.BUY):
+        return f"INVALID_POSITION: position {position_id} cannot be added to; send the order without position_id"
+    held = position.quantity.as_decimal() - closing
+    if order.quantity.as_decimal() > held:
+        left = "left " if closing else ""
+        return (
+            f"INVALID_CLOSE_VOLUME: position {position_id} has {_size(held, spec)} {left}to close, "
+            f"not {_size(order.quantity.as_decimal(), spec)}"
+        )
+    return None
+
+
 def _terms(order: Any, spec: SymbolSpec, ts_ns: int) -> str | None:
     """Order type, prices on the symbol's grid, and an expiry that lies ahead."""
     if order.order_type not in _KNOWN:
