@@ -277,7 +277,7 @@ def tester(config: dict[str, Any]) -> dict[str, Any]:
     """Options of a node that runs the framework's own tester beside the probe."""
     return {
         "setup": lambda node: _add(node, config),
-        "node_options": {"delay_post_stop_secs": 1.0},
+        "node_options": {"delay_post_stop_secs": 0.5},
     }
 
 

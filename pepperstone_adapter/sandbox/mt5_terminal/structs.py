@@ -31,6 +31,7 @@ TICKS: Final = np.dtype(
 
 def _new(name: str) -> type:
     fields = FIELDS[name]
+    names = [field for field, _ in fields]
 
     def make(cls: type, values: Iterable[Any]) -> Any:
         row = tuple(values)
@@ -39,7 +40,7 @@ def _new(name: str) -> type:
         return tuple.__new__(cls, row)
 
     def asdict(self: Any) -> dict[str, Any]:
-        return {field: value for (field, _), value in zip(fields, self, strict=True)}
+        return dict(zip(names, self, strict=True))
 
     def text(self: Any) -> str:
         inner = ", ".join(f"{field}={value!r}" for (field, _), value in zip(fields, self, strict=True))
@@ -61,14 +62,22 @@ def _new(name: str) -> type:
 
 STRUCTS: Final = {name: _new(name) for name in FIELDS}
 _ZERO: Final = {"str": "", "f64": 0.0, "bool": False}
+#: Of every struct the values of an empty row, and where each field stands in it.
+_EMPTY: Final = {
+    name: ([_ZERO.get(kind, 0) for _, kind in fields], {field: i for i, (field, _) in enumerate(fields)})
+    for name, fields in FIELDS.items()
+}
 
 
 def row(name: str, /, **values: Any) -> list[Any]:
     """Values of one struct in order; what is not given is zero, empty or False, as the terminal leaves it."""
-    unknown = values.keys() - {field for field, _ in FIELDS[name]}
-    if unknown:
-        raise KeyError(f"{name} has no field {sorted(unknown)}")
-    return [values.get(field, _ZERO.get(kind, 0)) for field, kind in FIELDS[name]]
+    empty, places = _EMPTY[name]
+    out: list[Any] = empty.copy()
+    for field, value in values.items():
+        if field not in places:
+            raise KeyError(f"{name} has no field {field!r}")
+        out[places[field]] = value
+    return out
 
 
 def array(kind: np.dtype[Any], raw: bytes) -> Any:

@@ -70,6 +70,15 @@ class Desk:
                 self.poll()
                 next_poll_ns = self.clock.now_ns() + poll_every_ns
 
+    def trade_closely(self, until: str, moment: str) -> None:
+        """A tick and a poll every second within two minutes of a moment and of both ends of the hour, else every 10 s."""
+        close_s = [utc_s(f"2026-11-01 {at}") for at in ("06:00", "07:00", moment)]
+        while (now_s := self.clock.now_ns() // NS) < (end_s := utc_s(until)):
+            step_s = 1 if min(abs(at_s - now_s) for at_s in close_s) <= 2 * MINUTE else 10
+            self.clock.advance(min(step_s, end_s - now_s))
+            self.tick(self.clock.now_ns())
+            self.poll()
+
     def poll(self) -> None:
         for event in self.events():
             rows = unpack_array(event["rows"])
@@ -119,12 +128,13 @@ def test_a_worker_replaced_around_and_in_the_second_pass_reads_on_where_the_othe
     died_at: str, down_min: int
 ) -> None:
     desk = started("2026-11-01 05:50")
-    desk.trade(f"2026-11-01 {died_at}", NS, NS)
+    desk.trade_closely(f"2026-11-01 {died_at}", died_at)
     for _ in range(down_min * MINUTE):  # ticks while nobody polls
         desk.clock.advance(1)
         desk.tick(desk.clock.now_ns())
     desk.new_worker()
-    desk.trade("2026-11-01 07:40", NS, NS)
+    back_at = f"{datetime.fromtimestamp(desk.clock.now_ns() // NS, UTC):%H:%M:%S}"
+    desk.trade_closely("2026-11-01 07:40", back_at)
     desk.judge()
 
 
