@@ -39,10 +39,10 @@ from pepperstone_adapter.mt5.client.constants import (
     OrderKind,
     OrderStateCode,
     Reason,
-    SwapCode,
     TradeMode,
 )
 from pepperstone_adapter.mt5.client.errors import PYTHON_SWITCH
+from pepperstone_adapter.mt5.client.swaps import swap_rates
 
 type Row = Mapping[str, Any]
 
@@ -96,13 +96,6 @@ _REASON: Final = {
     Reason.SO: DealReason.STOP_OUT,
     Reason.ROLLOVER: DealReason.ROLLOVER,
 }
-_SWAP: Final = {
-    SwapCode.DISABLED: SwapMode.DISABLED,
-    SwapCode.POINTS: SwapMode.POINTS,
-    SwapCode.CURRENCY_DEPOSIT: SwapMode.MONEY_PER_LOT,
-    SwapCode.INTEREST_CURRENT: SwapMode.PERCENT_ANNUAL,
-    SwapCode.INTEREST_OPEN: SwapMode.PERCENT_ANNUAL,
-}
 _CLASSES: Final = (
     ("crypto", AssetClass.CRYPTO),
     ("metal", AssetClass.METAL),
@@ -152,6 +145,7 @@ def symbol_spec(row: Row, hours: TradingHours, leverage_class: str, source: str)
     asset_class = asset_class_of(row["path"])
     triple = int(row["swap_rollover3days"])
     mode = TradeMode(row["trade_mode"])
+    swap_mode, swap_long, swap_short = swap_rates(row) or (SwapMode.DISABLED, Decimal(0), Decimal(0))
     return SymbolSpec(
         name=row["name"],
         description=row["description"],
@@ -167,9 +161,9 @@ def symbol_spec(row: Row, hours: TradingHours, leverage_class: str, source: str)
         volume_max=units_of(row["volume_max"], contract),
         hours=hours,
         swap=SwapTerms(
-            mode=_SWAP.get(row["swap_mode"], SwapMode.DISABLED),
-            long=number(row["swap_long"]),
-            short=number(row["swap_short"]),
+            mode=swap_mode,
+            long=swap_long,
+            short=swap_short,
             # The terminal counts from Sunday = 0, we from Monday.
             triple_day=list(Weekday)[(triple - 1) % 7],
             weekend=asset_class is AssetClass.CRYPTO,

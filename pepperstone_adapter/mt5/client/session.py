@@ -42,6 +42,7 @@ from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
 from pepperstone_adapter.mt5.client.server_clock import ClockCheck, closes, symbols_to_watch
 from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes, passes
+from pepperstone_adapter.mt5.client.swaps import swap_gaps
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
 
@@ -188,6 +189,8 @@ class Mt5Session:
                 self._left_out.append(Notice(level="warning", text=f"left out: {error}", ts_ns=self._now_ns()))
                 continue
             self._rows[name], self._book.specs[name] = row, spec
+        if (gaps := swap_gaps(self._rows.values())) is not None:
+            self._left_out.append(Notice(level="warning", text=gaps, ts_ns=self._now_ns()))
         self._clock_symbols = symbols_to_watch(self._rows, self._expected.symbols)
         wrong = self._clock_check.newest(self._rows, self._now_ns())
         if wrong is not None:
