@@ -99,7 +99,7 @@ class DataSettings(StrictModel):
     instruments: Annotated[tuple[str, ...], Field(min_length=1, max_length=200, examples=[["GBPUSD", "USDJPY"]])]
     resolution: str = "H1"
     specs: Literal["auto", "stored", "table"] = "auto"
-    chunk_rows: Annotated[int, Field(ge=1_000, le=50_000_000)] = 500_000
+    chunk_rows: Annotated[int, Field(ge=1_000, le=50_000_000)] = 20_000
 
     @field_validator("resolution")
     @classmethod
