@@ -113,6 +113,16 @@ class GatewayOptions:
             hint = "it exists for Windows (also under Wine) only: pip install MetaTrader5, where the terminal runs"
             raise BadOptions(f"Python has no module {self.terminal.partition(':')[0]}; {hint}")
 
+    @property
+    def warning(self) -> str | None:
+        """What is allowed and yet should be known; None when nothing is."""
+        if self.token:
+            return None
+        return (
+            f"no token: every user and program of this machine that reaches port {self.port} can trade the account; set "
+            "PEPPERSTONE_MT5_GATEWAY_TOKEN here and for the node"
+        )
+
 
 class _Client:
     """One authenticated connection."""
@@ -183,6 +193,8 @@ class Supervisor:
         self._server = await asyncio.start_server(
             self._serve_client, self._options.host, self._options.port, ssl=self._tls()
         )
+        if (warning := self._options.warning) is not None:
+            log.warning(warning)
         self._start_worker()
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._ping())]
 

@@ -40,6 +40,13 @@ def test_unsafe_options_are_refused(argv: list[str], env: dict[str, str], words:
         options(parser().parse_args(argv), env).check()
 
 
+def test_a_gateway_without_a_token_says_who_can_trade() -> None:
+    bare = options(parser().parse_args(["--port", "18816"]), {}).warning
+    assert bare is not None
+    assert "every user and program of this machine that reaches port 18816 can trade" in bare
+    assert options(parser().parse_args([]), {"PEPPERSTONE_MT5_GATEWAY_TOKEN": TOKEN}).warning is None
+
+
 def test_the_bundle_is_written_and_nothing_served(tmp_path: Path) -> None:
     target = tmp_path / "gateway.pyz"
     assert main(["--bundle", str(target)]) == 0
