@@ -160,6 +160,14 @@ def to_local(utc_ns: Int64s, clock: ServerClock) -> Int64s:
     return utc_ns + before[np.searchsorted(instants, utc_ns, side="right")] + clock.shift_ns
 
 
+def all_offsets(clock: ServerClock) -> set[int]:
+    """Every offset from UTC in nanoseconds that a clock has, from 1970 on."""
+    if not clock.zone:
+        return {clock.shift_ns}
+    _, before, after = _transitions(clock.zone)
+    return {int(offset) + clock.shift_ns for offset in (*before, *after)}
+
+
 @lru_cache(maxsize=16)
 def _transitions(zone: str) -> tuple[Int64s, Int64s, Int64s]:
     """Wall-clock ends of each doubtful hour, and the offsets before and after each transition.

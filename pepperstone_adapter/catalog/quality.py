@@ -116,8 +116,8 @@ def check_series(
     quality = SeriesQuality(series=series)
     if series.digits != spec.digits:
         quality.notes = (f"stored with {series.digits} digits, {spec.name} has {spec.digits}",)
-    clock = _clock_of(store, series)
     period = parse_period(series.period) if series.kind == "bars" else slots.QUOTE_SLOT
+    clock = slots.grid_clock(_clock_of(store, series), period)
     tick = 10 ** max(0, series.digits - spec.digits)
     filled: list[Int64s] = []
     judged = _judge_bars if series.kind == "bars" else _judge_quotes

@@ -1,8 +1,8 @@
 """Where rows should be: a symbol's trading hours as numbered slots, and the slots a series fills.
 
-A slot is one bar period (five minutes for quotes) of the clock the bars were made on, counted from 1970: a four-hour
-bar of a MetaTrader server belongs to the grid of the server's day, not of UTC's. A slot is due when the symbol trades
-in any part of it. Slots of a week begin on Sunday.
+A slot is one bar period (five minutes for quotes) of the clock the bars were made on (`grid_clock`), counted from 1970:
+a four-hour bar of a MetaTrader server belongs to the grid of the server's day, not of UTC's. A slot is due when the symbol
+trades in any part of it. Slots of a week begin on Sunday.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import BarPeriod
-from pepperstone_adapter.broker.server_time import ServerClock, to_local, to_utc
+from pepperstone_adapter.broker.server_time import ServerClock, all_offsets, to_local, to_utc
 from pepperstone_adapter.catalog import periods
 from pepperstone_adapter.mapping.data import period_ns
 
@@ -20,6 +20,16 @@ DAY_NS = periods.DAY_NS
 WEEK_NS = 7 * DAY_NS
 EPOCH_TO_SUNDAY_NS = 4 * DAY_NS  # 1970-01-01 was a Thursday
 QUOTE_SLOT = BarPeriod.M5
+
+
+def grid_clock(clock: ServerClock, period: BarPeriod) -> ServerClock:
+    """The clock that slots are counted on: for periods that summer time moves by whole slots one without it.
+
+    Else the two passes of a repeated hour would be one and the same hour.
+    """
+    length = period_ns(period)
+    offsets = {offset % length for offset in all_offsets(clock)} if length is not None else set()
+    return ServerClock("slots", shift_ns=offsets.pop()) if len(offsets) == 1 else clock
 
 
 def slot_of(local_ns: Int64s, period: BarPeriod) -> Int64s:

@@ -74,6 +74,29 @@ def test_a_range_counts_what_is_missing_at_its_ends(judged: Callable[..., Series
     assert check("10T00:00", "11T00:00") == (4, 0, 0)
 
 
+@pytest.mark.parametrize(("rows", "sound"), [(180, 180), (120, 120)])
+def test_both_passes_of_a_repeated_hour_are_due(rows: int, sound: int, write: Write, tmp_path: Path) -> None:
+    # Sunday 3 November 2024: New York's clock goes from 02:00 back to 01:00 at 06:00 UTC; the server's (+7 h) from 09:00
+    # to 08:00. A market that never closes has 60 minutes of 07:00, 60 of 08:00 and 60 more: the last may be missing.
+    lines = [
+        f"2024.11.03\t{hour:02d}:{minute:02d}:00\t65000\t65010\t64990\t65000\t5\t0\t0\n"
+        for hour in (7, 8, 8)
+        for minute in range(60)
+    ]
+    end = "2024.11.03\t09:00:00\t65000\t65010\t64990\t65000\t5\t0\t0\n"
+    always = replace(symbol_table.get("BTCUSD"), hours=TradingHours.always())
+    import_file(
+        ImportRequest(
+            catalog=tmp_path / "c", file=write("BTCUSD.csv", HEADER + "".join(lines[:rows]) + end), zone="new-york+7",
+            period="M1", specs={"BTCUSD": always}, policy=Policy(allow=frozenset({"instrument"})),
+        )
+    )  # fmt: skip
+    store = CatalogStore(tmp_path / "c")
+    quality = check_series(store, store.series()[0], {"BTCUSD": always})
+    assert (quality.due, quality.sound, quality.missing) == (181, sound + 1, 180 - sound)
+    assert [(iso(g.start_ns), g.slots) for g in quality.gaps] == ([("2024-11-03T06:00:00Z", 60)] if sound < 180 else [])
+
+
 def test_hours_weekend_and_holiday_are_not_missing(judged: Callable[..., SeriesQuality]) -> None:
     days = ("02", "04", "05", "08")  # Tuesday, Thursday, Friday, Monday: Wednesday is the holiday
     quality = judged(*(f"{d} {h:02d}" for d in days for h in range(8, 12)))
