@@ -2,9 +2,9 @@
 
 An amount of money per lot has a currency: the symbol's base, its margin's or the account's. In the quote currency it is
 a number of points: ``amount = contract size × points × 10^-digits``. In the base currency it grows with the price as an
-interest does: ``amount × price = contract size × price × percent / 100 / 360``, where the price is one of the base (``EURUSD``). Both
-are exact. Modes 7 and 8 close a
-position at midnight and open it again some points away, which costs what those points are worth.
+interest does, where the price is one of the base (``EURUSD``): ``amount × price = contract size × price × percent / 100 /
+360``. Both are exact. Modes 7 and 8 close a position at midnight and open it again some points away, which costs what
+those points are worth.
 """
 
 from collections.abc import Iterable, Mapping
