@@ -29,7 +29,7 @@ from pepperstone_adapter.catalog.columns import Chunk
 from pepperstone_adapter.catalog.coverage import Interval
 from pepperstone_adapter.catalog.download_rows import bar_columns, quote_columns
 from pepperstone_adapter.catalog.download_store import DownloadSeries
-from pepperstone_adapter.common.errors import ConfigurationError, LinkError, LinkLost, RateLimited
+from pepperstone_adapter.common.errors import ConfigurationError, LinkError, LinkLost, NotFound, RateLimited
 from pepperstone_adapter.mapping.data import bar_close_ns, period_ns
 
 NS = 1_000_000_000
@@ -183,6 +183,7 @@ class _Run:
         self._late: dict[int, int] = {}  # piece -> from where it was empty and may yet fill
         self._pieces: tuple[Interval, ...] = ()
         self._horizon_ns = 0
+        self._refused: dict[int, NotFound] = {}
         self._first_ns: int | None = None  # the earliest row seen in this run
 
     async def run(self) -> Outcome:
@@ -200,6 +201,7 @@ class _Run:
             if index not in self._read:
                 await self._take(index)
                 self._tell(first)
+        self._check_holes(done)
         await self._note_beginning(done)
         return outcome
 
@@ -254,6 +256,14 @@ class _Run:
         hours = self._series.spec.hours
         return 2 * sum(b - a for a, b in hours.open_intervals(*piece)) >= piece[1] - piece[0]
 
+    def _check_holes(self, done: Sequence[Interval]) -> None:
+        """A terminal may refuse what is before its history; refused anywhere else a piece is missing, and not marked as
+        read. Raises that refusal."""
+        first = min((index for index, had_rows in self._read.items() if had_rows), default=-1)
+        for index, error in self._refused.items():
+            if index > first or any(start < self._pieces[index][0] for start, _ in done):
+                raise error
+
     # -- one piece ------------------------------------------------------------------------------------------------
 
     async def _take(self, index: int) -> bool:
@@ -262,7 +272,12 @@ class _Run:
             return self._read[index]
         start, end = self._pieces[index]
         outcome, bad = self._outcome, BadRows()
-        rows = await self._ask(start, end)
+        try:
+            rows = await self._ask(start, end)
+        except NotFound as error:
+            self._refused[index], self._read[index] = error, False
+            outcome.pieces += 1
+            return False
         chunk = self._columns(rows, bad)
         read = (self._read_from(index, rows), self._read_to(index, rows))
         if read[1] < end:

@@ -15,7 +15,7 @@ from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.download import Download, LinkWatch, Outcome, Wish
 from pepperstone_adapter.catalog.download_rows import bar_columns, quote_columns
 from pepperstone_adapter.catalog.store import CatalogStore
-from pepperstone_adapter.common.errors import ConfigurationError, DataError, LinkLost, RateLimited
+from pepperstone_adapter.common.errors import ConfigurationError, DataError, LinkLost, NotFound, RateLimited
 from tests.kit.history import DAY_NS, MINUTE_NS, PastBroker
 
 MONDAY_NS = 1_609_718_400_000_000_000  # 2021-01-04 00:00 UTC
@@ -164,6 +164,45 @@ def test_a_range_beyond_the_brokers_history_is_told_and_not_paid_for(tmp_path: P
     again = download(broker, tmp_path, ticks(0, 760), MONDAY_NS + 760 * DAY_NS)
     assert again.begins_ns == first_ns  # told again, from the record
     assert len(broker.asked) <= 1
+
+
+class Refusing(PastBroker):
+    """A terminal that refuses what lies wholly in some stretch instead of telling that it is empty."""
+
+    def __init__(self, bars: Sequence[Bar], refused: tuple[int, int]) -> None:
+        super().__init__(bars)
+        self.refused = refused
+
+    async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
+        found = await super().history_bars(symbol, period, start_ns, end_ns)
+        if self.refused[0] <= start_ns and end_ns <= self.refused[1]:
+            raise NotFound("-4", "the terminal has no such history")
+        return found
+
+
+@pytest.mark.parametrize("days", [100, 2_000], ids=["few pieces", "many"])
+def test_a_terminal_that_refuses_what_is_before_its_history_ends_no_download(days: int, tmp_path: Path) -> None:
+    bars = [minute(n) for n in range(0, 60 * 1_440, 7)]
+    broker = Refusing(bars, (0, MONDAY_NS))
+    outcome = download(broker, tmp_path, minutes(100 - days, 100))
+    assert stored_bars(tmp_path) == expected(bars)
+    assert days == 100 or outcome.begins_ns == MONDAY_NS
+
+
+def test_a_piece_refused_in_the_midst_of_history_is_an_error_and_asked_for_again(tmp_path: Path) -> None:
+    bars = [minute(n) for n in range(0, 99 * 1_440, 7)]
+    broker = Refusing(bars, (MONDAY_NS + DAY_NS, MONDAY_NS + 98 * DAY_NS))
+    with pytest.raises(NotFound):
+        download(broker, tmp_path, minutes())
+    assert 0 < len(stored_bars(tmp_path)) < len(bars)
+    broker.refused = (0, 0)
+    download(broker, tmp_path, minutes())
+    assert stored_bars(tmp_path) == expected(bars)
+
+
+def test_nothing_but_refusals_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        download(Refusing([], (0, NOW_NS)), tmp_path, minutes())
 
 
 def test_a_holiday_is_not_taken_for_the_beginning_of_history(tmp_path: Path) -> None:
