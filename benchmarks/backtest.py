@@ -55,7 +55,7 @@ def build(folder: Path, bars: int) -> None:
     from nautilus_trader.persistence import ParquetDataCatalog
 
     from pepperstone_adapter.broker import symbol_table
-    from pepperstone_adapter.catalog.store import BarColumns, QuoteColumns, bars_from_arrays, quotes_from_arrays
+    from pepperstone_adapter.catalog.rows import BarColumns, QuoteColumns, bars_from_arrays, quotes_from_arrays
     from pepperstone_adapter.simulation.sessions import tradable
 
     hours = symbol_table.get(SYMBOL).hours
@@ -256,7 +256,10 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
         if peers:
             script = Path(__file__).with_name("peers.py")
             line = subprocess.run(
-                [sys.executable, str(script), str(folder), "--rows", str(bars)], capture_output=True, text=True, check=True
+                [sys.executable, str(script), str(folder), "--rows", str(bars)],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout.splitlines()[-1]
             for name, rate in json.loads(line)["bars_per_s"].items():
                 out[f"over_{name}"] = round(out["bars_per_s"] / rate, 2)

@@ -21,14 +21,8 @@ import numpy as np
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog.columns import Bools, crossed
-from pepperstone_adapter.catalog.store import (
-    BarColumns,
-    CatalogStore,
-    Cursor,
-    QuoteColumns,
-    bars_from_arrays,
-    quotes_from_arrays,
-)
+from pepperstone_adapter.catalog.rows import BarColumns, Cursor, QuoteColumns, bars_from_arrays, quotes_from_arrays
+from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.simulation.plan import (
     BarArrays,

@@ -25,7 +25,8 @@ from pepperstone_adapter.catalog import manifest, slots
 from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.periods import DAY_NS, parse_period
-from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, QuoteColumns, Series
+from pepperstone_adapter.catalog.rows import BarColumns, QuoteColumns
+from pepperstone_adapter.catalog.store import CatalogStore, Series
 
 SPIKE = {AssetClass.FX: 0.05, AssetClass.METAL: 0.10, AssetClass.INDEX: 0.10}
 SPIKE_OTHER = 0.20

@@ -5,7 +5,7 @@ Two ways out of it, both from the same Parquet files:
 * arrays, for a runner that adds spreads or merges sides: `CatalogStore.bars`, `.quotes` and, in bounded pieces,
   `.bar_chunks`, `.quote_chunks`. Prices are integer points (``10**-digits`` of the symbol), times UTC nanoseconds.
 * framework objects: `CatalogStore.framework_bars`, `.framework_quotes` (the framework's own reader, the fastest there
-  is: a million bars in 0.4 s), `.instrument`, and `bars_from_arrays`, `quotes_from_arrays` for arrays of your own.
+  is: a million bars in 0.4 s) and `.instrument`; `catalog.rows` makes them of arrays of your own.
 
 Rules every series keeps: a bar's `ts_event` and `ts_init` are its CLOSE (a strategy sees a bar when it is complete, as
 in live trading; exports stamp the opening, the importers add one period); ascending, no two bars of a series at one
@@ -28,71 +28,30 @@ CatalogStore(path: Path)
     .framework_bars(symbol, period, side="BID", start_ns=None, end_ns=None) -> list[Bar]
     .framework_quotes(symbol, start_ns=None, end_ns=None) -> list[QuoteTick]
     .digest(series, start_ns=None, end_ns=None) -> str sha256 over the rows, for `hashes.data` of a result
-bars_from_arrays(bar_type, digits, size_digits, columns) -> list[Bar]
-quotes_from_arrays(instrument_id, digits, size_digits, columns) -> list[QuoteTick]
-    Build framework objects from arrays without a Python call per row.
 
 `start_ns` is inclusive, `end_ns` exclusive; None means open. `period` is the framework's form: ``1-MINUTE``, ``1-HOUR``
 (`catalog.periods` knows ``M1`` and ``H1`` as well).
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from nautilus_trader.model import Bar, QuoteTick
-from nautilus_trader.persistence import BarDataWrangler, ParquetDataCatalog, QuoteTickDataWrangler
-from numpy.typing import NDArray
+from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter.catalog import layout, volume
+from pepperstone_adapter.catalog.rows import BarColumns, Cursor, QuoteColumns, join_bars, join_quotes
 from pepperstone_adapter.catalog.staging import recover_if_needed
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 
 CHUNK_ROWS = 250_000
-
-type Int64s = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BarColumns:
-    """Bars as arrays: `ts_ns` closing times ascending, prices in integer points, `ticks` the source's tick volume."""
-
-    ts_ns: Int64s
-    open: Int64s
-    high: Int64s
-    low: Int64s
-    close: Int64s
-    ticks: Int64s
-
-    def __len__(self) -> int:
-        return len(self.ts_ns)
-
-    def take(self, rows: slice) -> "BarColumns":
-        return BarColumns(
-            ts_ns=self.ts_ns[rows], open=self.open[rows], high=self.high[rows], low=self.low[rows],
-            close=self.close[rows], ticks=self.ticks[rows],
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class QuoteColumns:
-    """Quotes as arrays: `ts_ns` ascending (equal times keep their order), prices in integer points."""
-
-    ts_ns: Int64s
-    bid: Int64s
-    ask: Int64s
-
-    def __len__(self) -> int:
-        return len(self.ts_ns)
-
-    def take(self, rows: slice) -> "QuoteColumns":
-        return QuoteColumns(ts_ns=self.ts_ns[rows], bid=self.bid[rows], ask=self.ask[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +134,7 @@ class CatalogStore:
     ) -> BarColumns:
         """All bars of a range at once."""
         parts = list(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=10_000_000))
-        return _join_bars(parts)
+        return join_bars(parts)
 
     def bar_chunks(
         self,
@@ -199,12 +158,12 @@ class CatalogStore:
 
     def bar_cursor(self, symbol: str, period: str, side: str, start_ns: int, end_ns: int) -> "Cursor[BarColumns]":
         """Bars of a range, to be read a stretch at a time."""
-        return Cursor(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=1), _join_bars)
+        return Cursor(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=1), join_bars)
 
     def quotes(self, symbol: str, start_ns: int | None = None, end_ns: int | None = None) -> QuoteColumns:
         """All quotes of a range at once."""
         parts = list(self.quote_chunks(symbol, start_ns, end_ns, rows=10_000_000))
-        return _join_quotes(parts)
+        return join_quotes(parts)
 
     def quote_chunks(
         self, symbol: str, start_ns: int | None = None, end_ns: int | None = None, rows: int = CHUNK_ROWS
@@ -220,7 +179,7 @@ class CatalogStore:
 
     def quote_cursor(self, symbol: str, start_ns: int, end_ns: int) -> "Cursor[QuoteColumns]":
         """Quotes of a range, to be read a stretch at a time."""
-        return Cursor(self.quote_chunks(symbol, start_ns, end_ns, rows=1), _join_quotes)
+        return Cursor(self.quote_chunks(symbol, start_ns, end_ns, rows=1), join_quotes)
 
     def framework_bars(
         self, symbol: str, period: str, side: str = "BID", start_ns: int | None = None, end_ns: int | None = None
@@ -255,68 +214,12 @@ class CatalogStore:
         return series
 
 
-class Cursor[C: (BarColumns, QuoteColumns)]:
-    """Reads a stored series from its beginning, a stretch at a time; no row is decoded twice.
-
-    Parameters
-    ----------
-    chunks
-        Columns in ascending order.
-    join
-        Makes one of several, and none of nothing.
-    """
-
-    def __init__(self, chunks: Iterator[C], join: Callable[[Sequence[C]], C]) -> None:
-        self._chunks: Iterator[C] = chunks
-        self._join: Callable[[Sequence[C]], C] = join
-        self._rest: list[C] = []  # read, but behind the last stretch
-
-    def until(self, end_ns: int) -> C:
-        """The rows after the last stretch that are earlier than `end_ns`."""
-        while not self._rest or self._rest[-1].ts_ns[-1] < end_ns:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._rest.append(chunk)
-        joined = self._join(self._rest)
-        cut = int(np.searchsorted(joined.ts_ns, end_ns))
-        self._rest = [joined.take(slice(cut, None))] if cut < len(joined) else []
-        return joined.take(slice(cut))
-
-
 def build_samples(dest: Path) -> CatalogStore:
     """Build a catalog from the bundled samples at `dest`; does nothing when it is complete already."""
     from pepperstone_adapter.catalog.samples import build
 
     build(dest)
     return CatalogStore(dest)
-
-
-def bars_from_arrays(bar_type: str, digits: int, size_digits: int, columns: BarColumns) -> list[Bar]:
-    """Framework bars from arrays."""
-    units = volume.stored_units(columns.ticks, bar_type) * 10**size_digits
-    arrays = [layout.decimals(a, digits) for a in (columns.open, columns.high, columns.low, columns.close)]
-    arrays += [layout.decimals(units, size_digits)] + [layout.timestamps(columns.ts_ns)] * 2
-    schema = layout.bar_schema(bar_type, bar_type.split("-")[0], digits, size_digits)
-    stream = _ipc(pa.Table.from_arrays(arrays, schema=schema))
-    return BarDataWrangler(bar_type, digits, size_digits).process_record_batch_bytes(stream)
-
-
-def quotes_from_arrays(instrument_id: str, digits: int, size_digits: int, columns: QuoteColumns) -> list[QuoteTick]:
-    """Framework quotes from arrays."""
-    size = layout.decimals(np.full(len(columns), volume.QUOTE_UNITS * 10**size_digits, np.int64), size_digits)
-    arrays = [layout.decimals(columns.bid, digits), layout.decimals(columns.ask, digits), size, size]
-    arrays += [layout.timestamps(columns.ts_ns)] * 2
-    schema = layout.quote_schema(instrument_id, digits, size_digits)
-    stream = _ipc(pa.Table.from_arrays(arrays, schema=schema))
-    return QuoteTickDataWrangler(instrument_id, digits, size_digits).process_record_batch_bytes(stream)
-
-
-def _ipc(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return cast("bytes", sink.getvalue().to_pybytes())
 
 
 def _read_series(kind: str, directory: Path) -> Series | None:
@@ -403,19 +306,3 @@ def _meets(group: Any, low: int, high: int) -> bool:
         if column.path_in_schema == "ts_init" and column.is_stats_set and column.statistics.has_min_max:
             return bool(column.statistics.min_raw < high and column.statistics.max_raw >= low)
     return True
-
-
-def _join_bars(parts: Sequence[BarColumns]) -> BarColumns:
-    if len(parts) == 1:
-        return parts[0]
-    names = ("ts_ns", "open", "high", "low", "close", "ticks")
-    empty = np.empty(0, np.int64)
-    return BarColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
-
-
-def _join_quotes(parts: Sequence[QuoteColumns]) -> QuoteColumns:
-    if len(parts) == 1:
-        return parts[0]
-    empty = np.empty(0, np.int64)
-    names = ("ts_ns", "bid", "ask")
-    return QuoteColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})

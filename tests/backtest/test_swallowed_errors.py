@@ -13,7 +13,7 @@ from nautilus_trader.persistence import ParquetDataCatalog
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule
-from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
+from pepperstone_adapter.catalog.rows import BarColumns, bars_from_arrays
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.failures import Failures, RunFailed
 from pepperstone_adapter.simulation.fills import AccountFills

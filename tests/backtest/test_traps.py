@@ -16,7 +16,7 @@ from pepperstone_adapter.backtest.metrics import equity_drawdowns
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.tables import csv_tables
 from pepperstone_adapter.broker import symbol_table
-from pepperstone_adapter.catalog.store import BarColumns, bars_from_arrays
+from pepperstone_adapter.catalog.rows import BarColumns, bars_from_arrays
 from pepperstone_adapter.mapping.instruments import instrument_from_spec
 from pepperstone_adapter.simulation.plan import BarArrays, Latency
 from pepperstone_adapter.simulation.record import RunRecord

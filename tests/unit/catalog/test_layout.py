@@ -13,13 +13,8 @@ from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter.catalog import layout, volume
 from pepperstone_adapter.catalog.columns import Chunk
-from pepperstone_adapter.catalog.store import (
-    BarColumns,
-    CatalogStore,
-    QuoteColumns,
-    bars_from_arrays,
-    quotes_from_arrays,
-)
+from pepperstone_adapter.catalog.rows import BarColumns, QuoteColumns, bars_from_arrays, quotes_from_arrays
+from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.catalog.writing import SeriesKey, SeriesWriter
 from pepperstone_adapter.common.errors import DataError
 

@@ -14,7 +14,8 @@ from nautilus_trader.model import AccountType, BarType, Money, OmsType, Venue
 from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.catalog.store import BarColumns, CatalogStore, bars_from_arrays, build_samples
+from pepperstone_adapter.catalog.rows import BarColumns, bars_from_arrays
+from pepperstone_adapter.catalog.store import CatalogStore, build_samples
 from pepperstone_adapter.common.errors import DataError
 from tests.unit.catalog.conftest import Run
 
