@@ -25,7 +25,7 @@ from pepperstone_adapter.catalog.download_rows import BAR_ROLES, QUOTE_ROLES
 from pepperstone_adapter.catalog.manifest import ImportRecord, SeriesRecord, iso
 from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between
 from pepperstone_adapter.catalog.periods import bar_type_name
-from pepperstone_adapter.catalog.staging import Staging, catalog_lock, recover
+from pepperstone_adapter.catalog.staging import Staging, writing
 from pepperstone_adapter.catalog.writing import SeriesKey, SeriesWriter
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE, instrument_from_spec
@@ -108,26 +108,23 @@ class DownloadSeries:
         ConfigurationError
             Another process is writing to the catalog.
         """
-        (self.catalog / "data").mkdir(parents=True, exist_ok=True)
-        with catalog_lock(self.catalog):
-            recover(self.catalog)
-            with Staging(self.catalog) as staging:
-                old = self._find()
-                if len(chunk):
-                    merge = self._merge(staging, chunk, replace_stored=replace_stored)
-                else:
-                    merge = Merge(pieces=(), removes=(), stored=0)
-                record = self._updated(old[1] if old else None, chunk, merge.stored, read, bad, begins_ns)
-                if not merge.removes:
-                    merge = self._joined(staging, merge, coverage.around(record.rules["read_ns"], read[0]))
-                moves = [(path, self.directory / name) for path, name in merge.pieces]
-                if moves:
-                    moves += self._instrument(staging)
-                moves += self._superseded(staging, record, chunk) if replace_stored and merge.stored else []
-                place = old[0] if old else self.catalog / manifest.FOLDER / record.name
-                moves.append((_text(staging, record.as_json()), place))
-                staging.commit(moves, merge.removes)
-                self._record = place
+        with writing(self.catalog), Staging(self.catalog) as staging:
+            old = self._find()
+            if len(chunk):
+                merge = self._merge(staging, chunk, replace_stored=replace_stored)
+            else:
+                merge = Merge(pieces=(), removes=(), stored=0)
+            record = self._updated(old[1] if old else None, chunk, merge.stored, read, bad, begins_ns)
+            if not merge.removes:
+                merge = self._joined(staging, merge, coverage.around(record.rules["read_ns"], read[0]))
+            moves = [(path, self.directory / name) for path, name in merge.pieces]
+            if moves:
+                moves += self._instrument(staging)
+            moves += self._superseded(staging, record, chunk) if replace_stored and merge.stored else []
+            place = old[0] if old else self.catalog / manifest.FOLDER / record.name
+            moves.append((_text(staging, record.as_json()), place))
+            staging.commit(moves, merge.removes)
+            self._record = place
         return merge.stored
 
     # -- rows -----------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from pepperstone_adapter.catalog.periods import bar_type_name, framework_period
 from pepperstone_adapter.catalog.pipeline import Pipeline
 from pepperstone_adapter.catalog.request import ImportRequest, Reading, resolve
 from pepperstone_adapter.catalog.source import OnProgress, sha256_of
-from pepperstone_adapter.catalog.staging import Staging, catalog_lock, recover
+from pepperstone_adapter.catalog.staging import Staging, writing
 from pepperstone_adapter.catalog.writing import SeriesKey, SeriesWriter
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
@@ -69,15 +69,12 @@ def import_file(request: ImportRequest, on_progress: OnProgress | None = None) -
     layout.check_build()
     reading = resolve(request)
     try:
-        (request.catalog / "data").mkdir(parents=True, exist_ok=True)
-        with catalog_lock(request.catalog):
-            recover(request.catalog)
-            with ThreadPoolExecutor(1) as aside, Staging(request.catalog) as staging:
-                sha256 = aside.submit(sha256_of, request.file)
-                done = _done_before(request, reading, sha256)
-                if done is not None:
-                    return ImportOutcome(reading=reading, record=done, stored=0)
-                return _Import(request, reading, sha256, staging).run(on_progress)
+        with writing(request.catalog), ThreadPoolExecutor(1) as aside, Staging(request.catalog) as staging:
+            sha256 = aside.submit(sha256_of, request.file)
+            done = _done_before(request, reading, sha256)
+            if done is not None:
+                return ImportOutcome(reading=reading, record=done, stored=0)
+            return _Import(request, reading, sha256, staging).run(on_progress)
     except OSError as error:
         raise DataError(
             f"{request.catalog}: cannot write ({error.strerror or error}); nothing was imported: make room or choose "

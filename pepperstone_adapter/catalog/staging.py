@@ -11,7 +11,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pepperstone_adapter.common.errors import ConfigurationError
@@ -19,11 +20,33 @@ from pepperstone_adapter.common.files import FileLock, write_atomic
 
 FOLDER = ".staging"
 JOURNAL = "journal.json"
+LOCK = ".lock"
 
 
 def catalog_lock(catalog: Path) -> FileLock:
     """One writer at a time; ConfigurationError names the other one."""
-    return FileLock(catalog / ".lock", f"the catalog {catalog}")
+    return FileLock(catalog / LOCK, f"the catalog {catalog}")
+
+
+@contextmanager
+def writing(catalog: Path) -> Iterator[None]:
+    """Alone in a catalog that is made when it does not exist; when nothing was stored, what was made goes again."""
+    places = (catalog / FOLDER, catalog / "data", catalog / LOCK, catalog, *catalog.parents)
+    made = [place for place in places if not place.exists()]
+    (catalog / "data").mkdir(parents=True, exist_ok=True)
+    with catalog_lock(catalog):
+        try:
+            recover(catalog)
+            yield
+        except BaseException:
+            # Another process may have stored something in the meantime: then the first of these is not empty.
+            with suppress(OSError):
+                for place in made:
+                    if place.is_file():
+                        place.unlink()
+                    elif place.exists():
+                        place.rmdir()
+            raise
 
 
 class Staging:

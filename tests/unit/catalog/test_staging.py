@@ -12,11 +12,12 @@ import pytest
 from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter.catalog.importer import import_file
-from pepperstone_adapter.catalog.request import ImportRequest
+from pepperstone_adapter.catalog.request import ImportRequest, Policy
 from pepperstone_adapter.catalog.staging import JOURNAL, Staging, catalog_lock
 from pepperstone_adapter.catalog.store import CatalogStore
-from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.errors import ConfigurationError, DataError
 
+ANY_PRICE = Policy(allow=frozenset({"instrument"}))
 ROW = "2024-01-02 {h:02d}:{m:02d}:{s:02d}Z,1.1{p:04d},1.20000\n"
 
 
@@ -33,6 +34,36 @@ def files_of(catalog: Path) -> dict[str, bytes]:
         for p in sorted(catalog.rglob("*"))
         if p.is_file() and not p.relative_to(catalog).parts[0].startswith(skipped)
     }
+
+
+def failing(catalog: Path, tmp_path: Path) -> None:
+    """An import whose third row is bad."""
+    file = write_ticks(tmp_path / "EURUSD.csv", 3)
+    file.write_text(file.read_text().replace("00:00:02Z,1.1", "00:00:02Z,x"))
+    with pytest.raises(DataError, match="no number"):
+        import_file(ImportRequest(catalog=catalog, file=file, symbol="EURUSD", policy=ANY_PRICE))
+
+
+def test_a_first_import_that_fails_leaves_no_catalog(tmp_path: Path) -> None:
+    failing(tmp_path / "new" / "catalog", tmp_path)
+    assert not (tmp_path / "new").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    failing(mine, tmp_path)
+    assert list(mine.iterdir()) == []  # a folder of the user's own stays
+
+
+def test_an_import_that_fails_takes_nothing_from_a_catalog(tmp_path: Path) -> None:
+    catalog = tmp_path / "c"
+    import_file(ImportRequest(catalog=catalog, file=write_ticks(tmp_path / "EURUSD.csv", 3), policy=ANY_PRICE))
+    before = files_of(catalog)
+    failing(catalog, tmp_path)
+    assert files_of(catalog) == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    failing(other, tmp_path)
+    assert [p.name for p in other.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("done", range(5))
