@@ -104,7 +104,7 @@ def test_a_market_order_that_waited_behind_a_slow_history_call_is_not_sent_late(
         kit.fault(broker, "hang_before", "copy_rates_range", seconds=6.0)
         now_ns = time.time_ns()
         history = asyncio.create_task(session.history_bars("EURUSD", BarPeriod.M1, now_ns - 10**12, now_ns))
-        while not broker.call(lambda: broker.terminal.faults._armed[-1].done):  # the terminal has it
+        while not broker.call(lambda: broker.terminal.faults._armed[-1].done):  # noqa: ASYNC110 - the terminal has it
             await asyncio.sleep(0.01)
         with pytest.raises(LinkLost, match=r"busy for [56]\.\d s; nothing was sent"):
             await session.submit(order())
