@@ -8,6 +8,9 @@ from typing import Any
 DASH = "–"
 PLATFORMS = {"ctrader": "cTrader", "mt5": "MetaTrader 5"}
 
+#: Names with their texts.
+type Figures = list[tuple[str, str]]
+
 # What `catalog.quality` finds, as words behind "3 rows of EURUSD".
 FINDING_WORDS = {
     "duplicates": "with the time of the row before",
@@ -58,104 +61,115 @@ def duration(seconds: float | None) -> str:
     )
 
 
-def figures(document: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+def figures(document: Mapping[str, Any]) -> list[tuple[str, Figures]]:
     """Titled lists of (name, text) for everything in a `result.json` that is one number."""
-    account, risk, m, t, costs = (document[k] for k in ("account", "risk", "metrics", "trades", "costs"))
-    held, won, lost = (t[k] or {} for k in ("duration_s", "duration_winners_s", "duration_losers_s"))
+    return [
+        ("Money", _of_money(document)),
+        ("Return", _of_return(document)),
+        ("Risk", _of_risk(document)),
+        ("Trades", _of_trades(document)),
+        ("Holding time and orders", _of_time_and_orders(document)),
+        ("Order of trades", _of_sequence(document)),
+    ]
+
+
+def _of_money(document: Mapping[str, Any]) -> Figures:
+    account, t, costs = (document[k] for k in ("account", "trades", "costs"))
+    return [
+        ("Start balance", money(account["start_balance"])),
+        ("End balance", money(account["end_balance"])),
+        ("End equity", money(account["end_equity"])),
+        ("Net profit", money(account["net_profit"])),
+        ("Gross profit", money(t["gross_profit"])),
+        ("Gross loss", money(-t["gross_loss"])),
+        ("Commission", money(costs["commission"])),
+        ("Swap", money(costs["swap"])),
+        ("Spread", money(costs["spread"])),
+        ("Slippage", money(costs["slippage"])),
+        ("Conversion", money(costs["conversion"])),
+        ("Costs in all", money(costs["total"])),
+    ]
+
+
+def _of_return(document: Mapping[str, Any]) -> Figures:
+    m = document["metrics"]
+    return [
+        ("CAGR", pct(m["cagr_pct"], 2)),
+        ("Volatility a year", pct(m["volatility_pct"], 2)),
+        ("Sharpe", ratio(m["sharpe"])),
+        ("Sortino", ratio(m["sortino"])),
+        ("Calmar", ratio(m["calmar"])),
+        ("Omega", ratio(m["omega"])),
+        ("Probability Sharpe > 0", pct(m["probabilistic_sharpe_pct"])),
+        ("Recovery factor", ratio(m["recovery_factor"])),
+        ("Days, share winning", f"{m['days']}, {pct(m['winning_days_pct'])}"),
+        ("Best and worst day", f"{pct(m['best_day_pct'], 2)}, {pct(m['worst_day_pct'], 2)}"),
+        ("VaR 95 %, one day", pct(m["var_95_pct"], 2)),
+        ("Expected shortfall 95 %", pct(m["cvar_95_pct"], 2)),
+        ("Skew, kurtosis", f"{ratio(m['skew'])}, {ratio(m['kurtosis'])}"),
+    ]
+
+
+def _of_risk(document: Mapping[str, Any]) -> Figures:
+    risk = document["risk"]
+    return [
+        ("Max drawdown, equity", _fall(risk, "equity")),
+        ("Max drawdown, balance", _fall(risk, "balance")),
+        ("Min margin level", pct(risk["min_margin_level"], 0)),
+        ("Min free margin", money(risk["min_free_margin"])),
+        ("Max used margin", money(risk["max_used_margin"])),
+        ("Max exposure", money(risk["max_exposure"])),
+        ("Max leverage used", ratio(risk["max_leverage"])),
+        ("Max open positions", str(risk["max_open_positions"])),
+        ("Time in the market", pct(risk["time_in_market_pct"])),
+        ("Margin calls", str(risk["margin_calls"])),
+        ("Stop-outs", str(risk["stop_outs"])),
+    ]
+
+
+def _of_trades(document: Mapping[str, Any]) -> Figures:
+    t = document["trades"]
     win, lose = t["winning_streak"], t["losing_streak"]
     return [
-        (
-            "Money",
-            [
-                ("Start balance", money(account["start_balance"])),
-                ("End balance", money(account["end_balance"])),
-                ("End equity", money(account["end_equity"])),
-                ("Net profit", money(account["net_profit"])),
-                ("Gross profit", money(t["gross_profit"])),
-                ("Gross loss", money(-t["gross_loss"])),
-                ("Commission", money(costs["commission"])),
-                ("Swap", money(costs["swap"])),
-                ("Spread", money(costs["spread"])),
-                ("Slippage", money(costs["slippage"])),
-                ("Conversion", money(costs["conversion"])),
-                ("Costs in all", money(costs["total"])),
-            ],
-        ),
-        (
-            "Return",
-            [
-                ("CAGR", pct(m["cagr_pct"], 2)),
-                ("Volatility a year", pct(m["volatility_pct"], 2)),
-                ("Sharpe", ratio(m["sharpe"])),
-                ("Sortino", ratio(m["sortino"])),
-                ("Calmar", ratio(m["calmar"])),
-                ("Omega", ratio(m["omega"])),
-                ("Probability Sharpe > 0", pct(m["probabilistic_sharpe_pct"])),
-                ("Recovery factor", ratio(m["recovery_factor"])),
-                ("Days, share winning", f"{m['days']}, {pct(m['winning_days_pct'])}"),
-                ("Best and worst day", f"{pct(m['best_day_pct'], 2)}, {pct(m['worst_day_pct'], 2)}"),
-                ("VaR 95 %, one day", pct(m["var_95_pct"], 2)),
-                ("Expected shortfall 95 %", pct(m["cvar_95_pct"], 2)),
-                ("Skew, kurtosis", f"{ratio(m['skew'])}, {ratio(m['kurtosis'])}"),
-            ],
-        ),
-        (
-            "Risk",
-            [
-                ("Max drawdown, equity", _fall(risk, "equity")),
-                ("Max drawdown, balance", _fall(risk, "balance")),
-                ("Min margin level", pct(risk["min_margin_level"], 0)),
-                ("Min free margin", money(risk["min_free_margin"])),
-                ("Max used margin", money(risk["max_used_margin"])),
-                ("Max exposure", money(risk["max_exposure"])),
-                ("Max leverage used", ratio(risk["max_leverage"])),
-                ("Max open positions", str(risk["max_open_positions"])),
-                ("Time in the market", pct(risk["time_in_market_pct"])),
-                ("Margin calls", str(risk["margin_calls"])),
-                ("Stop-outs", str(risk["stop_outs"])),
-            ],
-        ),
-        (
-            "Trades",
-            [
-                ("Closed, open at end", f"{t['count']}, {t['open_at_end']}"),
-                ("Won, lost", f"{t['wins']}, {t['losses']}"),
-                ("Profit factor", ratio(t["profit_factor"])),
-                ("Expectancy", money(t["expectancy"])),
-                ("Expectancy in R", ratio(t["expectancy_r"])),
-                ("Payoff", ratio(t["payoff"])),
-                ("Average win, loss", f"{money(t['average_win'])}, {money(t['average_loss'])}"),
-                ("Largest win, loss", f"{money(t['largest_win'])}, {money(t['largest_loss'])}"),
-                ("Longest winning streak", f"{win['longest']} ({money(win['longest_net'])})"),
-                ("Longest losing streak", f"{lose['longest']} ({money(lose['longest_net'])})"),
-            ],
-        ),
-        (
-            "Holding time and orders",
-            [
-                ("Shortest", duration(held.get("min"))),
-                ("Average", duration(held.get("avg"))),
-                ("Median", duration(held.get("median"))),
-                ("Longest", duration(held.get("max"))),
-                ("Average of winners", duration(won.get("avg"))),
-                ("Average of losers", duration(lost.get("avg"))),
-                ("Orders", f"{document['orders']['count']:,}"),
-                ("Orders refused", f"{sum(document['orders']['refusals'].values()):,}"),
-                ("Orders filled in part", f"{document['orders']['partially_filled']:,}"),
-            ],
-        ),
-        (
-            "Order of trades",
-            [
-                ("Average MAE, MFE", f"{money(t['average_mae'])}, {money(t['average_mfe'])}"),
-                ("Correlation net and MFE", ratio(t["profit_mfe_correlation"])),
-                ("Correlation net and MAE", ratio(t["profit_mae_correlation"])),
-                ("Z-score (confidence)", f"{ratio(t['z_score'])} ({pct(t['z_confidence_pct'])})"),
-                ("Balance line correlation", ratio(t["balance_line_correlation"])),
-                ("Balance line standard error", ratio(t["balance_line_standard_error"])),
-                ("AHPR, GHPR", f"{pct(t['ahpr_pct'], 3)}, {pct(t['ghpr_pct'], 3)}"),
-            ],
-        ),
+        ("Closed, open at end", f"{t['count']}, {t['open_at_end']}"),
+        ("Won, lost", f"{t['wins']}, {t['losses']}"),
+        ("Profit factor", ratio(t["profit_factor"])),
+        ("Expectancy", money(t["expectancy"])),
+        ("Expectancy in R", ratio(t["expectancy_r"])),
+        ("Payoff", ratio(t["payoff"])),
+        ("Average win, loss", f"{money(t['average_win'])}, {money(t['average_loss'])}"),
+        ("Largest win, loss", f"{money(t['largest_win'])}, {money(t['largest_loss'])}"),
+        ("Longest winning streak", f"{win['longest']} ({money(win['longest_net'])})"),
+        ("Longest losing streak", f"{lose['longest']} ({money(lose['longest_net'])})"),
+    ]
+
+
+def _of_time_and_orders(document: Mapping[str, Any]) -> Figures:
+    t, orders = document["trades"], document["orders"]
+    held, won, lost = (t[k] or {} for k in ("duration_s", "duration_winners_s", "duration_losers_s"))
+    return [
+        ("Shortest", duration(held.get("min"))),
+        ("Average", duration(held.get("avg"))),
+        ("Median", duration(held.get("median"))),
+        ("Longest", duration(held.get("max"))),
+        ("Average of winners", duration(won.get("avg"))),
+        ("Average of losers", duration(lost.get("avg"))),
+        ("Orders", f"{orders['count']:,}"),
+        ("Orders refused", f"{sum(orders['refusals'].values()):,}"),
+        ("Orders filled in part", f"{orders['partially_filled']:,}"),
+    ]
+
+
+def _of_sequence(document: Mapping[str, Any]) -> Figures:
+    t = document["trades"]
+    return [
+        ("Average MAE, MFE", f"{money(t['average_mae'])}, {money(t['average_mfe'])}"),
+        ("Correlation net and MFE", ratio(t["profit_mfe_correlation"])),
+        ("Correlation net and MAE", ratio(t["profit_mae_correlation"])),
+        ("Z-score (confidence)", f"{ratio(t['z_score'])} ({pct(t['z_confidence_pct'])})"),
+        ("Balance line correlation", ratio(t["balance_line_correlation"])),
+        ("Balance line standard error", ratio(t["balance_line_standard_error"])),
+        ("AHPR, GHPR", f"{pct(t['ahpr_pct'], 3)}, {pct(t['ghpr_pct'], 3)}"),
     ]
 
 
