@@ -6,9 +6,9 @@ its place at the end; a result that was there is replaced, anything else is refu
 """
 
 import json
-import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -67,8 +67,10 @@ def check_output(folder: Path) -> None:
     parent = next(p for p in folder.absolute().parents if p.exists())
     if not parent.is_dir():
         raise ConfigurationError(f"{folder}: {parent} is a file, so no folder can be made in it")
-    if not os.access(parent, os.W_OK):
-        raise ConfigurationError(f"{folder}: {parent} cannot be written; name another folder (--out DIR)")
+    try:  # what the system says of rights is not all there is to it
+        tempfile.TemporaryDirectory(prefix=".", dir=parent).cleanup()
+    except OSError as e:
+        raise ConfigurationError(f"{folder}: {parent} cannot be written; name another folder (--out DIR)") from e
 
 
 def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:

@@ -152,7 +152,8 @@ def _by_header(source: Source, names: tuple[str, ...], delimiter: str, row: str,
             return TableFormat(name="fxcm-bars", kind=BARS, roles=roles, clock=clock, **base)
     raise DataError(
         f"{source.path}:1: format not recognised; columns seen: {_shown(names, delimiter)}; known are MetaTrader 5, "
-        "HistData, TrueFX and FXCM files. For any other write a column map: pepperstone data import --columns map.yaml"
+        "HistData, TrueFX and FXCM files. For any other write a column map (`pepperstone config schema columns` shows its "
+        "keys) and give it with --columns map.yaml"
     )
 
 

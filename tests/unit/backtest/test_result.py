@@ -124,6 +124,18 @@ def test_b14_a_read_only_parent(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system of Linux in which nobody makes folders")
+def test_b14_a_parent_that_takes_no_folders() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_output(Path("/proc/x"))
+    assert str(caught.value) == "/proc/x: /proc cannot be written; name another folder (--out DIR)"
+
+
+def test_asking_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_output(tmp_path / "deep" / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_empty_folder_takes_a_result(tmp_path: Path) -> None:
     write_result(tmp_path, record_of(random_trades(3)), FACTS)
     assert read_result(tmp_path)["name"] == "test"

@@ -56,7 +56,8 @@ CASES = {
     ),
     "B38-unknown": (
         "EURUSD.csv", "when;b;a\n2024-01-02;1.1;1.2\n", UTC,
-        r":1: format not recognised; columns seen: when, b, a \(split at ';'\);.* write a column map: .*--columns",
+        r":1: format not recognised; columns seen: when, b, a \(split at ';'\);.* write a column map \(`pepperstone config "
+        r"schema columns` shows its keys\) and give it with --columns map\.yaml",
     ),
     "B39-decimal-comma": (
         "EURUSD.csv", bars(*GOOD, bar(prices="1,10450\t1,10460\t1,10440\t1,10455")), UTC,
