@@ -9,6 +9,7 @@ writing and reading: the order may be live, so it is treated as unknown and logg
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -192,7 +193,10 @@ class Sender:
         """Set the whole protection with `changes` applied; the reason when the broker said no."""
         entry = self._table.get(leg.parent) if leg.parent else None
         if entry is not None and entry.kind != LEG and entry.phase is not Phase.ENDED and not entry.filled:
-            return await self._amend_protection(entry, changes)
+            refused = await self._amend_protection(entry, changes)
+            if refused is None or not entry.filled:
+                return refused
+            await self._named(leg)  # it has filled meanwhile: its levels are a position's now
         if leg.position_id is None:
             return "the position is not known yet"
         async with self._levels_turn(leg.position_id):
@@ -203,6 +207,8 @@ class Sender:
         return self._levels_lock.setdefault(position_id, asyncio.Lock())
 
     async def _amend_protection(self, entry: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
+        if entry.limit is None and entry.stop is None:
+            await self._ended(entry)  # a market order fills or is refused in a moment, and cannot be amended
         if not await self._named(entry):
             return "the entry is not working"
         protection = self._wished(self._table.legs_of_entry(entry.client_order_id), changes, None)
@@ -277,6 +283,15 @@ class Sender:
         except PepperstoneError as error:
             self._refuse_cancel(order, str(error))
 
+    async def cancel_bracket(self, entry: TrackedOrder, legs: list[TrackedOrder]) -> None:
+        """Cancel an entry that takes its legs with it; where it fills before it can be canceled, they are dropped."""
+        await self.cancel(entry)
+        if entry.limit is None and entry.stop is None:
+            await self._ended(entry)
+        left = [leg for leg in legs if leg.phase is not Phase.ENDED]
+        if left and entry.filled:
+            await self.drop_legs(left)
+
     async def _cancel_not_found(self, order: TrackedOrder, reason: str) -> None:
         try:
             found = await self._reconciler.find(order)
@@ -301,6 +316,14 @@ class Sender:
         except TimeoutError:
             return False
         return order.phase is Phase.ACCEPTED
+
+    async def _ended(self, order: TrackedOrder, timeout_s: float = 30.0) -> None:
+        """Wait until an order has ended, or as long as that takes at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while order.phase is not Phase.ENDED:
+                    self._changed.clear()
+                    await self._changed.wait()
 
     async def link(self, timeout_s: float) -> bool:
         try:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nautilus_trader.model import (
     ClientOrderId,
     Currency,
@@ -95,6 +96,57 @@ def test_a_bracket_gets_its_exact_levels_and_its_stop_fills(tmp_path: Path) -> N
         await filled(b, stop)
         await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.CANCELED, "sibling gone")
         assert not books(b)["positions"]
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+@pytest.mark.parametrize("moment", ["", "Submitted", "Accepted"])
+def test_a_cancel_all_while_a_market_bracket_is_on_its_way_takes_its_legs(tmp_path: Path, moment: str) -> None:
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        if moment:
+            await b.until(lambda: moment in b.probe.names(entry.client_order_id), moment)
+        b.probe.cancel_all_orders(EURUSD)
+        ticket = await filled(b, entry)  # a market order cannot be called back
+        for leg in (stop, profit):
+            await b.until(lambda leg=leg: b.cache.order(leg.client_order_id).status is OrderStatus.CANCELED, "no leg")  # type: ignore[misc]
+            assert "CancelRejected" not in b.probe.names(leg.client_order_id)
+        (position,) = books(b)["positions"]
+        assert str(position["position_id"]) == ticket
+        await b.until(lambda: not b.client._events.settling, "nothing under way")
+        (held,) = b.sandbox.ledger.accounts[ACCOUNT_ID].positions.values()
+        assert (held.stop_loss, held.take_profit) == (None, None)
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+def test_a_pending_bracket_that_fills_before_its_cancel_arrives_loses_its_legs(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD,
+            BUY,
+            units(10_000),
+            entry_order_type=OrderType.LIMIT,
+            entry_price=px("1.08300"),
+            sl_trigger_price=px("1.08000"),
+            tp_price=px("1.09000"),
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED, "a working bracket")
+        b.sandbox.push("EURUSD", "1.08290", "1.08297")
+        b.probe.cancel_all_orders(EURUSD)  # the fill has not been heard of
+        await filled(b, entry)
+        for leg in (stop, profit):
+            await b.until(lambda leg=leg: b.cache.order(leg.client_order_id).status is OrderStatus.CANCELED, "no leg")  # type: ignore[misc]
+        (held,) = b.sandbox.ledger.accounts[ACCOUNT_ID].positions.values()
+        assert (held.stop_loss, held.take_profit) == (None, None)
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)
