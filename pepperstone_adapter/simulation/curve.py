@@ -164,9 +164,9 @@ class Curve:
             if ticket.pieces is None or not ticket.closed_ns:
                 spans.append((ticket, ticket.since_ns or ticket.opened_ns + 1, until_ns))
 
-        for ticket, by_market in closed:
-            # A bar in which a stop or limit closed the position went on without it.
-            add(ticket, ticket.closed_ns + by_market)
+        for ticket, at_end in closed:
+            # A bar in which a stop, limit or stop-out closed the position went on without it.
+            add(ticket, ticket.closed_ns + at_end)
         for ticket in self._books.tickets.values():
             add(ticket, 2**62)
         for (name, sign), spans in held.items():

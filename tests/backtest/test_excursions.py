@@ -68,6 +68,13 @@ def test_the_rest_of_a_position_is_held_through_the_bar_of_a_partial_target() ->
     assert (row.mae, row.mfe, row.gross) == (Decimal("0.00"), Decimal("1200.00"), Decimal("800.00"))
 
 
+def test_the_bar_of_a_stop_out_goes_on_without_the_position() -> None:
+    # 30,000 at 1.10 use 1,100 of 1,150: the stop-out at 550 closes them at 1.08, 600 down. The bar falls on to 1.05.
+    rows: list[Any] = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), 1.06]
+    (row,) = run_steps(rows, {1: buy(30_000)}, start_balance=Decimal(1_150)).positions
+    assert (row.gross, row.mae, row.mfe) == (Decimal("-600.00"), Decimal("-600.00"), Decimal("0.00"))
+
+
 def test_excursions_in_another_currency() -> None:
     # Long 100,000 USDJPY at 150: up to 151, half sold: 50,000 JPY / 151 = 331.13 USD. The rest gaps to 149:
     # -50,000 JPY / 149 = -335.57, together -4.44; best 100,000 / 151 = 662.25.
