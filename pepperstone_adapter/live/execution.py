@@ -384,8 +384,7 @@ class BrokerExecutionClient(ExecutionClient):
             if order.kind == LEG and order.parent not in going:
                 positions.setdefault(order.position_id or order.parent or "", []).append(order)
         for order in entries:
-            own = [o for o in orders if o.kind == LEG and o.parent == order.client_order_id and not order.filled]
-            self.start_task(self.sender.cancel_bracket(order, own), f"cancel-{order.client_order_id}")
+            self.start_task(self.sender.cancel(order), f"cancel-{order.client_order_id}")
         for legs in positions.values():
             self.start_task(self.sender.drop_legs(legs), f"drop-legs-{legs[0].client_order_id}")
 

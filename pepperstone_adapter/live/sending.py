@@ -283,15 +283,6 @@ class Sender:
         except PepperstoneError as error:
             self._refuse_cancel(order, str(error))
 
-    async def cancel_bracket(self, entry: TrackedOrder, legs: list[TrackedOrder]) -> None:
-        """Cancel an entry that takes its legs with it; where it fills before it can be canceled, they are dropped."""
-        await self.cancel(entry)
-        if entry.limit is None and entry.stop is None:
-            await self._ended(entry)
-        left = [leg for leg in legs if leg.phase is not Phase.ENDED]
-        if left and entry.filled:
-            await self.drop_legs(left)
-
     async def _cancel_not_found(self, order: TrackedOrder, reason: str) -> None:
         try:
             found = await self._reconciler.find(order)

@@ -21,6 +21,7 @@ from nautilus_trader.model import (
     Venue,
 )
 
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
 from tests.kit.node import EURUSD, VENUE, Bench
 
@@ -140,6 +141,10 @@ def test_a_pending_bracket_that_fills_before_its_cancel_arrives_loses_its_legs(t
         )
         b.probe.submit_order_list([entry, stop, profit])
         await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED, "a working bracket")
+        late = FaultRule(
+            kind=FaultKind.SLOW, on="reply", message="ExecutionEvent", execution="ORDER_FILLED", seconds=0.5
+        )
+        b.sandbox.add_fault(late)
         b.sandbox.push("EURUSD", "1.08290", "1.08297")
         b.probe.cancel_all_orders(EURUSD)  # the fill has not been heard of
         await filled(b, entry)
