@@ -159,9 +159,13 @@ def _units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
+_SCALARS = (bool, int, float, str)
+_PLAIN = frozenset({*_SCALARS, type(None)})
+
+
 def plain(value: Any) -> Any:
     """A result of the module as values that can travel: structs as maps, arrays packed, numpy scalars as Python's."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if type(value) in _PLAIN or isinstance(value, _SCALARS):  # most values are plain, and there are many
         return value
     if isinstance(value, np.ndarray):
         return pack_array(value)
