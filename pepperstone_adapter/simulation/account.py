@@ -88,12 +88,19 @@ class Account:
 
     def order_event(self, event: Any) -> None:
         """Fills of orders that were granted can wait to be booked; after any other the account looks at its books."""
-        if not self.recorder.note(event):
-            return
-        if str(event.client_order_id) not in self.recorder.sent:
-            self.settle(event.ts_event)
-        if self.recorder.backlog > BACKLOG:
-            self.due_ns = 0
+        if self.recorder.note(event):
+            if str(event.client_order_id) not in self.recorder.sent:
+                self.settle(event.ts_event)
+            if self.recorder.backlog > BACKLOG:
+                self.due_ns = 0
+        if self._closing and self._netting and str(event.client_order_id) == self._closing:
+            self.broker.forced(event)
+
+    def owner_of(self, ticket: Ticket) -> Any:
+        """The strategy whose orders alone can close a ticket; None where the broker's can."""
+        if not self._netting:
+            return None
+        return next(s for s in self.strategies if str(s.strategy_id) == ticket.strategy_id)
 
     def settle(self, ts_ns: int) -> None:
         """Look at the books: book what has been filled, find the next danger, measure the headroom."""

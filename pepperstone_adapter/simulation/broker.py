@@ -95,8 +95,12 @@ class Broker(Strategy):
         return bool(self._postings or self._fills.forced)
 
     def close(self, ticket: Ticket, price: Decimal) -> str:
-        """Close a position by force at a price; returns the order's id."""
-        order = self.order_factory.market(
+        """Close a position by force at a price; returns the order's id.
+
+        In netting only an order of the strategy that holds the position closes it; the broker sends it in its name.
+        """
+        owner = self.account.owner_of(ticket)
+        order = (owner or self).order_factory.market(
             InstrumentId.from_str(f"{ticket.symbol}.{self._cash_id.venue}"),
             OrderSide.SELL if ticket.sign > 0 else OrderSide.BUY,
             Quantity.from_str(f"{ticket.units:f}"),
@@ -107,7 +111,10 @@ class Broker(Strategy):
         self._fills.forced[key] = price
         self.account.recorder.reasons[key] = "stop_out"
         self._closing = key
-        self.submit_order(order, PositionId(ticket.position_id))
+        if owner is None:
+            self.submit_order(order, PositionId(ticket.position_id))
+        else:
+            Strategy.submit_order(owner, order)
         self.account.sent()
         return key
 
@@ -135,6 +142,10 @@ class Broker(Strategy):
 
     def _closing_event(self, event: Any) -> None:
         self.account.order_event(event)
+        self.forced(event)
+
+    def forced(self, event: Any) -> None:
+        """What has become of a forced closing, once it is booked."""
         name = type(event).__name__
         if name in ("OrderDenied", "OrderRejected", "OrderCanceled"):
             # The position closed by itself while the order was on its way.

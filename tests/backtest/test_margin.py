@@ -7,6 +7,7 @@ import pytest
 from nautilus_trader.model import OrderSide
 
 from pepperstone_adapter.backtest.metrics import balance_drawdowns, equity_drawdowns, risk_section
+from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier
 from pepperstone_adapter.simulation.record import LedgerKind
@@ -96,6 +97,16 @@ def test_only_as_many_as_needed_are_closed() -> None:
     assert record.stop_outs == 1
     assert record.end_balance == D("1117.40")
     assert record.equity[-1].open_positions == 1
+
+
+def test_a_netting_account_is_stopped_out_too() -> None:
+    # 30,000 at 1.10 use 1,100 of 1,150: 600 down, at 1.08, the level is 50 %. The framework gives each strategy of a
+    # netting account a position of its own, which only an order of that strategy closes.
+    market = [1.1, 1.1, (1.1, 1.1, 1.06, 1.07), 1.07, 1.07]
+    record = run_steps(market, {1: buy(30_000)}, start_balance=D(1_150), mode=PositionMode.NETTING)
+    assert [(f.price, f.reason) for f in record.fills] == [(D("1.10000"), "client"), (D("1.08000"), "stop_out")]
+    assert (record.stop_outs, record.margin_calls, record.end_balance) == (1, 1, D("550.00"))
+    assert [(p.gross, p.exit_reason) for p in record.positions] == [(D("-600.00"), "stop_out")]
 
 
 def test_a_strategy_cannot_dodge_the_stop_out_of_its_bar() -> None:
