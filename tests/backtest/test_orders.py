@@ -3,13 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pytest
-from nautilus_trader.model import OrderSide, Price, Quantity, TimeInForce, TrailingOffsetType
+from nautilus_trader.model import Price, Quantity, TimeInForce, TrailingOffsetType
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import TradingMode
-from pepperstone_adapter.simulation.plan import Latency, Slippage
+from tests.kit.orders import BUY, SELL, limit, names, position_of, reasons, stop
 from tests.kit.runs import (
     EURUSD,
     MINUTE_NS,
@@ -19,8 +18,6 @@ from tests.kit.runs import (
     bars,
     both,
     buy,
-    close_all,
-    quotes,
     run_steps,
     run_with,
     sell,
@@ -30,33 +27,6 @@ from tests.kit.runs import (
 
 D = Decimal
 DAY_S = 86_400
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
-
-
-def reasons(steps: Steps) -> list[str]:
-    return [e.reason for e in steps.events if type(e).__name__ in ("OrderDenied", "OrderRejected")]
-
-
-def names(steps: Steps) -> list[str]:
-    return [type(e).__name__ for e in steps.events]
-
-
-def stop(side: OrderSide, price: float, units: int = 100_000, **kw: Any) -> Act:
-    return lambda s: s.submit_order(
-        s.order_factory.stop_market(s.id_of(EURUSD), side, s.qty(EURUSD, units), s.px(EURUSD, price), **kw),
-        _position(s) if kw.get("reduce_only") else None,
-    )
-
-
-def limit(side: OrderSide, price: float, units: int = 100_000, **kw: Any) -> Act:
-    return lambda s: s.submit_order(
-        s.order_factory.limit(s.id_of(EURUSD), side, s.qty(EURUSD, units), s.px(EURUSD, price), **kw),
-        _position(s) if kw.get("reduce_only") else None,
-    )
-
-
-def _position(s: Steps) -> Any:
-    return s.cache.positions_open()[0].id
 
 
 # --- refused
@@ -235,7 +205,7 @@ def test_a_trailing_stop_follows() -> None:
             s.id_of(EURUSD), SELL, s.qty(EURUSD, 100_000), trailing_offset=D("0.0050"),
             trailing_offset_type=TrailingOffsetType.PRICE, trigger_price=s.px(EURUSD, 1.095), reduce_only=True,
         )  # fmt: skip
-        s.submit_order(order, _position(s))
+        s.submit_order(order, position_of(s))
 
     # From 1.10 to 1.11 the stop rises to 1.105 and is hit on the way down.
     record = run_steps([1.1, 1.1, 1.1, 1.105, 1.11, 1.1, 1.1], {1: buy(100_000), 2: trail})
@@ -255,7 +225,7 @@ def test_a_trailing_stop_whose_quantity_changes_at_a_gap_still_fills_at_the_gap(
             s.id_of(EURUSD), SELL, s.qty(EURUSD, 100_000), D("0.002"),
             trailing_offset_type=TrailingOffsetType.PRICE, reduce_only=True,
         )  # fmt: skip
-        s.submit_order(trail, _position(s))
+        s.submit_order(trail, position_of(s))
 
     market = [1.1, 1.1, 1.1, 1.1, (1.09, 1.091, 1.089, 1.09), 1.09]
     record = run_steps(market, {1: buy(100_000), 2: protect})
@@ -299,93 +269,6 @@ def test_orders_without_margin_end_in_the_order_in_which_they_were_met() -> None
     record = run_steps([1.1, 1.1, 1.08, 1.08], {1: both(*[limit(BUY, 1.09)] * 12)}, start_balance=D(100))
     assert [o.status for o in record.orders] == ["CANCELED"] * 12
     assert [int(o.client_order_id.rpartition("-")[2]) for o in record.orders] == list(range(1, 13))
-
-
-# --- orders for one ticket of a hedging account
-
-
-def for_ticket(side: OrderSide, *sizes: int, **kw: Any) -> Act:
-    """Market orders for the ticket there is, or was."""
-
-    def act(s: Steps) -> None:
-        ticket = (s.cache.positions_open() or s.cache.positions_closed())[0].id
-        for units in sizes:
-            s.market(EURUSD, side, units, ticket, **kw)
-
-    return act
-
-
-def stop_for_ticket(units: int) -> Act:
-    def act(s: Steps) -> None:
-        stop = s.order_factory.stop_market(s.id_of(EURUSD), SELL, s.qty(EURUSD, units), s.px(EURUSD, 1.09))
-        s.submit_order(stop, _position(s))
-
-    return act
-
-
-@pytest.mark.parametrize("latency_ms", [0, 5])
-@pytest.mark.parametrize(
-    ("side", "sizes", "reason", "left"),
-    [
-        (
-            SELL, (150_000,),
-            "INVALID_CLOSE_VOLUME: position {} has 100000 units (1 lots) to close, not 150000 units (1.5 lots)", 100_000,
-        ),
-        (
-            SELL, (70_000, 70_000),
-            "INVALID_CLOSE_VOLUME: position {} has 30000 units (0.3 lots) left to close, not 70000 units (0.7 lots)", 30_000,
-        ),
-        (
-            BUY, (10_000,),
-            "INVALID_POSITION: position {} cannot be added to; send the order without position_id", 100_000,
-        ),
-    ],
-)  # fmt: skip
-def test_a_ticket_is_closed_and_not_turned_round(
-    side: OrderSide, sizes: tuple[int, ...], reason: str, left: int, latency_ms: int
-) -> None:
-    # The volume has passed the desk before, so that it is not looked at closely again.
-    acts = {
-        0: both(buy(150_000), buy(70_000), buy(10_000)),
-        1: close_all(),
-        2: buy(100_000),
-        3: for_ticket(side, *sizes),
-    }
-    record, steps = run_with([1.1] * 6, acts, latency=Latency(base_ms=latency_ms))
-    ticket = record.positions[-1].position_id
-    assert reasons(steps) == [reason.format(ticket)]
-    assert sum(f.units if f.side == "BUY" else -f.units for f in record.fills if f.position_id == ticket) == left
-
-
-def test_a_ticket_that_is_closed_is_not_opened_again() -> None:
-    record, steps = run_with([1.1] * 5, {1: buy(100_000), 2: close_all(), 3: for_ticket(SELL, 100_000)})
-    assert reasons(steps) == [f"POSITION_NOT_FOUND: no open position {record.positions[0].position_id}"]
-    assert len(record.positions) == 1
-
-
-@pytest.mark.parametrize(
-    ("meanwhile", "reason"),
-    [
-        (for_ticket(SELL, 40_000), "has 60000 units (0.6 lots) to close, not 100000 units (1 lots)"),
-        (close_all(), "no open position"),
-    ],
-)
-def test_a_stop_for_more_than_is_left_of_its_ticket_is_canceled_when_it_is_met(meanwhile: Act, reason: str) -> None:
-    acts = {1: buy(100_000), 2: stop_for_ticket(100_000), 3: meanwhile}
-    record = run_steps([1.1, 1.1, 1.1, 1.1, 1.08, 1.08], acts)
-    (stop,) = (o for o in record.orders if o.order_type == "STOP_MARKET")
-    assert stop.status == "CANCELED"
-    assert reason in stop.reason
-    assert len(record.positions) == 1
-
-
-def test_a_stop_for_a_ticket_needs_no_margin() -> None:
-    # 100,000 at 1.10 hold 3,666.67 of 5,000 USD; where both sides of a hedge count, a second 100,000 would be too many.
-    acts = {1: buy(100_000), 2: stop_for_ticket(100_000)}
-    record = run_steps(
-        [1.1, 1.1, 1.1, 1.089, 1.089], acts, start_balance=D(5_000), term_changes={"hedged_margin": "sum"}
-    )
-    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09000"), "stop_loss")]
 
 
 # --- amendments
@@ -433,172 +316,3 @@ def test_a_stop_is_moved_to_where_it_may_be() -> None:
     market = [1.1, 1.1, 1.1, 1.1, (1.1, 1.1, 1.0899, 1.095), 1.095]
     record = run_steps(market, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True), 3: amend})
     assert [f.price for f in record.fills[1:]] == [D("1.09500")]
-
-
-# --- slippage and latency
-
-
-def test_slippage_is_drawn_from_the_seed() -> None:
-    slip = {"EURUSD": Slippage(probability=1.0, min_points=1, max_points=5)}
-    acts = {i: both(close_all(), buy(100_000)) for i in range(1, 21)}
-    record = run_steps([1.1] * 22, acts, slippage=slip, seed=3)
-    again = run_steps([1.1] * 22, acts, slippage=slip, seed=3)
-    other = run_steps([1.1] * 22, acts, slippage=slip, seed=4)
-    slipped = [f.slippage for f in record.fills]
-    assert slipped == [f.slippage for f in again.fills]
-    assert slipped != [f.slippage for f in other.fills]
-    assert {D("0.00001"), D("0.00005")} <= set(slipped) <= {D(n) / 100_000 for n in range(1, 6)}
-    for fill in record.fills:
-        worse = fill.price - fill.ask if fill.side == "BUY" else fill.bid - fill.price
-        assert worse == fill.slippage
-    assert record.costs_slippage == sum(s * 100_000 for s in slipped)
-
-
-def test_half_of_fills_slip_when_half_should() -> None:
-    slip = {"EURUSD": Slippage(probability=0.5, min_points=2, max_points=2)}
-    acts = {i: both(close_all(), buy(1_000)) for i in range(1, 400)}
-    record = run_steps([1.1] * 401, acts, slippage=slip)
-    share = sum(f.slippage > 0 for f in record.fills) / len(record.fills)
-    assert 0.42 < share < 0.58
-
-
-def test_limits_never_slip_and_stops_slip_from_their_level() -> None:
-    slip = {"EURUSD": Slippage(probability=1.0, min_points=3, max_points=3)}
-    market = [1.1, 1.1, 1.1, (1.1, 1.12, 1.1, 1.115), 1.115]
-    record = run_steps(market, {1: buy(100_000), 2: limit(SELL, 1.11, reduce_only=True)}, slippage=slip)
-    assert [f.price for f in record.fills] == [D("1.10003"), D("1.11000")]
-    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.08, 1.085), 1.085]
-    record = run_steps(market, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True)}, slippage=slip)
-    assert record.fills[1].price == D("1.08997")
-    gap = [1.1, 1.1, 1.1, (1.085, 1.086, 1.08, 1.085), 1.085]
-    record = run_steps(gap, {1: buy(100_000), 2: stop(SELL, 1.09, reduce_only=True)}, slippage=slip)
-    assert record.fills[1].price == D("1.08497")
-
-
-def test_if_touched_orders_slip_from_their_level_and_not_from_the_bars_extreme() -> None:
-    # The ASK lies 10 points above the BID. Bought at 1.09500 + 3 points in a bar whose ASK falls to 1.08010; when it
-    # opens at 1.08510, below the level, at that and 3 points. A sale at 1.11 in a bar up to 1.12: 1.11 - 3 points.
-    slip = {"EURUSD": Slippage(probability=1.0, min_points=3, max_points=3)}
-
-    def touched(side: OrderSide, price: float) -> Act:
-        def act(s: Any) -> None:
-            order = s.order_factory.market_if_touched(s.id_of(EURUSD), side, s.qty(EURUSD, 1_000), s.px(EURUSD, price))
-            s.submit_order(order)
-
-        return act
-
-    falls, gaps = (1.1, 1.101, 1.08, 1.09), (1.085, 1.086, 1.08, 1.085)
-    for bar, side, level, price in (
-        (falls, BUY, 1.095, "1.09503"), (gaps, BUY, 1.095, "1.08513"), ((1.1, 1.12, 1.1, 1.11), SELL, 1.11, "1.10997"),
-    ):  # fmt: skip
-        record = run_steps([1.1, 1.1, 1.1, bar, bar[3]], {1: touched(side, level)}, slippage=slip, spread=10)
-        assert [f.price for f in record.fills] == [D(price)]
-
-
-def test_the_spread_of_a_fill_is_the_bars_own() -> None:
-    # 20 points apart at all times. While a bar is being worked through the engine's BID and ASK are not of one moment.
-    rng = np.random.default_rng(7)
-    closes = 110_000 + np.cumsum(rng.integers(-60, 61, 400))
-    opens = np.concatenate((closes[:1], closes[:-1]))
-    highs, lows = (
-        np.maximum(opens, closes) + rng.integers(0, 40, 400),
-        np.minimum(opens, closes) - rng.integers(0, 40, 400),
-    )
-    market = [tuple(p / 100_000 for p in bar) for bar in zip(opens, highs, lows, closes, strict=True)]
-
-    def around(s: Any) -> None:
-        close, kind = s.row.close.as_double(), s.count % 4
-        make = (limit, stop)[kind % 2]
-        side = BUY if kind < 2 else SELL
-        away = 0.0005 if (side == BUY) == (make is stop) else -0.0005
-        make(side, round(close + away, 5), 1_000)(s)
-
-    acts = dict.fromkeys(range(1, 390), around)
-    record = run_steps(market, acts, spread=20, others=[(spec("GBPUSD"), [1.3] * 400)], leverage=None)
-    assert len(record.fills) > 100
-    assert {f.ask - f.bid for f in record.fills} == {D("0.00020")}
-
-
-@pytest.mark.parametrize(
-    ("kind", "side", "trigger", "price", "rows", "filled"),
-    [
-        # Triggered by a bar up to 1.12, then a bar back down to 1.10: the limit waits at 1.106 and is filled there.
-        ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.1, 1.12), (1.12, 1.12, 1.1, 1.1)], "1.10600"),
-        ("stop_limit", SELL, 1.095, 1.094, [(1.1, 1.1, 1.08, 1.08), (1.08, 1.1, 1.08, 1.1)], "1.09400"),
-        # Down, up through the trigger and back in one bar: at the trigger, within the limit.
-        ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.09, 1.1)], "1.10500"),
-        ("limit_if_touched", BUY, 1.095, 1.096, [(1.1, 1.1, 1.08, 1.09)], "1.09500"),
-        ("limit_if_touched", SELL, 1.105, 1.104, [(1.1, 1.12, 1.1, 1.11)], "1.10500"),
-        # The market opens beyond the trigger, on the good side: at the open.
-        ("limit_if_touched", BUY, 1.095, 1.096, [(1.09, 1.091, 1.08, 1.09)], "1.09000"),
-    ],
-)
-def test_limits_with_a_trigger_fill_where_they_are_met_and_not_at_the_bars_extreme(
-    kind: str, side: OrderSide, trigger: float, price: float, rows: list[Any], filled: str
-) -> None:
-    def act(s: Any) -> None:
-        make = getattr(s.order_factory, kind)
-        s.submit_order(make(s.id_of(EURUSD), side, s.qty(EURUSD, 1_000), s.px(EURUSD, price), s.px(EURUSD, trigger)))
-
-    record = run_steps([1.1, 1.1, 1.1, *rows, rows[-1][3]], {1: act})
-    assert [f.price for f in record.fills] == [D(filled)]
-
-
-def test_a_triggered_limit_takes_the_quote_that_triggers_it_and_waits_at_its_price_after_that() -> None:
-    def act(s: Any) -> None:
-        order = s.order_factory.stop_limit(
-            s.id_of(EURUSD), BUY, s.qty(EURUSD, 1_000), s.px(EURUSD, 1.106), s.px(EURUSD, 1.105)
-        )
-        s.submit_order(order)
-
-    for prices, filled in (((1.1, 1.1, 1.1, 1.1055, 1.12), "1.10550"), ((1.1, 1.1, 1.1, 1.12, 1.1), "1.10600")):
-        record = run_steps(quotes(EURUSD, [(p, p) for p in prices]), {1: act})
-        assert [f.price for f in record.fills] == [D(filled)]
-
-
-def test_latency_fills_at_the_price_of_its_arrival() -> None:
-    # Quotes a second apart; the order of 10:00:01 arrives 1.5 s later: after the quote of :02, before that of :03.
-    rows = [(1.1, 1.1001), (1.1001, 1.1002), (1.1005, 1.1006), (1.1009, 1.101)]
-    record = run_steps(quotes(EURUSD, rows), {1: buy(100_000)}, latency=Latency(base_ms=1500))
-    assert [f.price for f in record.fills] == [D("1.10060")]
-
-
-def test_jitter_is_drawn_from_the_seed() -> None:
-    rows = [(1.1 + i / 10_000, 1.1001 + i / 10_000) for i in range(40)]
-    acts = {i: buy(1_000) for i in range(1, 20)}
-    jitter = Latency(base_ms=0, jitter_ms=5_000)
-    first = run_steps(quotes(EURUSD, rows), acts, latency=jitter, seed=1)
-    again = run_steps(quotes(EURUSD, rows), acts, latency=jitter, seed=1)
-    other = run_steps(quotes(EURUSD, rows), acts, latency=jitter, seed=2)
-    assert [f.price for f in first.fills] == [f.price for f in again.fills]
-    assert [f.price for f in first.fills] != [f.price for f in other.fills]
-    assert len(first.fills) == 19
-
-
-def test_a_bracket_is_held_back_as_a_whole() -> None:
-    # An ASK that rises a point a second: what arrives later pays more. All three orders leave together.
-    def bracket(s: Any) -> None:
-        orders = s.order_factory.bracket(
-            s.id_of(EURUSD), BUY, s.qty(EURUSD, 1_000), sl_trigger_price=s.px(EURUSD, 1.05), tp_price=s.px(EURUSD, 1.2)
-        )
-        s.submit_order_list(orders)
-
-    rows = [(1.1 + i / 100_000, 1.1 + i / 100_000) for i in range(60)]
-    at_once = run_steps(quotes(EURUSD, rows), {1: bracket})
-    later = run_steps(quotes(EURUSD, rows), {1: bracket}, latency=Latency(jitter_ms=50_000))
-    alone = run_steps(quotes(EURUSD, rows), {1: buy(1_000)}, latency=Latency(jitter_ms=50_000))
-    assert at_once.fills[0].ts_ns < later.fills[0].ts_ns == alone.fills[0].ts_ns
-    assert later.fills[0].price > at_once.fills[0].price
-    assert [o.status for o in later.orders] == [o.status for o in at_once.orders]
-
-
-def test_a_market_order_at_the_end_of_the_run_is_filled() -> None:
-    class Leaves(Steps):
-        def on_stop(self) -> None:
-            self.close_all_positions(self.id_of(EURUSD))
-
-    record = run_steps(
-        [1.1, 1.1, 1.101], {}, strategy=Leaves({1: buy(100_000)}, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
-    )
-    assert record.end_balance == record.end_equity == D("100100.00")
-    assert record.positions[0].closed_ns

@@ -1,0 +1,107 @@
+"""Orders for one ticket of a hedging account close it, and do nothing else."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model import OrderSide
+
+from pepperstone_adapter.simulation.plan import Latency
+from tests.kit.orders import BUY, SELL, position_of, reasons
+from tests.kit.runs import (
+    EURUSD,
+    Act,
+    Steps,
+    both,
+    buy,
+    close_all,
+    run_steps,
+    run_with,
+)
+
+D = Decimal
+DAY_S = 86_400
+
+
+def for_ticket(side: OrderSide, *sizes: int, **kw: Any) -> Act:
+    """Market orders for the ticket there is, or was."""
+
+    def act(s: Steps) -> None:
+        ticket = (s.cache.positions_open() or s.cache.positions_closed())[0].id
+        for units in sizes:
+            s.market(EURUSD, side, units, ticket, **kw)
+
+    return act
+
+
+def stop_for_ticket(units: int) -> Act:
+    def act(s: Steps) -> None:
+        stop = s.order_factory.stop_market(s.id_of(EURUSD), SELL, s.qty(EURUSD, units), s.px(EURUSD, 1.09))
+        s.submit_order(stop, position_of(s))
+
+    return act
+
+
+@pytest.mark.parametrize("latency_ms", [0, 5])
+@pytest.mark.parametrize(
+    ("side", "sizes", "reason", "left"),
+    [
+        (
+            SELL, (150_000,),
+            "INVALID_CLOSE_VOLUME: position {} has 100000 units (1 lots) to close, not 150000 units (1.5 lots)", 100_000,
+        ),
+        (
+            SELL, (70_000, 70_000),
+            "INVALID_CLOSE_VOLUME: position {} has 30000 units (0.3 lots) left to close, not 70000 units (0.7 lots)", 30_000,
+        ),
+        (
+            BUY, (10_000,),
+            "INVALID_POSITION: position {} cannot be added to; send the order without position_id", 100_000,
+        ),
+    ],
+)  # fmt: skip
+def test_a_ticket_is_closed_and_not_turned_round(
+    side: OrderSide, sizes: tuple[int, ...], reason: str, left: int, latency_ms: int
+) -> None:
+    # The volume has passed the desk before, so that it is not looked at closely again.
+    acts = {
+        0: both(buy(150_000), buy(70_000), buy(10_000)),
+        1: close_all(),
+        2: buy(100_000),
+        3: for_ticket(side, *sizes),
+    }
+    record, steps = run_with([1.1] * 6, acts, latency=Latency(base_ms=latency_ms))
+    ticket = record.positions[-1].position_id
+    assert reasons(steps) == [reason.format(ticket)]
+    assert sum(f.units if f.side == "BUY" else -f.units for f in record.fills if f.position_id == ticket) == left
+
+
+def test_a_ticket_that_is_closed_is_not_opened_again() -> None:
+    record, steps = run_with([1.1] * 5, {1: buy(100_000), 2: close_all(), 3: for_ticket(SELL, 100_000)})
+    assert reasons(steps) == [f"POSITION_NOT_FOUND: no open position {record.positions[0].position_id}"]
+    assert len(record.positions) == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "reason"),
+    [
+        (for_ticket(SELL, 40_000), "has 60000 units (0.6 lots) to close, not 100000 units (1 lots)"),
+        (close_all(), "no open position"),
+    ],
+)
+def test_a_stop_for_more_than_is_left_of_its_ticket_is_canceled_when_it_is_met(meanwhile: Act, reason: str) -> None:
+    acts = {1: buy(100_000), 2: stop_for_ticket(100_000), 3: meanwhile}
+    record = run_steps([1.1, 1.1, 1.1, 1.1, 1.08, 1.08], acts)
+    (stop,) = (o for o in record.orders if o.order_type == "STOP_MARKET")
+    assert stop.status == "CANCELED"
+    assert reason in stop.reason
+    assert len(record.positions) == 1
+
+
+def test_a_stop_for_a_ticket_needs_no_margin() -> None:
+    # 100,000 at 1.10 hold 3,666.67 of 5,000 USD; where both sides of a hedge count, a second 100,000 would be too many.
+    acts = {1: buy(100_000), 2: stop_for_ticket(100_000)}
+    record = run_steps(
+        [1.1, 1.1, 1.1, 1.089, 1.089], acts, start_balance=D(5_000), term_changes={"hedged_margin": "sum"}
+    )
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09000"), "stop_loss")]
