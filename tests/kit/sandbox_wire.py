@@ -157,3 +157,7 @@ def market(side: Any = oa.TradeSide.BUY, volume: int = LOT // 10, **fields: Any)
 def code(message: Any) -> str:
     """The error code of an answer."""
     return str(message.errorCode)
+
+
+def kinds(messages: list[Any]) -> list[str]:
+    return [oa.ExecutionType(m.executionType).name for m in messages if isinstance(m, oa.ExecutionEvent)]
