@@ -193,7 +193,8 @@ class Sender:
         """Set the whole protection with `changes` applied; the reason when the broker said no."""
         entry = self._table.get(leg.parent) if leg.parent else None
         if entry is not None and entry.kind != LEG and entry.phase is not Phase.ENDED and not entry.filled:
-            refused = await self._amend_protection(entry, changes)
+            async with self._levels_turn(entry.client_order_id):
+                refused = await self._amend_protection(entry, changes)
             if refused is None or not entry.filled:
                 return refused
             await self._named(leg)  # it has filled meanwhile: its levels are a position's now
@@ -203,8 +204,9 @@ class Sender:
             protection = self._wished(self._table.legs_of_position(leg.position_id), changes, leg.position_id)
             return await self._set_levels(leg, leg.position_id, protection)
 
-    def _levels_turn(self, position_id: str) -> asyncio.Lock:
-        return self._levels_lock.setdefault(position_id, asyncio.Lock())
+    def _levels_turn(self, owner_id: str) -> asyncio.Lock:
+        """One change at a time to the levels of a position, or of an entry that works: all are replaced together."""
+        return self._levels_lock.setdefault(owner_id, asyncio.Lock())
 
     async def _amend_protection(self, entry: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
         if entry.limit is None and entry.stop is None:
@@ -218,6 +220,10 @@ class Sender:
         except OutcomeUnknown:
             self._reconciler.unknown("amend", entry)
             return None
+        except NotFound as error:
+            # It works no longer: if it has filled and we have not been told, its levels are a position's by now.
+            await self._look(entry)
+            return str(error)
         except PepperstoneError as error:
             return str(error)
         return None
@@ -284,15 +290,20 @@ class Sender:
             self._refuse_cancel(order, str(error))
 
     async def _cancel_not_found(self, order: TrackedOrder, reason: str) -> None:
+        if not await self._look(order):
+            self._reconciler.unknown("cancel", order)
+        elif order.phase is not Phase.ENDED:
+            self._refuse_cancel(order, reason)
+
+    async def _look(self, order: TrackedOrder) -> bool:
+        """Ask the broker what became of an order, and apply it; False when the question failed."""
         try:
             found = await self._reconciler.find(order)
         except (PepperstoneError, OutcomeUnknown):
-            self._reconciler.unknown("cancel", order)
-            return
+            return False
         if found is not None:
             self._perform(self._events.on_found(found, self._now_ns()))
-        if order.phase is not Phase.ENDED:
-            self._refuse_cancel(order, reason)
+        return True
 
     def _refuse_cancel(self, order: TrackedOrder, reason: str) -> None:
         self._perform([CancelRejected(order.client_order_id, order.order_id, reason, self._now_ns())])

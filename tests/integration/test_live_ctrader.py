@@ -21,6 +21,7 @@ from nautilus_trader.model import (
     Venue,
 )
 
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
 from tests.kit.node import EURUSD, VENUE, Bench
 
@@ -120,6 +121,39 @@ def test_a_cancel_all_while_a_market_bracket_is_on_its_way_takes_its_legs(tmp_pa
         assert str(position["position_id"]) == ticket
         await b.until(lambda: not b.client._events.settling, "nothing under way")
         (held,) = b.sandbox.ledger.accounts[ACCOUNT_ID].positions.values()
+        assert (held.stop_loss, held.take_profit) == (None, None)
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+@pytest.mark.parametrize("late", [FaultKind.SLOW, FaultKind.DELAY])
+def test_a_pending_bracket_that_fills_before_its_cancel_arrives_loses_its_legs(tmp_path: Path, late: FaultKind) -> None:
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD,
+            BUY,
+            units(10_000),
+            entry_order_type=OrderType.LIMIT,
+            entry_price=px("1.08300"),
+            sl_trigger_price=px("1.08000"),
+            tp_price=px("1.09000"),
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED, "a working bracket")
+        b.sandbox.add_fault(
+            FaultRule(kind=late, on="reply", message="ExecutionEvent", execution="ORDER_FILLED", seconds=0.5)
+        )
+        b.sandbox.push("EURUSD", "1.08290", "1.08297")
+        positions = b.sandbox.ledger.accounts[ACCOUNT_ID].positions
+        await b.until(lambda: len(positions) == 1, "a fill at the broker")
+        b.probe.cancel_all_orders(EURUSD)  # the fill has not been heard of
+        await filled(b, entry)
+        for leg in (stop, profit):
+            await b.until(lambda leg=leg: b.cache.order(leg.client_order_id).status is OrderStatus.CANCELED, "no leg")  # type: ignore[misc]
+            assert "CancelRejected" not in b.probe.names(leg.client_order_id)
+        (held,) = positions.values()
         assert (held.stop_loss, held.take_profit) == (None, None)
 
     with sandbox(tmp_path) as broker:

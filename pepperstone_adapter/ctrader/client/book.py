@@ -8,6 +8,8 @@ The rules that keep money right, whatever order messages arrive in:
   an order that has ended, changes nothing. A repeated message changes nothing.
 * A fill of an order whose acceptance has not been seen is preceded by that acceptance.
 * A closed position does not come back with what was said before its end.
+* An opening fill takes no levels from a position it did not outdate: it is said before they are set, in the same
+  millisecond, and may arrive after.
 * The balance follows `balanceVersion`, not arrival.
 
 Pure: events out, no I/O, no clock.
@@ -83,7 +85,8 @@ class Book:
     def apply(self, execution: Execution, ts_ns: int) -> list[BrokerEvent]:
         """Events that one execution of the venue means; none for a repeated or outdated one."""
         order, change, deal = execution.order, execution.change, execution.deal
-        position = self._position(execution.position)
+        opening = deal is not None and order is not None and not order.closing
+        position = self._position(execution.position, opening)
         if order is None or change is None:
             return [PositionChanged(position=position, ts_ns=ts_ns)] if position is not None else []
         if change is OrderChange.FILLED and order.status is OrderStatus.PARTIALLY_FILLED:
@@ -212,7 +215,7 @@ class Book:
             return True  # it is known, so its acceptance has been told
         return order == known and self._last_change.get(order.order_id) is change
 
-    def _position(self, position: PositionState | None) -> PositionState | None:
+    def _position(self, position: PositionState | None, opening_fill: bool) -> PositionState | None:
         if position is None:
             return None
         known = self.positions.get(position.position_id)
@@ -222,6 +225,8 @@ class Book:
             return replace(position, open_price=known.open_price) if known is not None else position
         if self._is_past(position):
             return known
+        if opening_fill and known is not None and known.updated_ns == position.updated_ns and not position.protection:
+            position = replace(position, protection=known.protection)
         self.positions[position.position_id] = position
         return position
 

@@ -158,3 +158,19 @@ def test_a_closed_position_does_not_come_back_with_a_repeated_or_older_message()
     assert book.positions == {}
     book.compare([replace(POSITION, updated_ns=50)], [], 1)  # opened again under its id, on a netting account
     assert list(book.positions) == ["51"]
+
+
+def test_an_opening_fill_that_arrives_after_its_levels_were_set_takes_none_away() -> None:
+    book = Book()
+    levels = Protection(stop_loss=D("1.08"), take_profit=D("1.09"))
+    protective = replace(ORDER, order_id="62", type=OrderType.PROTECTION, side=Side.SELL, closing=True, updated_ns=20)
+    guarded = replace(POSITION, protection=levels)
+    book.apply(execution(OrderChange.ACCEPTED, protective, position=guarded), 1)
+    (*_, late) = book.apply(execution(OrderChange.FILLED, FILLED, deal=deal(1), position=POSITION), 1)
+    assert isinstance(late, OrderChanged)
+    assert late.position == guarded
+    assert book.positions["51"].protection == levels
+    # Levels that are canceled in that same moment are gone: only a fill says nothing about them.
+    canceled = replace(protective, status=OrderStatus.CANCELED)
+    book.apply(execution(OrderChange.CANCELED, canceled, position=POSITION), 1)
+    assert book.positions["51"].protection is None
