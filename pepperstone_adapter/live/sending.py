@@ -216,16 +216,23 @@ class Sender:
         protection = self._wished(self._table.legs_of_entry(entry.client_order_id), changes, None)
         request = AmendRequest(order_id=entry.order_id or "", symbol=entry.symbol, protection=protection)
         try:
-            await self._connection.session.amend(request)
-        except OutcomeUnknown:
-            self._reconciler.unknown("amend", entry)
-            return None
+            return await self._amend_surely(entry, request)
         except NotFound as error:
             # It works no longer: if it has filled and we have not been told, its levels are a position's by now.
             await self._look(entry)
             return str(error)
         except PepperstoneError as error:
             return str(error)
+
+    async def _amend_surely(self, entry: TrackedOrder, request: AmendRequest) -> str | None:
+        """Set an entry's levels; where that is not answered once more, as setting them again is harmless."""
+        try:
+            await self._connection.session.amend(request)
+        except OutcomeUnknown as error:
+            self._log.warning(f"{entry.client_order_id}: levels not answered ({error}); set again after reconnecting")
+            if not await self.link(timeout_s=300.0):
+                return "the link did not come back in five minutes; check the order's levels"
+            await self._connection.session.amend(request)
         return None
 
     def _wished(

@@ -2,7 +2,9 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pytest
 from nautilus_trader.model import (
     Currency,
     OrderSide,
@@ -19,7 +21,7 @@ from nautilus_trader.model import (
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.events import OrderChange
-from pepperstone_adapter.broker.orders import DealReason, Side
+from pepperstone_adapter.broker.orders import DealReason, Protection, Side
 from tests.kit.broker import KitBroker
 from tests.kit.node import EURUSD, VENUE, Bench, run_bench
 
@@ -196,6 +198,53 @@ def test_a_pending_bracket_carries_its_legs_and_takes_them_with_it(tmp_path: Pat
         b.probe.cancel_order(entry.client_order_id)
         for order in (entry, stop, profit):
             await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED)  # type: ignore[misc]
+
+    run_bench(tmp_path, script)
+
+
+async def working_bracket(b: Bench) -> list[Any]:
+    orders = b.probe.order_factory.bracket(
+        EURUSD,
+        BUY,
+        units(10_000),
+        entry_order_type=OrderType.LIMIT,
+        entry_price=px("1.08000"),
+        sl_trigger_price=px("1.07500"),
+        tp_price=px("1.09000"),
+    )
+    b.probe.submit_order_list(orders)
+    for order in orders:
+        await b.names(order.client_order_id, *ACCEPTED)
+    return list(orders)
+
+
+def test_legs_of_a_working_entry_canceled_together_are_both_gone(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        entry, *legs = await working_bracket(b)
+        for leg in legs:
+            b.probe.cancel_order(leg.client_order_id)
+        for leg in legs:
+            await b.until(lambda o=leg: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED)  # type: ignore[misc]
+        (working,) = b.broker.orders.values()
+        assert working.state.protection == Protection()
+        assert b.cache.order(entry.client_order_id).status is OrderStatus.ACCEPTED
+
+    run_bench(tmp_path, script)
+
+
+@pytest.mark.parametrize("unanswered", ["swallow_requests", "lose_answers"])
+def test_a_leg_of_a_working_entry_is_told_canceled_only_when_that_was_answered(tmp_path: Path, unanswered: str) -> None:
+    async def script(b: Bench) -> None:
+        _, stop, profit = await working_bracket(b)
+        setattr(b.broker, unanswered, 1)
+        b.probe.cancel_order(stop.client_order_id)
+        await b.until(lambda: b.cache.order(stop.client_order_id).status is OrderStatus.CANCELED)
+        (working,) = b.broker.orders.values()
+        assert working.state.protection == Protection(take_profit=Decimal("1.09000"))
+        setattr(b.broker, unanswered, 2)  # nor is the second try answered: the leg is not told canceled
+        b.probe.cancel_order(profit.client_order_id)
+        await b.until(lambda: "CancelRejected" in b.probe.names(profit.client_order_id))
+        assert b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED
 
     run_bench(tmp_path, script)
 
