@@ -1,22 +1,18 @@
 """What a session does about things that went missing: closes during an outage, streams that died, closed venues."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, PositionChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
 from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Protection, Side
-from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.server import Sandbox
-from tests.kit.ctrader import Recorder, sandbox, session_of
+from tests.kit.ctrader import connected, run, sandbox
 
 D = Decimal
 
@@ -27,20 +23,6 @@ def broker(tmp_path: Path):
         running.push("EURUSD", "1.10000", "1.10010")
         yield running
         assert running.violations() == []
-
-
-@asynccontextmanager
-async def connected(broker: Sandbox, **options: Any) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
-    session, recorder = session_of(broker, **options), Recorder()
-    await session.connect(recorder)
-    try:
-        yield session, recorder
-    finally:
-        await session.close()
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 def test_a_stop_that_was_hit_during_an_outage_closes_its_position_with_the_reconnect(broker: Sandbox) -> None:

@@ -1,9 +1,6 @@
 """The cTrader session against the sandbox: real sockets, real TLS, judged by the sandbox's own books."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -40,12 +37,11 @@ from pepperstone_adapter.common.errors import (
 )
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.protocol import Timings
-from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.network.tls import CertificateRefused, Endpoint
 from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.server import Sandbox
-from tests.kit.ctrader import MemoryStore, Recorder, credentials_of, sandbox, session_of
+from tests.kit.ctrader import MemoryStore, Recorder, connected, credentials_of, run, sandbox, session_of
 
 D = Decimal
 HEARTBEAT = ("in", int(PayloadType.HEARTBEAT_EVENT))
@@ -69,20 +65,6 @@ def broker(tmp_path: Path):
         running.push("EURUSD", "1.10000", "1.10010")
         yield running
         assert running.violations() == []
-
-
-@asynccontextmanager
-async def connected(broker: Sandbox, **options: object) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
-    session, recorder = session_of(broker, **options), Recorder()
-    await session.connect(recorder)
-    try:
-        yield session, recorder
-    finally:
-        await session.close()
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 def test_connecting_gives_the_account_the_symbols_and_an_open_gate(broker: Sandbox) -> None:

@@ -215,8 +215,7 @@ def test_quotes_replayed_after_a_long_cut_do_not_accuse_the_clock(tmp_path: Path
                 broker.terminal.push("EURUSD", 110_000 + i % 9, 110_010 + i % 9, now_ns - 600 * 10**9 + i * 10**6)
 
         broker.call(while_away)
-        await told.until(lambda: told.of(LinkUp))
-        await asyncio.sleep(0.3)
+        await told.until(lambda: told.of(LinkUp) and len(told.of(Tick)) > 9000)
         assert [n.text for n in told.of(Notice) if n.halt] == []
 
     play(tmp_path, script)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +106,17 @@ def session_of(
 
     endpoint = Endpoint(host="localhost", port=port or broker.ports.demo, ca_file=broker.ca_file)
     return CTraderSession(Wanted(account_number=str(login), environment=environment), endpoint, load, **options)
+
+
+@contextlib.asynccontextmanager
+async def connected(broker: Sandbox, **options: Any) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
+    session, recorder = session_of(broker, **options), Recorder()
+    await session.connect(recorder)
+    try:
+        yield session, recorder
+    finally:
+        await session.close()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 60))

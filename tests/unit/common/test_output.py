@@ -1,8 +1,8 @@
 """An output that ends: the failure is the output's by name, and is told once."""
 
+import contextlib
 import io
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,9 @@ def test_a_full_device_is_named_once_and_then_written_to_nowhere() -> None:
         output.flush()
 
 
-def test_a_line_for_a_person_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_for_a_person_never_raises() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "w") as unread:
-        monkeypatch.setattr(sys, "stderr", unread)
+    with os.fdopen(writing, "w") as unread, contextlib.redirect_stderr(unread):
         tell("nobody reads this")
         tell("nor this")
