@@ -3,8 +3,9 @@
 What a caller wants is kept here and asked for again after every new connection, each thing once. Bars ride on quotes,
 so a bar subscription brings a quiet quote subscription with it. A bar that ends is asked for once more from history
 before it is handed over: the stream's own picture of it lags; if history does not answer in time the picture is used.
-Of the bars that ended while the link was down the last is handed over after it, as a platform's chart does; those
-before it are counted and told, since a strategy that acted on each of them would trade on old news.
+Bars that ended while the link was down are read from history after it and handed over late, all of them in order,
+before any later one: an indicator that misses bars is wrong for long. One window of history is read; what is older, or
+cannot be read, is counted and told.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -15,8 +16,8 @@ from pepperstone_adapter.common.errors import DataError, PepperstoneError, Venue
 from pepperstone_adapter.ctrader.client import market
 from pepperstone_adapter.ctrader.client.desk import Desk
 from pepperstone_adapter.ctrader.client.errors import is_benign
-from pepperstone_adapter.ctrader.client.history import History
-from pepperstone_adapter.ctrader.client.live_bars import BarCloser
+from pepperstone_adapter.ctrader.client.history import BAR_WINDOW_MS, History
+from pepperstone_adapter.ctrader.client.live_bars import BarCloser, BarLine
 from pepperstone_adapter.ctrader.client.symbols import UnknownSymbol
 from pepperstone_adapter.openapi import messages as oa
 
@@ -36,7 +37,8 @@ class Feed:
         self._depth: set[int] = set()
         self._bars: dict[tuple[int, BarPeriod], BarCloser] = {}
         self._by_symbol: dict[int, list[BarCloser]] = {}
-        self._missed_from_ns: dict[tuple[int, BarPeriod], int] = {}  # opening of the first bar a lost link may hide
+        self._lines: dict[tuple[int, BarPeriod], BarLine] = {}
+        self._links_lost = 0
         self._streaming: set[int] = set()  # symbols whose spots the venue sends on this connection
         self._given_up: set[int] = set()  # streaming for bars or depth only: quotes asked for again begin anew
         self._behind_ns = 0  # how far the venue's last tick was behind this machine's clock (negative: ahead)
@@ -77,6 +79,7 @@ class Feed:
         symbol_id = self._desk.symbols.id_of(symbol)
         if (symbol_id, period) not in self._bars:
             self._bars[symbol_id, period] = BarCloser(period)
+            self._lines[symbol_id, period] = BarLine(period)
             self._index()
         if self._desk.up:
             await self._stream([symbol_id])
@@ -85,7 +88,7 @@ class Feed:
     async def no_bars(self, symbol: str, period: BarPeriod) -> None:
         symbol_id = self._desk.symbols.id_of(symbol)
         self._bars.pop((symbol_id, period), None)
-        self._missed_from_ns.pop((symbol_id, period), None)
+        self._lines.pop((symbol_id, period), None)
         self._index()
         if self._desk.up:
             message = oa.UnsubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
@@ -96,11 +99,11 @@ class Feed:
         """The connection is gone: nothing streams any more; what is wanted stays."""
         self._streaming.clear()
         self._given_up.clear()
-        for key, closer in self._bars.items():
-            if closer.open_from_ns:
-                self._missed_from_ns.setdefault(key, closer.open_from_ns)
-            self._bars[key] = BarCloser(key[1])
+        self._links_lost += 1
+        self._bars = {key: BarCloser(key[1]) for key in self._bars}
         self._index()
+        for line in self._lines.values():
+            line.interrupt()
 
     async def resubscribe(self) -> None:
         """Ask for everything that is wanted, once, on a new connection."""
@@ -112,9 +115,9 @@ class Feed:
             await self._benign(message, oa.SubscribeDepthQuotesRes)
         for symbol_id, period in list(self._bars):
             await self._bar_request(symbol_id, period)
-        missed, self._missed_from_ns = self._missed_from_ns, {}
-        for (symbol_id, period), from_ns in missed.items():
-            self._desk.later(self._hand_over_missed(self._desk.symbols.by_id(symbol_id).name, period, from_ns))
+        for (symbol_id, period), line in self._lines.items():
+            if line.next_ns:
+                self._desk.later(self._hand_over_missed(self._desk.symbols.by_id(symbol_id).name, period, line))
 
     # -- what comes -------------------------------------------------------------------------------------------------
 
@@ -145,8 +148,9 @@ class Feed:
             except DataError as error:
                 self._unusable(error)
                 continue
+            self._lines[symbol_id, period].seen(wanted.open_from_ns)
             if done is not None:
-                desk.later(self._finish(done))
+                desk.later(self._finish(done, self._lines[symbol_id, period]))
 
     def depth_event(self, event: oa.DepthEvent) -> None:
         if event.symbolId in self._depth:
@@ -158,10 +162,10 @@ class Feed:
 
     async def close_due_bars(self) -> None:
         """Hand over bars whose time is over, by the venue's clock, while nothing came to end them."""
-        for closer in list(self._bars.values()):
+        for key, closer in list(self._bars.items()):
             done = closer.time(self._desk.now_ns - self._behind_ns)
             if done is not None:
-                self._desk.later(self._finish(done))
+                self._desk.later(self._finish(done, self._lines[key]))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -171,7 +175,7 @@ class Feed:
         if str(self.bad_prices).strip("0") == "1":
             self._desk.notice("warning", f"prices that cannot be used: {self.bad_prices} so far; this one: {error}")
 
-    async def _finish(self, picture: Bar) -> None:
+    async def _finish(self, picture: Bar, line: BarLine) -> None:
         """Replace the stream's picture of a finished bar by history's, if that comes in time."""
         await self._desk.hub.sleep(CONFIRM_DELAY_S)
         bar = picture
@@ -195,16 +199,31 @@ class Feed:
                 bar = next((entry for entry in exact if entry.open_ns == picture.open_ns), picture)
         except PepperstoneError:
             pass  # the picture is what there is
-        self._desk.emit((bar._replace(closed=True),))
+        self._desk.emit(line.hand(bar._replace(closed=True)))
 
-    async def _hand_over_missed(self, symbol: str, period: BarPeriod, from_ns: int) -> None:
-        """The last bar that ended while the link was down."""
+    async def _hand_over_missed(self, symbol: str, period: BarPeriod, line: BarLine) -> None:
+        """The bars that ended while the link was down, then what waited for them."""
+        links_lost = self._links_lost
         await self._desk.hub.sleep(CONFIRM_DELAY_S)
-        bars = await self._history.bars(symbol, period, from_ns, self._desk.now_ns)
-        if len(bars) > 1:
-            text = f"{symbol} {period}: {len(bars)} bars ended while the link was down; only the last is handed on"
-            self._desk.notice("warning", text)
-        self._desk.emit(bars[-1:])
+        now_ns = self._desk.now_ns
+        start_ns = max(line.next_ns, now_ns - BAR_WINDOW_MS[period] * 1_000_000)
+        told = f"{symbol} {period}: "
+        try:
+            missed = await self._history.bars(symbol, period, start_ns, now_ns)
+        except PepperstoneError as error:
+            if links_lost != self._links_lost:
+                return  # the next connection reads them
+            count = line.bars_until(now_ns)
+            told += f"up to {count} bars ended while the link was down and could not be read ({error})"
+            self._desk.notice("warning", f"{told}; they are left out")
+            self._desk.emit(line.resume(()))
+            return
+        left_out = line.bars_until(start_ns - 1) + 1 if start_ns > line.next_ns else 0
+        if len(missed) > 1 or left_out:
+            told += f"{len(missed)} bars ended while the link was down; they are handed on late"
+            too_old = f"; up to {left_out} before them are too old and left out" if left_out else ""
+            self._desk.notice("warning", told + too_old)
+        self._desk.emit(line.resume(missed))
 
     async def _stream(self, symbol_ids: Sequence[int], force: bool = False) -> None:
         if not (self._desk.up or force):
