@@ -20,7 +20,7 @@ class LiveDataConfig(DataClientConfig):
 
     stale_after_s: float
 
-    def __init__(self, *, stale_after_s: float = 120.0, **_framework: Any) -> None:
+    def __init__(self, *, stale_after_s: float = 120.0, **_others: Any) -> None:
         self.stale_after_s = stale_after_s
 
 
@@ -51,7 +51,7 @@ class LiveExecConfig(ExecutionClientConfig):
         audit_interval_s: float = 20.0,
         answer_deadline_s: float = 5.0,
         give_up_after_s: float = 600.0,
-        **_framework: Any,
+        **_others: Any,
     ) -> None:
         self.state_dir = state_dir
         self.audit_interval_s = audit_interval_s
@@ -102,30 +102,16 @@ class AccountConfig:
 class AccountDataConfig(LiveDataConfig, AccountConfig):
     """Data client of an account; a platform's own config puts its `AccountConfig` before this."""
 
-    def __init__(self, *, stale_after_s: float = 120.0, **values: Any) -> None:
-        LiveDataConfig.__init__(self, stale_after_s=stale_after_s)
+    def __init__(self, **values: Any) -> None:
+        LiveDataConfig.__init__(self, **values)
         self.take(values)
 
 
 class AccountExecConfig(LiveExecConfig, AccountConfig):
     """Execution client of an account; a platform's own config puts its `AccountConfig` before this."""
 
-    def __init__(
-        self,
-        *,
-        state_dir: str = "",
-        audit_interval_s: float = 20.0,
-        answer_deadline_s: float = 5.0,
-        give_up_after_s: float = 600.0,
-        **values: Any,
-    ) -> None:
-        LiveExecConfig.__init__(
-            self,
-            state_dir=state_dir,
-            audit_interval_s=audit_interval_s,
-            answer_deadline_s=answer_deadline_s,
-            give_up_after_s=give_up_after_s,
-        )
+    def __init__(self, **values: Any) -> None:
+        LiveExecConfig.__init__(self, **values)
         self.take(values)
 
 

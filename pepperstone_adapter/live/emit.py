@@ -140,9 +140,7 @@ class Emitter:
         self._client._handle_report(
             self._reports.order(
                 state,
-                instrument.id,
-                instrument.price_precision,
-                instrument.size_precision,
+                instrument,
                 self._client.clock.timestamp_ns(),
                 status=OrderStatus.ACCEPTED if introduce else None,
                 filled=None if not introduce else state.filled_units * 0,

@@ -87,9 +87,7 @@ class StartReader:
         if complete:
             for state, group in groups:
                 self._history(state, group, records[state.order_id])
-        self._state.positions.append(
-            self._reports.position(position, instrument.id, instrument.size_precision, self._now_ns)
-        )
+        self._state.positions.append(self._reports.position(position, instrument, self._now_ns))
         self._legs(position)
 
     def _history(self, state: OrderState, deals: list[Deal], record: OrderRecord | None) -> None:
@@ -97,12 +95,9 @@ class StartReader:
         cid = record.client_order_id if record else None
         # A leg that filled in parts is still known under its own venue id.
         shown = record.order_id if record is not None and record.leg is not None else None
-        digits, sizes = instrument.price_precision, instrument.size_precision
         if shown is not None:
             state = replace(state, order_id=shown)
-        self._state.orders.append(
-            self._reports.order(state, instrument.id, digits, sizes, self._now_ns, client_order_id=cid)
-        )
+        self._state.orders.append(self._reports.order(state, instrument, self._now_ns, client_order_id=cid))
         for deal in deals:
             self._state.fills.append(self._reports.fill(deal, instrument, self._now_ns, cid, venue_order_id=shown))
 
@@ -123,9 +118,7 @@ class StartReader:
                     record.order_id,
                     position,
                     level,
-                    instrument.id,
-                    instrument.price_precision,
-                    instrument.size_precision,
+                    instrument,
                     self._now_ns,
                     record.client_order_id,
                     sibling.client_order_id if sibling else None,
@@ -148,9 +141,7 @@ class StartReader:
         self._state.orders.append(
             self._reports.order(
                 state,
-                instrument.id,
-                instrument.price_precision,
-                instrument.size_precision,
+                instrument,
                 self._now_ns,
                 client_order_id=record.client_order_id,
             )
@@ -186,9 +177,7 @@ class StartReader:
                 record.order_id,
                 opening,
                 level,
-                instrument.id,
-                instrument.price_precision,
-                instrument.size_precision,
+                instrument,
                 self._now_ns,
                 record.client_order_id,
                 parent=record.parent,

@@ -63,9 +63,7 @@ class Questions:
         owner = self._events.owner(found.order, None)
         return self._reports.order(
             found.order,
-            instrument.id,
-            instrument.price_precision,
-            instrument.size_precision,
+            instrument,
             self._now_ns(),
             client_order_id=owner.client_order_id if owner is not None else None,
         )
@@ -77,5 +75,5 @@ class Questions:
         for position in snapshot.positions:
             instrument = self._connection.load(position.symbol)
             if instrument is not None and instrument_id in (None, instrument.id):
-                out.append(self._reports.position(position, instrument.id, instrument.size_precision, self._now_ns()))
+                out.append(self._reports.position(position, instrument, self._now_ns()))
         return out

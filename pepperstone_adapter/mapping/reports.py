@@ -10,7 +10,6 @@ from nautilus_trader.model import (
     Currency,
     CurrencyPair,
     FillReport,
-    InstrumentId,
     LiquiditySide,
     MarginBalance,
     Money,
@@ -20,7 +19,6 @@ from nautilus_trader.model import (
     PositionStatusReport,
     Price,
     Quantity,
-    TrailingOffsetType,
     TriggerType,
     VenueOrderId,
 )
@@ -42,6 +40,7 @@ TYPES = {
     OrderType.STOP_LIMIT: FrameworkType.STOP_LIMIT,
     OrderType.PROTECTION: FrameworkType.MARKET,  # it is reported when it fills, and then it fills at market
 }
+LIMITED = (FrameworkType.LIMIT, FrameworkType.STOP_LIMIT)
 TIFS = {
     TimeInForce.GTC: FrameworkTif.GTC,
     TimeInForce.GTD: FrameworkTif.GTD,
@@ -76,9 +75,7 @@ class ReportMaker:
     def order(
         self,
         state: OrderState,
-        instrument_id: InstrumentId,
-        digits: int,
-        size_digits: int,
+        instrument: Instrument,
         ts_init_ns: int,
         client_order_id: str | None = None,
         status: FrameworkStatus | None = None,
@@ -88,25 +85,24 @@ class ReportMaker:
         and unfilled before its deals follow one by one)."""
         kind = TYPES[state.type]
         done = state.filled_units if filled is None else filled
+        digits = instrument.price_precision
         return OrderStatusReport(
             self.account_id,
-            instrument_id,
+            instrument.id,
             VenueOrderId(state.order_id),
             SIDES[state.side],
             kind,
             TIFS[state.time_in_force],
             status or STATUSES[state.status],
-            Quantity.from_decimal_dp(state.units, size_digits),
-            Quantity.from_decimal_dp(done, size_digits),
+            Quantity.from_decimal_dp(state.units, instrument.size_precision),
+            Quantity.from_decimal_dp(done, instrument.size_precision),
             state.created_ns or ts_init_ns,
             state.updated_ns or state.created_ns or ts_init_ns,
             ts_init_ns,
             client_order_id=ClientOrderId(client_order_id) if client_order_id else None,
             venue_position_id=position_id(state.position_id, self.netting),
             expire_time=state.expires_ns,
-            price=_price(state.limit_price, digits)
-            if kind in (FrameworkType.LIMIT, FrameworkType.STOP_LIMIT)
-            else None,
+            price=_price(state.limit_price, digits) if kind in LIMITED else None,
             trigger_price=_price(state.stop_price, digits) if _is_stop(kind) else None,
             trigger_type=TriggerType.DEFAULT if _is_stop(kind) else None,
             avg_px=state.average_price if done else None,
@@ -120,34 +116,26 @@ class ReportMaker:
         venue_order_id: str,
         position: PositionState,
         level: Decimal,
-        instrument_id: InstrumentId,
-        digits: int,
-        size_digits: int,
+        instrument: Instrument,
         ts_init_ns: int,
         client_order_id: str | None,
         sibling: str | None = None,
         parent: str | None = None,
-        trailing: Decimal | None = None,
     ) -> OrderStatusReport:
         """A stop loss or take profit of an open position as a working order."""
         stop = leg is Leg.STOP_LOSS
-        kind = (
-            FrameworkType.LIMIT
-            if not stop
-            else FrameworkType.STOP_MARKET
-            if trailing is None
-            else (FrameworkType.TRAILING_STOP_MARKET)
-        )
+        price = _price(level, instrument.price_precision)
+        kind = FrameworkType.STOP_MARKET if stop else FrameworkType.LIMIT
         return OrderStatusReport(
             self.account_id,
-            instrument_id,
+            instrument.id,
             VenueOrderId(venue_order_id),
             SIDES[position.side.opposite],
             kind,
             FrameworkTif.GTC,
             FrameworkStatus.ACCEPTED,
-            Quantity.from_decimal_dp(position.units, size_digits),
-            Quantity.zero(size_digits),
+            Quantity.from_decimal_dp(position.units, instrument.size_precision),
+            Quantity.zero(instrument.size_precision),
             position.updated_ns or position.opened_ns or ts_init_ns,
             position.updated_ns or position.opened_ns or ts_init_ns,
             ts_init_ns,
@@ -156,11 +144,9 @@ class ReportMaker:
             linked_order_ids=[ClientOrderId(sibling)] if sibling else None,
             parent_order_id=ClientOrderId(parent) if parent else None,
             contingency_type=ContingencyType.OUO if sibling else None,
-            price=None if stop else _price(level, digits),
-            trigger_price=_price(level, digits) if stop else None,
+            price=None if stop else price,
+            trigger_price=price if stop else None,
             trigger_type=TriggerType.DEFAULT if stop else None,
-            trailing_offset=trailing,
-            trailing_offset_type=TrailingOffsetType.PRICE if trailing is not None else None,
             reduce_only=True,
         )
 
@@ -188,14 +174,12 @@ class ReportMaker:
             venue_position_id=position_id(deal.position_id, self.netting),
         )
 
-    def position(
-        self, state: PositionState, instrument_id: InstrumentId, size_digits: int, ts_init_ns: int
-    ) -> PositionStatusReport:
+    def position(self, state: PositionState, instrument: Instrument, ts_init_ns: int) -> PositionStatusReport:
         return PositionStatusReport(
             self.account_id,
-            instrument_id,
+            instrument.id,
             PositionSide.LONG if state.side is Side.BUY else PositionSide.SHORT,
-            Quantity.from_decimal_dp(state.units, size_digits),
+            Quantity.from_decimal_dp(state.units, instrument.size_precision),
             state.updated_ns or state.opened_ns or ts_init_ns,
             ts_init_ns,
             venue_position_id=position_id(state.position_id, self.netting),
