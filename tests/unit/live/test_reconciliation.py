@@ -61,6 +61,7 @@ def test_f11_an_outage_settles_nothing_and_the_truth_comes_after_it(tmp_path: Pa
         b.probe.submit_order(market)
         b.probe.cancel_order(working.client_order_id)
         await b.until(lambda: len(b.client.reconciler.unanswered) == 2, "two unanswered requests")
+        await b.until(lambda: b.cache.order(market.client_order_id).status is OrderStatus.SUBMITTED, "told as sent")
         b.session.lose_link()
         for _ in range(3):
             await b.client.reconciler.resolve()
