@@ -246,10 +246,13 @@ def _mean(cost: int, steps: int, digits: int) -> Decimal | None:
 
 
 def _at(history: Sequence[Sequence[Any]], times: Int64s) -> Int64s:
-    """For each time the entry that holds then: the last whose first field is not after it."""
+    """For each time, ascending, the entry that holds then: the last whose first field is not after it."""
     if len(history) == 1:
         return np.zeros(len(times), np.int64)
-    return np.searchsorted([entry[0] for entry in history], times, side="right") - 1
+    begins = np.array([entry[0] for entry in history[1:]], np.int64)
+    # There are many more times than entries, so the entries are looked up in the times and not the other way round.
+    edges = np.concatenate(([0], np.searchsorted(times, begins), [len(times)]))
+    return np.repeat(np.arange(len(history)), np.diff(edges))
 
 
 def _telling(step: Int64s, equity: Int64s) -> tuple[Int64s, Int64s, Int64s]:
@@ -267,8 +270,11 @@ def _telling(step: Int64s, equity: Int64s) -> tuple[Int64s, Int64s, Int64s]:
 
 def _closes(rows: Rows, times: Int64s, sign: int) -> Floats:
     """Closing prices in points on the side that values a position, at the last row before each time."""
+    prices = (rows.bid if sign > 0 else rows.ask)[3]
+    if len(times) and np.array_equal(times, rows.ts_ns[-len(times) :]):
+        return prices[-len(times) :].astype(np.float64)
     index = np.maximum(np.searchsorted(rows.ts_ns, times, side="right") - 1, 0)
-    return (rows.bid if sign > 0 else rows.ask)[3][index].astype(np.float64)
+    return prices[index].astype(np.float64)
 
 
 def _reduce(ufunc: np.ufunc, values: Int64s, starts: Int64s, ends: Int64s) -> list[int | None]:

@@ -133,7 +133,9 @@ class Recorder:
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{steps}|{price}\n")
         charge = self._fees.charges.pop(key)
         quote = self._fill_model.quotes.pop(key, None)
-        bid, ask = (price, price) if quote is None else (side.raw // grid.raw_point for side in quote)
+        bid = ask = price
+        if quote is not None:
+            bid, ask = quote[0].raw // grid.raw_point, quote[1].raw // grid.raw_point
         slipped = self._fill_model.slipped.pop(key, 0) if self._fill_model.slipped else 0
         if not at_market:
             # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.

@@ -58,17 +58,13 @@ class Tape:
     def __init__(self, spec: SymbolSpec) -> None:
         self.spec = spec
         self.rows = Rows()
-        self._times: list[int] = []
-        self._bids: list[int] = []
-        self._asks: list[int] = []
+        self._times = self._bids = self._asks = _EMPTY.data
 
     def load(self, rows: Rows) -> None:
         """Replace the window; its predecessor's last row stays in front, so that a symbol that pauses keeps its price."""
         self.rows = rows.after(self.rows.tail()) if len(self.rows) else rows
-        # Plain lists: a scalar out of an array costs ten times as much, and orders ask for single rows.
-        self._times = self.rows.ts_ns.tolist()
-        self._bids = self.rows.bid[3].tolist()
-        self._asks = self.rows.ask[3].tolist()
+        # Orders ask for single rows: a memory view has them as plain integers, and costs nothing to make.
+        self._times, self._bids, self._asks = self.rows.ts_ns.data, self.rows.bid[3].data, self.rows.ask[3].data
 
     def index(self, ts_ns: int) -> int:
         """The last row at or before a time; -1 when there is none."""
