@@ -273,8 +273,9 @@ class OrderEvents:
             return []
         leg.phase = Phase.ACCEPTED
         leg.position_id = position_id
-        self.table.name(leg, leg_text(key, leg.leg))
-        return [Accepted(leg.client_order_id, leg_text(key, leg.leg), ts)]
+        text = self.table.unused(leg_text(key, leg.leg))
+        self.table.name(leg, text)
+        return [Accepted(leg.client_order_id, text, ts)]
 
     def _fill(self, order: TrackedOrder, deal: Deal) -> list[Emission]:
         order.filled += deal.units

@@ -96,6 +96,18 @@ class OrderTable:
             order.order_id = order_id
         self._by_order_id[order_id] = order.client_order_id
 
+    def unused(self, order_id: str) -> str:
+        """`order_id`, or where an order of this run has had it, the next free of ``…-2``, ``…-3``.
+
+        Only for levels, whose ids we make: the framework gives a venue order id to one order for good, also when that
+        order has ended, and drops every event of a second one.
+        """
+        text, n = order_id, 1
+        while text in self._by_order_id:
+            n += 1
+            text = f"{order_id}-{n}"
+        return text
+
     def get(self, client_order_id: str) -> TrackedOrder | None:
         return self._orders.get(client_order_id)
 

@@ -225,6 +225,42 @@ def test_a_pending_bracket_fills_into_a_protected_position(tmp_path: Path) -> No
         run_ctrader(tmp_path, broker, script)
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["same run", "after a restart"])
+def test_a_stop_set_anew_after_one_was_removed_is_accepted_and_its_hit_closes_the_position(
+    tmp_path: Path, restarted: bool
+) -> None:
+    """Levels have no id at the venue; the framework gives a venue order id to one order only, for good."""
+    ids: dict[str, Any] = {}
+
+    async def set_twice(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        ids["ticket"] = await filled(b, order)
+        for level in ("1.08000", "1.08100", "1.08200"):
+            stop = b.probe.order_factory.stop_market(EURUSD, SELL, units(10_000), px(level), reduce_only=True)
+            b.probe.submit_order(stop, position_id=PositionId(ids["ticket"]))
+            await b.until(lambda o=stop: b.cache.order(o.client_order_id).status is OrderStatus.ACCEPTED, level)  # type: ignore[misc]
+            if level != "1.08200":
+                b.probe.cancel_order(stop.client_order_id)
+                await b.until(lambda o=stop: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED, level)  # type: ignore[misc]
+        ids["stop"] = stop.client_order_id
+        if not restarted:
+            await hit(b)
+
+    async def hit(b: Bench) -> None:
+        assert b.cache.order(ids["stop"]).status is OrderStatus.ACCEPTED
+        b.sandbox.push("EURUSD", "1.08190", "1.08197")
+        await b.until(lambda: b.cache.order(ids["stop"]).status is OrderStatus.FILLED, "stop hit")
+        assert b.cache.position(PositionId(ids["ticket"])).is_closed
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, set_twice)
+        if restarted:
+            run_ctrader(tmp_path, broker, hit, claim=True)
+        assert broker.violations() == []
+        assert not broker.ledger.accounts[ACCOUNT_ID].positions
+
+
 def test_a_trailing_stop_follows_at_the_venue(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
