@@ -5,23 +5,20 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import ResultJson, Set
+
 
 def command(
     settings: Annotated[Path, typer.Argument(help="Settings file, e.g. configs/backtest/demo.yaml.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Result folder; replaces output.dir of the settings.", metavar="DIR")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change one value: --set data.end=2020-06-01. May be repeated.", metavar="KEY=VALUE"
-        ),
-    ] = None,
+    set_: Set = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of slippage and latency draws.")] = None,
     repeat: Annotated[
         int, typer.Option("--repeat", min=1, max=100, help="Run N times in fresh processes and prove that all agree.")
     ] = 1,
-    json_: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
+    json_: ResultJson = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
 ) -> None:
     """Run strategies on stored data and a simulated Pepperstone account; write a result folder.

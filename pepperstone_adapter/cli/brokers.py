@@ -4,9 +4,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import ConfigDict, Discriminator, Tag, model_validator
 
 from pepperstone_adapter.broker.session import BrokerSession
+from pepperstone_adapter.common.settings import StrictModel
 from pepperstone_adapter.ctrader import config as ctrader_config
 from pepperstone_adapter.ctrader import factories as ctrader_factories
 from pepperstone_adapter.ctrader.config import CTraderAccountSettings
@@ -28,6 +29,20 @@ type AnyAccount = Annotated[
     Discriminator(_platform),
 ]
 """An account section of a settings file."""
+
+
+class AccountOfFile(StrictModel):
+    """The account of a live or download file; the rest of the file is somebody else's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_several(cls, raw: Any) -> Any:
+        """A live file lists its accounts: the first is meant, and options change it."""
+        if isinstance(raw, dict) and raw.get("accounts"):
+            return {"account": {**raw["accounts"][0], **(raw.get("account") or {})}}
+        return raw
 
 
 def open_session(account: CTraderAccountSettings | Mt5AccountSettings, connect_timeout_s: float) -> BrokerSession:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import Set
 from pepperstone_adapter.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,16 +32,13 @@ _Kind = Annotated[
         help="backtest, live, download, sandbox or columns; when not given, told by the file's folder or keys.",
     ),
 ]
-_Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated.")
-]
 
 
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="Settings files.", show_default=False)],
     kind: _Kind = None,
-    overrides: _Set = None,
+    overrides: Set = None,
 ) -> None:
     """Report every problem of settings files.
 
@@ -67,7 +65,7 @@ def check(
 def show(
     file: Annotated[Path, typer.Argument(help="Settings file.", show_default=False)],
     kind: _Kind = None,
-    overrides: _Set = None,
+    overrides: Set = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
     """Print settings as they would be used.

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from pepperstone_adapter.cli import download
+from pepperstone_adapter.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Import, download, check and list market data; keep recordings.")
 
 CatalogPath = Annotated[Path, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DEFAULT_CATALOG = Path("catalog/data")
 
 

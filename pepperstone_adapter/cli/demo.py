@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import ResultJson
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ def command(
     catalog: Annotated[
         Path, typer.Option("--catalog", help="Where to build the catalog of bundled data.", metavar="DIR")
     ] = Path("catalog/data"),
-    json_: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
+    json_: ResultJson = False,
 ) -> None:
     """Backtest a bundled portfolio on bundled real data and write a report.
 

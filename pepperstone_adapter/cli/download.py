@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import Account, Environment, Json, Set, account_changes
+
 
 def command(
     settings: Annotated[
@@ -23,20 +25,14 @@ def command(
     ] = None,
     end: Annotated[str | None, typer.Option("--end", help="Up to, exclusive; now when not given.")] = None,
     catalog: Annotated[Path | None, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")] = None,
-    account: Annotated[
-        str | None, typer.Option("--account", help="Account number, where no settings file names it.")
-    ] = None,
-    environment: Annotated[
-        str | None, typer.Option("--environment", help="demo, live or sandbox of that account.")
-    ] = None,
+    account: Account = None,
+    environment: Environment = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Read the whole range again and put it in place of what is stored."),
     ] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting: key.sub=value. May be repeated.")
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    set_: Set = None,
+    json_: Json = False,
 ) -> None:
     """Download bars and ticks from a broker into the catalog. Read-only: nothing is traded.
 
@@ -58,12 +54,7 @@ def command(
         pepperstone data download configs/download/ctrader-sandbox.yaml --start 2026-11-16
     """
     from pepperstone_adapter.cli.download_console import run
-    from pepperstone_adapter.common.errors import ConfigurationError
 
-    if settings is None and account is None:
-        raise ConfigurationError(
-            "no account: give --account NUMBER (a demo account), or a settings file that names one"
-        )
     given = {
         "symbols": list(symbol) if symbol else None,
         "periods": list(period) if period else None,
@@ -71,8 +62,7 @@ def command(
         "start": start,
         "end": end,
         "catalog": str(catalog) if catalog else None,
-        "account.account": account,
-        "account.environment": environment,
+        **account_changes(settings, account, environment),
     }
     options = [f"{key}={_text(value)}" for key, value in given.items() if value is not None]
     run(settings, [*options, *(set_ or ())], replace=replace, as_json=json_)

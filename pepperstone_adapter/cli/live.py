@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import Set
+
 
 def command(
     settings: Annotated[
         Path, typer.Argument(help="Settings file, e.g. configs/live/ctrader-sandbox.yaml.", metavar="FILE")
     ],
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting: key.sub=value. May be repeated.")
-    ] = None,
+    set_: Set = None,
     confirm_live: Annotated[
         str | None,
         typer.Option(

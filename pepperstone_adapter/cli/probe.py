@@ -5,26 +5,20 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import Account, Environment, Json, Set, account_changes
+
 app = typer.Typer(no_args_is_help=True, help="Run read-only checks against a real account and report what it answers.")
 
-
-@app.callback()
-def _group() -> None:
-    """A group of commands, one for each platform."""
+_File = Annotated[
+    Path | None, typer.Argument(help="Settings file with an account (live or download settings).", metavar="FILE")
+]
 
 
 @app.command()
 def ctrader(
-    settings: Annotated[
-        Path | None,
-        typer.Argument(help="Settings file with an account (live or download settings).", metavar="FILE"),
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option("--account", help="Account number, where no settings file names it.")
-    ] = None,
-    environment: Annotated[
-        str | None, typer.Option("--environment", help="demo, live or sandbox of that account.")
-    ] = None,
+    settings: _File = None,
+    account: Account = None,
+    environment: Environment = None,
     seconds: Annotated[
         float,
         typer.Option("--seconds", min=1, max=600, help="How long prices are watched, and then the idle link."),
@@ -33,10 +27,8 @@ def ctrader(
         Path | None,
         typer.Option("--record", help="Write the messages to this file, without what is private.", metavar="FILE"),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting: account.key=value. May be repeated.")
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    set_: Set = None,
+    json_: Json = False,
 ) -> None:
     """Ask a cTrader server what the documents leave open. Read-only: it holds no request that trades.
 
@@ -54,34 +46,21 @@ def ctrader(
     Exit codes: 0 the probe ran (also when answers differ), 4 credentials, 5 no connection.
     """
     from pepperstone_adapter.cli.probe_console import probe_ctrader
-    from pepperstone_adapter.common.errors import ConfigurationError
 
-    if settings is None and account is None:
-        raise ConfigurationError(
-            "no account: give --account NUMBER (a demo account), or a settings file that names one"
-        )
-    given = {"account.account": account, "account.environment": environment}
-    options = [f"{key}={value}" for key, value in given.items() if value is not None]
-    probe_ctrader(settings, [*options, *(set_ or ())], seconds, record, as_json=json_)
+    probe_ctrader(settings, _changes(settings, account, environment, set_), seconds, record, as_json=json_)
 
 
 @app.command()
 def mt5(
-    settings: Annotated[
-        Path | None,
-        typer.Argument(help="Settings file with an account (live or download settings).", metavar="FILE"),
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option("--account", help="Account number, where no settings file names it.")
-    ] = None,
+    settings: _File = None,
+    account: Account = None,
+    environment: Environment = None,
     symbols: Annotated[
         Path | None,
         typer.Option("--symbols", help="Write every symbol as the terminal deals it to this file.", metavar="FILE"),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting: account.key=value. May be repeated.")
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    set_: Set = None,
+    json_: Json = False,
 ) -> None:
     """Ask a MetaTrader 5 terminal what only a real one can settle. Read-only: no order, no change of the Market Watch.
 
@@ -103,5 +82,9 @@ def mt5(
     """
     from pepperstone_adapter.cli.probe_mt5_console import probe_mt5
 
-    options = [f"account.account={account}"] if account is not None else []
-    probe_mt5(settings, [*options, *(set_ or ())], symbols, as_json=json_)
+    probe_mt5(settings, _changes(settings, account, environment, set_), symbols, as_json=json_)
+
+
+def _changes(settings: Path | None, account: str | None, environment: str | None, set_: list[str] | None) -> list[str]:
+    given = account_changes(settings, account, environment)
+    return [*(f"{key}={value}" for key, value in given.items() if value is not None), *(set_ or ())]

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import typer
-from pydantic import ConfigDict, model_validator
 from rich.console import Console
 from rich.table import Table
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.common.settings import StrictModel, load_settings
+from pepperstone_adapter.cli.brokers import AccountOfFile
+from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.probe import Finding, run_probe
 from pepperstone_adapter.ctrader.client.probe_checks import CHECKS
@@ -26,20 +25,8 @@ WIDTH = 160
 MARKS = {True: "as assumed", False: "differs", None: ""}
 
 
-class ProbeSettings(StrictModel):
-    """Only the account counts; the rest of a live or download file is somebody else's."""
-
-    model_config = ConfigDict(extra="ignore")
-
+class ProbeSettings(AccountOfFile):
     account: CTraderAccountSettings
-
-    @model_validator(mode="before")
-    @classmethod
-    def _first_of_several(cls, raw: Any) -> Any:
-        """A live file lists its accounts: the first is meant, and options change it."""
-        if isinstance(raw, dict) and raw.get("accounts"):
-            return {"account": {**raw["accounts"][0], **(raw.get("account") or {})}}
-        return raw
 
 
 def probe_ctrader(

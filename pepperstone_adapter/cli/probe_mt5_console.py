@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import ConfigDict, model_validator
 from rich.console import Console
 from rich.table import Table
 
+from pepperstone_adapter.cli.brokers import AccountOfFile
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.files import write_atomic
-from pepperstone_adapter.common.settings import StrictModel, load_settings
+from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.common.versions import version_line
 from pepperstone_adapter.mt5.client.probe import Finding
 from pepperstone_adapter.mt5.config import Mt5AccountSettings, Mt5DataConfig, values_of
@@ -26,22 +26,8 @@ CONNECT_TIMEOUT_S = 150.0
 WIDTH = 140
 
 
-class ProbeMt5Settings(StrictModel):
-    """Only the account counts; the rest of a live or download file is somebody else's."""
-
-    model_config = ConfigDict(extra="ignore")
-
+class ProbeMt5Settings(AccountOfFile):
     account: Mt5AccountSettings
-
-    @model_validator(mode="before")
-    @classmethod
-    def _first_of_several(cls, raw: Any) -> Any:
-        """A live file lists its accounts: the first is meant, and options change it."""
-        if isinstance(raw, dict):
-            given = dict(raw.get("account") or {})
-            first = dict(raw["accounts"][0]) if raw.get("accounts") else {}
-            return {"account": {"platform": "mt5", **first, **given}}
-        return raw
 
 
 def probe_mt5(path: Path | None, overrides: Sequence[str], symbols: Path | None, *, as_json: bool) -> None:

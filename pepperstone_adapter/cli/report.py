@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import ResultJson
+
 app = typer.Typer(no_args_is_help=True, help="Show a backtest result again, or compare two.")
 
 
 @app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="Result folder, e.g. out/demo.", metavar="DIR")],
-    json_: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
+    json_: ResultJson = False,
 ) -> None:
     """Print the summary of a result and where its report is."""
     from pepperstone_adapter.backtest.result import read_result

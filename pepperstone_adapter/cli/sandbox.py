@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.options import Set
+
 
 def command(
     settings: Annotated[Path, typer.Argument(help="Settings file, e.g. configs/sandbox/default.yaml.", metavar="FILE")],
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting: key.sub=value. May be repeated.")
-    ] = None,
+    set_: Set = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop after so many seconds instead of at Ctrl-C.", min=0)
     ] = None,
