@@ -19,6 +19,8 @@ class Capabilities:
         levels are set after the fill.
     amend_units
         Whether the volume of a pending order can be changed.
+    close_by
+        Whether two opposite positions of one symbol can be closed against each other, without the market.
     client_order_id_max, tag_max
         Longest texts the venue keeps.
     """
@@ -36,7 +38,7 @@ class Capabilities:
     stop_limit_as_distance: bool = False  # the limit of a stop-limit is a distance in points from its stop price
     amend_units: bool = True
     amend_expiry: bool = True
-    close_by_ticket: bool = True
+    close_by: bool = False
     post_only: bool = False
     client_order_id_max: int = 50
     tag_max: int = 100

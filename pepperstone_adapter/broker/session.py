@@ -4,7 +4,7 @@ Rules every implementation keeps (one contract suite holds both to them):
 
 * Every method is a coroutine called on the node's loop; events are handed to the `on_events` callback on the same loop,
   in the broker's order. No method blocks the loop.
-* `submit`, `amend`, `cancel`, `close_position` and `set_protection` return when the broker has *answered*, not when the
+* `submit`, `amend`, `cancel`, `close_position`, `close_by` and `set_protection` return when the broker has *answered*, not when the
   outcome is known: fills, rejections and later changes come as events. `OrderRefused` (a `VenueError`) means the broker
   said no. `OutcomeUnknown` means the request was written and not answered: the caller must neither resend nor give up,
   but ask `find_order` until it has evidence (design D8). `LinkError` means nothing was written.
@@ -91,6 +91,13 @@ class BrokerSession(Protocol):
     async def cancel(self, order_id: str, symbol: str) -> None: ...
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
         """Close `units` of a position; the closing order is tied to `client_order_id` as far as the venue can."""
+        ...
+
+    async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
+        """Close a position and an opposite one of its symbol against each other; the larger keeps the rest.
+
+        The order tied to `client_order_id` is the half on `position_id`. The half on `other_id` is told as a nameless
+        closing order of its own. Where `capabilities.close_by` is false: `OrderRefused`, and nothing is sent."""
         ...
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:

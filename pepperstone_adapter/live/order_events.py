@@ -24,6 +24,7 @@ from decimal import Decimal
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.orders import (
     Deal,
+    DealEntry,
     DealReason,
     OrderState,
     OrderStatus,
@@ -238,6 +239,8 @@ class OrderEvents:
         if deal is not None:
             if not self.table.deal_seen(deal.deal_id):
                 out += self._accept(order, state, deal.ts_ns or ts)
+                if deal.entry is DealEntry.OUT_BY:  # one deal, of what the smaller of the two positions had
+                    out += self._replaced(order, state, deal.ts_ns or ts)
                 out += self._fill(order, deal)
             return out
         if order.phase is Phase.ENDED:

@@ -17,6 +17,8 @@ from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg, tag_of, venue_text
 from pepperstone_adapter.mapping.orders import (
+    CLOSE_BY,
+    NO_CLOSE_BY,
     Bracket,
     LegPlan,
     MarketView,
@@ -47,11 +49,12 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close `units` of a ticket."""
+    """Close `units` of a ticket: at the market, or by an opposite ticket."""
 
     order: TrackedOrder
     position: PositionState
     units: Decimal
+    by: PositionState | None = None
 
     @property
     def tracked(self) -> tuple[TrackedOrder, ...]:
@@ -99,6 +102,7 @@ def plan_order(
     if around.open_gate is not None:
         raise NotSendable(around.open_gate)
     position = _position_of(init, position_id, around)
+    other = _other_of(params, position, around)
     if position is None:
         if init.reduce_only:
             raise NotSendable(
@@ -110,8 +114,9 @@ def plan_order(
         return _open(init, params, around)
     if init.order_side is not None and side_of(init) is position.side:
         raise NotSendable(f"ticket {position.position_id} cannot be added to; send the order without position_id")
+    _check_closing(init, params)
     if init.order_type is FrameworkType.MARKET:
-        return _close(init, position, around)
+        return _close(init, position, around, other)
     return _protect(init, position, around)
 
 
@@ -149,6 +154,37 @@ def _position_of(init: OrderInitialized, position_id: str | None, around: Surrou
     return next(
         (p for p in around.table.positions.values() if p.symbol == around.spec.name and p.side is not side), None
     )
+
+
+def _other_of(
+    params: dict[str, Any] | None, position: PositionState | None, around: Surroundings
+) -> PositionState | None:
+    """The open position that an order names as the one to close by; None when it names none."""
+    if CLOSE_BY not in (params or {}):
+        return None
+    if around.netting:
+        raise NotSendable(f"{CLOSE_BY}: a netting account has one position a symbol, so there is none to close it by")
+    if not around.capabilities.close_by:
+        raise NotSendable(f"{CLOSE_BY}: {NO_CLOSE_BY}")
+    if position is None:
+        raise NotSendable(f"{CLOSE_BY} needs position_id as well: the position that is closed by the other one")
+    other = around.table.positions.get(str((params or {})[CLOSE_BY]))
+    if other is None:
+        raise NotSendable(f"{CLOSE_BY}: no open position {(params or {})[CLOSE_BY]} at the broker")
+    if other.symbol != position.symbol or other.side is position.side:
+        raise NotSendable(
+            f"{CLOSE_BY}: {position.position_id} is {position.side} {position.symbol} and {other.position_id} is "
+            f"{other.side} {other.symbol}; it takes two opposite positions of one symbol"
+        )
+    return other
+
+
+def _check_closing(init: OrderInitialized, params: dict[str, Any] | None) -> None:
+    unknown = sorted(set(params or ()) - {CLOSE_BY})
+    if unknown:
+        raise NotSendable(f"an order for an open position takes no {', '.join(unknown)}; it takes {CLOSE_BY} only")
+    if params and init.order_type is not FrameworkType.MARKET:
+        raise NotSendable(f"{CLOSE_BY} is done at once, so it takes a MARKET order, not {init.order_type.name}")
 
 
 def _open(
@@ -203,12 +239,16 @@ def _leg(plan: LegPlan, entry: TrackedOrder, caps: Capabilities) -> TrackedOrder
     )
 
 
-def _close(init: OrderInitialized, position: PositionState, around: Surroundings) -> Close:
+def _close(init: OrderInitialized, position: PositionState, around: Surroundings, other: PositionState | None) -> Close:
     units = init.quantity.as_decimal()
     check_trading(around.spec, side_of(init), closing=True)
     if units > position.units:
         raise NotSendable(f"position {position.position_id} has {position.units} units, not {units}")
-    if units < position.units:
+    if other is not None and units < (smaller := min(position.units, other.units)):
+        raise NotSendable(
+            f"{CLOSE_BY}: {smaller.normalize():f} units go, the whole of the smaller position, not {units}"
+        )
+    if other is None and units < position.units:
         check_volume(units, around.spec)
     text, _ = _texts(init, around.capabilities)
     order = TrackedOrder(
@@ -222,7 +262,7 @@ def _close(init: OrderInitialized, position: PositionState, around: Surroundings
         position_id=position.position_id,
         submitted_ns=around.market.now_ns,
     )
-    return Close(order, position, units)
+    return Close(order, position, units, other)
 
 
 def _protect(init: OrderInitialized, position: PositionState, around: Surroundings) -> Protect:

@@ -73,13 +73,14 @@ class Sender:
         await self._send("submit", plan.order, lambda: self._connection.session.submit(plan.request))
 
     async def close(self, plan: Close) -> None:
-        await self._send(
-            "close",
-            plan.order,
-            lambda: self._connection.session.close_position(
-                plan.position.position_id, plan.units, plan.order.venue_text
-            ),
-        )
+        ticket, text = plan.position.position_id, plan.order.venue_text
+
+        def write() -> Awaitable[OrderState]:
+            if plan.by is not None:
+                return self._connection.session.close_by(ticket, plan.by.position_id, text)
+            return self._connection.session.close_position(ticket, plan.units, text)
+
+        await self._send("close", plan.order, write)
 
     async def _send(self, kind: str, order: TrackedOrder, write: Callable[[], Awaitable[OrderState]]) -> None:
         started = time.perf_counter()

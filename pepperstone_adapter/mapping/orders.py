@@ -42,6 +42,8 @@ TIFS = {
 STOP_LOSS_TYPES = (FrameworkType.STOP_MARKET, FrameworkType.TRAILING_STOP_MARKET)
 TAKE_PROFIT_TYPES = (FrameworkType.LIMIT, FrameworkType.MARKET_IF_TOUCHED)
 PARAMS = ("slippage_points", "base_price")
+CLOSE_BY = "close_by"  # parameter of an order for an open position: the opposite position it is closed by
+NO_CLOSE_BY = "the venue closes no position by another; close each of the two with an order of its own"
 
 
 class NotSendable(PepperstoneError):

@@ -15,7 +15,7 @@ from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
 from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Posting, Ticket
-from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal, ticket_refusal
+from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, params_refusal, refusal, ticket_refusal
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
@@ -138,7 +138,10 @@ class Account:
         if self._latency_ns:
             self.broker.wake_at(self.broker.now_ns() + self._latency_ns)
 
-    def submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
+    def submit(self, order: Any, position_id: Any, params: Any, send: Callable[[], None]) -> None:
+        if params and (reason := params_refusal(params)) is not None:
+            self.broker.desk.deny_order(order, reason)
+            return
         if self._jitter_ns is not None:
             delay = self._jitter_ns(str(order.client_order_id))
             if delay:

@@ -7,6 +7,7 @@ The framework's `ExecutionAlgorithm.deny_order` is the only way Python has to en
 is all this algorithm is used for.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
 
 from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
 from pepperstone_adapter.broker.units import units_to_lots
+from pepperstone_adapter.mapping.orders import CLOSE_BY, PARAMS
 from pepperstone_adapter.simulation.sessions import accepts_orders, session
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.times import iso
@@ -109,6 +111,14 @@ def refusal(
         or _volume(order.quantity.as_decimal(), spec, reduces)
         or _levels(order, spec, tape, ts_ns, entry)
     )
+
+
+def params_refusal(params: Mapping[str, Any]) -> str | None:
+    """Why an order is refused for what it says beside its terms, in the words of `submit_order(params=…)`."""
+    if CLOSE_BY in params:
+        return f"UNSUPPORTED_PARAMETER: {CLOSE_BY} is not simulated; close each of the two with an order of its own"
+    unknown = sorted(set(params) - set(PARAMS))
+    return f"UNSUPPORTED_PARAMETER: {', '.join(unknown)}; known: {', '.join(PARAMS)}" if unknown else None
 
 
 def ticket_refusal(order: Any, position_id: Any, position: Any, closing: Decimal, spec: SymbolSpec) -> str | None:

@@ -17,6 +17,7 @@ from tests.kit.runs import (
     close_all,
     run_steps,
     run_with,
+    sell,
 )
 
 D = Decimal
@@ -105,3 +106,25 @@ def test_a_stop_for_a_ticket_needs_no_margin() -> None:
         [1.1, 1.1, 1.1, 1.089, 1.089], acts, start_balance=D(5_000), term_changes={"hedged_margin": "sum"}
     )
     assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09000"), "stop_loss")]
+
+
+def test_a_close_by_is_not_simulated_and_closes_nothing() -> None:
+    def by(s: Steps) -> None:
+        one, other = s.cache.positions_open()
+        s.close_position(one, params={"close_by": str(other.id)})
+
+    record, steps = run_with([1.1] * 5, {1: buy(100_000), 2: sell(100_000), 3: by})
+    assert reasons(steps) == [
+        "UNSUPPORTED_PARAMETER: close_by is not simulated; close each of the two with an order of its own"
+    ]
+    assert len(record.fills) == 2
+
+
+@pytest.mark.parametrize(("params", "refused"), [({"slippage_point": 1}, True), ({"slippage_points": 1}, False)])
+def test_a_parameter_that_live_trading_does_not_know_is_refused(params: dict[str, int], refused: bool) -> None:
+    def act(s: Steps) -> None:
+        s.submit_order(s.order_factory.market(s.id_of(EURUSD), BUY, s.qty(EURUSD, 100_000)), params=params)
+
+    record, steps = run_with([1.1] * 4, {1: act})
+    assert ["slippage_point; known: slippage_points, base_price" in r for r in reasons(steps)] == [True] * refused
+    assert len(record.fills) == (not refused)

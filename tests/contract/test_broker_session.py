@@ -231,6 +231,50 @@ def test_a_partial_and_a_full_close_by_ticket(run: Run) -> None:
     run(script)
 
 
+def test_two_opposite_positions_are_closed_against_each_other_or_nothing_is_sent(run: Run) -> None:
+    async def script(b: Bench) -> None:
+        long = await b.open()  # 10,000 at 1.08507
+        short = await b.open(side=Side.SELL, units=D(4_000))  # at 1.08500
+        if not b.session.capabilities.close_by:
+            with pytest.raises(OrderRefused, match="close-by"):
+                await b.session.close_by(long.position_id, short.position_id, "BY-1")
+            assert len((await b.session.snapshot()).positions) == 2
+            return
+        state = await b.session.close_by(long.position_id, short.position_id, "BY-1")
+        assert (state.position_id, state.side, state.units) == (long.position_id, Side.SELL, D(4_000))
+        both = lambda: [d for d in b.deals() if d.entry is DealEntry.OUT_BY]  # noqa: E731
+        await b.until(lambda: len(both()) == 2, "a deal on each position")
+        assert {(d.position_id, d.side, d.units, d.price) for d in both()} == {
+            (long.position_id, Side.SELL, D(4_000), D("1.08500")),
+            (short.position_id, Side.BUY, D(4_000), D("1.08500")),
+        }
+        # 4,000 bought at 1.08507 go at the short's opening price of 1.08500; the short itself makes nothing
+        assert sorted(d.gross_profit for d in both()) == [D("-0.28"), D(0)]
+        # Our half is named, the other one is an order without our id, and both are in the list under the same ids.
+        (ours,) = [d for d in both() if d.position_id == long.position_id]
+        assert [e.change for e in b.of("BY-1")] == [OrderChange.ACCEPTED, OrderChange.FILLED]
+        assert {e.order.order_id for e in b.of("BY-1")} == {state.order_id} == {ours.order_id}
+        listed = await b.session.deals(long.ts_ns - 1, ours.ts_ns + 60_000_000_000)
+        assert {(d.deal_id, d.order_id) for d in both()} <= {(d.deal_id, d.order_id) for d in listed}
+        for wanted in ({"client_order_id": "BY-1"}, {"order_id": state.order_id}):
+            found = await b.session.find_order(**wanted)  # type: ignore[arg-type]
+            assert found is not None
+            assert (found.order.order_id, found.order.status, found.order.client_order_id) == (
+                state.order_id,
+                OrderStatus.FILLED,
+                "BY-1",
+            )
+            assert [d.deal_id for d in found.deals] == [ours.deal_id]
+        (left,) = (await b.session.snapshot()).positions
+        assert (left.position_id, left.units) == (long.position_id, D(6_000))
+        with pytest.raises((NotFound, OrderRefused)):
+            await b.session.close_by(long.position_id, short.position_id, "BY-2")
+        with pytest.raises((NotFound, OrderRefused)):
+            await b.session.close_by(long.position_id, long.position_id, "BY-3")
+
+    run(script)
+
+
 def test_a_pending_order_is_amended_and_cancelled(run: Run) -> None:
     async def script(b: Bench) -> None:
         request = b.request(OrderType.LIMIT, limit_price=D("1.08000"))

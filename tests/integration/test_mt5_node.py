@@ -2,14 +2,17 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from nautilus_trader.model import Quantity
+from nautilus_trader.model import Price, Quantity
 
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.conformance import BUY, FILLED, SELL
 from tests.kit.mt5_node import LOGIN, report, run_mt5, sandbox
 from tests.kit.node import EURUSD, Bench
+
+D = Decimal
 
 
 def close_by(broker: Sandbox, one: str, other: str) -> None:
@@ -47,6 +50,89 @@ def test_a_close_by_made_by_hand_closes_both_positions_of_the_node_and_stays_clo
         assert Decimal(position["units"]) == 6_000
         run_mt5(tmp_path, broker, second, claim=True)
         assert broker.violations() == []
+
+
+async def hedged(b: Bench, long: int, short: int) -> tuple[Any, Any]:
+    """Two opposite positions of the strategy, bought at 1.08507 and sold at 1.08500."""
+    for side, units in ((BUY, long), (SELL, short)):
+        order = b.probe.order_factory.market(EURUSD, side, Quantity.from_int(units))
+        b.probe.submit_order(order)
+        await b.until(lambda o=order: b.cache.order(o.client_order_id).status is FILLED, "fill")  # type: ignore[misc]
+    one, other = sorted(b.cache.positions_open(), key=lambda p: -p.signed_qty)
+    return one, other
+
+
+@pytest.mark.parametrize("smaller_first", [True, False], ids=["the smaller by the larger", "the larger by the smaller"])
+def test_a_strategy_closes_a_position_by_another_and_both_tickets_have_their_true_deals(
+    smaller_first: bool, tmp_path: Path
+) -> None:
+    async def first(b: Bench) -> None:
+        long, short = await hedged(b, 10_000, 4_000)
+        one, other = (short, long) if smaller_first else (long, short)
+        b.probe.close_position(one, params={"close_by": str(other.id)})
+        await b.until(lambda: not b.cache.position(short.id).is_open, "the short is closed")
+        await b.until(lambda: int(b.cache.position(long.id).signed_qty) == 6_000, "the long has 6,000 left")
+        halves = {o.position_id: o for o in b.cache.orders() if "/" in str(o.venue_order_id)}
+        assert len({str(o.venue_order_id).partition("/")[0] for o in halves.values()}) == 1  # one order at the broker
+        assert [(o.status, o.quantity, o.filled_qty, o.trade_ids[1:]) for o in halves.values()] == [
+            (FILLED, Quantity.from_int(4_000), Quantity.from_int(4_000), [])
+        ] * 2
+        assert (halves[one.id].strategy_id, str(halves[other.id].strategy_id)) == (b.probe.strategy_id, "EXTERNAL")
+        # An order for all of the larger position is told to be for what the smaller one has.
+        told = ["Initialized", "Submitted", "Accepted", "Filled"]
+        await b.names(halves[one.id].client_order_id, *(told if smaller_first else [*told[:3], "Updated", told[3]]))
+        assert sorted(type(e).__name__ for e in b.probe.position_events[2:]) == ["PositionChanged", "PositionClosed"]
+        # Both go at the opening price of the other one. 3.50 a lot were charged for 0.10 and 0.04 lots at their opening;
+        # the close-by is free. Long by short: 4,000 × (1.08500 - 1.08507) = -0.28 on the long, 0 on the short.
+        # Short by long: the short, sold at 1.08500, goes at 1.08507: -0.28 on the short, 0 on the long.
+        on_long, on_short = (D(0), D("-0.28")) if smaller_first else (D("-0.28"), D(0))
+        assert b.cache.position(long.id).realized_pnl.as_decimal() == D("-0.35") + on_long
+        assert b.cache.position(short.id).realized_pnl.as_decimal() == D("-0.14") + on_short
+
+    async def second(b: Bench) -> None:
+        await b.until(lambda: len(b.cache.positions_open()) == 1, "reconciled")
+        (left,) = b.cache.positions_open()
+        assert int(left.signed_qty) == 6_000
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, first)
+        found = report(broker)
+        assert [D(p["units"]) for p in found["positions"]] == [6_000]
+        assert D(found["balance"]) == D(10_000) - D("0.35") - D("0.14") - D("0.28")
+        run_mt5(tmp_path, broker, second, claim=True)
+        assert len(report(broker)["deals"]) == 4
+        assert broker.violations() == []
+
+
+def test_a_close_by_that_cannot_be_done_is_denied_before_the_terminal_sees_it(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        long, short = await hedged(b, 10_000, 4_000)
+        again = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(1_000))
+        b.probe.submit_order(again)
+        await b.until(lambda: b.cache.order(again.client_order_id).status is FILLED, "fill")
+        same = next(p for p in b.cache.positions_open() if p.id not in (long.id, short.id))
+        seen = len(b.cache.orders())
+        sell = lambda units: b.probe.order_factory.market(EURUSD, SELL, Quantity.from_int(units))  # noqa: E731
+        stop = b.probe.order_factory.stop_market(
+            EURUSD, SELL, Quantity.from_int(10_000), Price.from_str("1.08000"), reduce_only=True
+        )
+        for order, ticket, by, reason in (
+            (sell(10_000), long.id, "77", "no open position 77"),
+            (sell(10_000), long.id, same.id, "two opposite positions"),
+            (sell(10_000), long.id, long.id, "two opposite positions"),
+            (sell(10_000), None, short.id, "needs position_id"),
+            (sell(3_000), long.id, short.id, "4000 units go, the whole of the smaller position, not 3000"),
+            (stop, long.id, short.id, "takes a MARKET order"),
+        ):
+            b.probe.submit_order(order, position_id=ticket, params={"close_by": str(by)})
+            await b.names(order.client_order_id, "Initialized", "Denied")
+            assert reason in str(b.probe.events[-1].reason)
+        assert len(b.cache.orders()) == seen + 6
+        assert len(b.cache.positions_open()) == 3
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, script)
+        assert len(report(broker)["orders"]) == 3
 
 
 @pytest.mark.parametrize(

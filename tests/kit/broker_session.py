@@ -32,7 +32,7 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.errors import LinkLost, NotFound, OutcomeUnknown
+from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown
 from tests.kit.broker import KitBroker
 
 PENDING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
@@ -193,6 +193,9 @@ class KitSession:
             raise NotFound("ORDER_NOT_FOUND", f"order {order_id}")
         self.broker.end_at_broker(order_id)
         await self._answer(order.state)
+
+    async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
+        raise OrderRefused("UNSUPPORTED", "this broker has no close-by")
 
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
         self._linked()

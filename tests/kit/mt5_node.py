@@ -42,6 +42,8 @@ def report(broker: Sandbox, login: int = LOGIN) -> dict[str, Any]:
 
 def configs(broker: Sandbox, tmp_path: Path, **changes: Any) -> tuple[Mt5DataConfig, Mt5ExecConfig]:
     """Configurations of both clients, on a gateway of the node's own."""
+    trading = {"audit_interval_s": 2.0, "answer_deadline_s": 0.5}
+    trading |= {name: changes.pop(name) for name in ("answer_deadline_s", "give_up_after_s") if name in changes}
     values = {
         "account": str(LOGIN),
         "environment": "sandbox",
@@ -53,7 +55,7 @@ def configs(broker: Sandbox, tmp_path: Path, **changes: Any) -> tuple[Mt5DataCon
         "connect_timeout_s": 15.0,
         **changes,
     }
-    execution = Mt5ExecConfig(state_dir=str(tmp_path / "state5"), audit_interval_s=2.0, answer_deadline_s=0.5, **values)
+    execution = Mt5ExecConfig(state_dir=str(tmp_path / "state5"), **trading, **values)
     return Mt5DataConfig(**values), execution
 
 

@@ -39,7 +39,7 @@ from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEve
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.common.clock import Clock, SystemClock
-from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, LocalProtocolError
+from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, LocalProtocolError, OrderRefused
 from pepperstone_adapter.ctrader.client.account import Account
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.hub import Hub
@@ -140,7 +140,7 @@ class CTraderSession:
             stop_limit_as_distance=True,
             amend_units=True,
             amend_expiry=True,
-            close_by_ticket=True,
+            close_by=False,  # the Open API has no such request
             post_only=False,
             client_order_id_max=CLIENT_ORDER_ID_MAX,
             tag_max=LABEL_MAX,
@@ -246,6 +246,11 @@ class CTraderSession:
 
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
         return await self._ask(lambda account: account.orders.close(position_id, units, client_order_id))
+
+    async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:  # noqa: ARG002
+        raise OrderRefused(
+            "UNSUPPORTED", "cTrader's Open API has no close-by; close each position with an order of its own"
+        )
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:
         await self._ask(lambda account: account.orders.protect(position_id, protection))

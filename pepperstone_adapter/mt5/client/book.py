@@ -31,7 +31,7 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.mt5.client import parsing
-from pepperstone_adapter.mt5.client.constants import OrderKind, OrderStateCode, Reason
+from pepperstone_adapter.mt5.client.constants import Entry, OrderKind, OrderStateCode, Reason
 from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 
@@ -48,10 +48,14 @@ _ENDED: Final = {
 
 @dataclass(slots=True)
 class _Sent:
-    """An order of this process: how much was asked and how much of it has been filled."""
+    """An order of this process: how much was asked and how much of it has been filled.
+
+    `half` is the position on which a close-by is ours; what it does on the other one is told without our id.
+    """
 
     client_order_id: str
     units: Decimal
+    half: str | None = None
     filled: Decimal = Decimal(0)
 
 
@@ -84,13 +88,13 @@ class Book:
 
     # -- our own orders -----------------------------------------------------------------------------------------------
 
-    def sending(self, client_order_id: str, units: Decimal) -> None:
-        """An order of ours is about to be sent."""
-        self._sent[magic_of(client_order_id)] = _Sent(client_order_id, units)
+    def sending(self, client_order_id: str, units: Decimal, half: str | None = None) -> None:
+        """An order of ours is about to be sent; with `half`, a close-by that is ours on that position."""
+        self._sent[magic_of(client_order_id)] = _Sent(client_order_id, units, half)
 
     def accepted(self, order: OrderState) -> list[BrokerEvent]:
         """The server took an order of ours; told once, before anything else about it."""
-        ticket = int(order.order_id)
+        ticket = parsing.ticket_of(order.order_id)
         if not ticket or ticket in self._accepted:
             return []
         self._accepted.add(ticket)
@@ -108,7 +112,9 @@ class Book:
             return None  # a level hit or a stop-out carries its position's magic number and is no order of ours
         sent = self._sent.get(magic)
         if sent is not None:
-            return sent.client_order_id
+            return sent.client_order_id if sent.half in (None, str(row["position_id"])) else None
+        if row.get("entry") == Entry.OUT_BY:
+            return None  # a deal does not tell which half was ours; its order, which we noted, does
         return comment if comment and magic and magic_of(comment) == magic else None
 
     # -- reading rows without telling ----------------------------------------------------------------------------------
@@ -178,7 +184,8 @@ class Book:
             sent.filled += deal.units
             filled = sent.filled
         protective = deal.reason in (DealReason.STOP_LOSS, DealReason.TAKE_PROFIT)
-        whole = filled >= units or protective
+        at_once = protective or deal.entry is DealEntry.OUT_BY  # one deal is the whole order
+        whole = filled >= units or at_once
         base = self.order_state(known) if known is not None else None
         order = OrderState(
             order_id=deal.order_id,
@@ -186,7 +193,7 @@ class Book:
             side=deal.side,
             type=OrderType.PROTECTION if protective else base.type if base else OrderType.MARKET,
             status=OrderStatus.FILLED if whole else OrderStatus.PARTIALLY_FILLED,
-            units=deal.units if protective else units,
+            units=deal.units if at_once else units,
             filled_units=filled,
             average_price=deal.price,
             client_order_id=None if protective else deal.client_order_id,

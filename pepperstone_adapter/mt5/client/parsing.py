@@ -231,6 +231,17 @@ def account(row: Row, terminal: Row, ts_ns: int, sandbox: bool = False) -> Accou
     )
 
 
+def half_id(order: int, position: int) -> str:
+    """A close-by is one order with a deal on each of two positions. Everywhere else an order has one side and one
+    position, so it is told as two halves: ``order/position``. Its own half is the one on the position it names first."""
+    return f"{order}/{position}"
+
+
+def ticket_of(order_id: str) -> int:
+    """The terminal's ticket behind an order id, also behind one half of a close-by."""
+    return int(order_id.partition("/")[0])
+
+
 def order(row: Row, spec: SymbolSpec, clock: ServerClock, client_order_id: str | None) -> OrderState:
     """A working or ended order (``TradeOrder``)."""
     kind = OrderKind(row["type"])
@@ -245,7 +256,7 @@ def order(row: Row, spec: SymbolSpec, clock: ServerClock, client_order_id: str |
     is_limit = kind in (OrderKind.BUY_LIMIT, OrderKind.SELL_LIMIT)
     is_stop = stop_limit or kind in (OrderKind.BUY_STOP, OrderKind.SELL_STOP)
     return OrderState(
-        order_id=str(row["ticket"]),
+        order_id=half_id(row["ticket"], row["position_id"]) if kind is OrderKind.CLOSE_BY else str(row["ticket"]),
         symbol=row["symbol"],
         side=_SIDE.get(kind, Side.SELL),
         type=_TYPE[kind],
@@ -283,14 +294,13 @@ def is_trade(row: Row) -> bool:
 def deal(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int, client_order_id: str | None) -> Deal:
     """An execution (``TradeDeal``); commission and fee are this deal's own, in account currency, negative = charge.
 
-    A close-by is one order with a deal on each of two positions. An order of ours has one side and one position, so each
-    of these deals names its half of the order: ``order/position``.
+    Each deal of a close-by names its half of the order (`half_id`).
     """
     units = units_of(row["volume"], spec.contract_size)
     entry = _ENTRY[Entry(row["entry"])]
     return Deal(
         deal_id=str(row["ticket"]),
-        order_id=f"{row['order']}/{row['position_id']}" if entry is DealEntry.OUT_BY else str(row["order"]),
+        order_id=half_id(row["order"], row["position_id"]) if entry is DealEntry.OUT_BY else str(row["order"]),
         position_id=str(row["position_id"]),
         symbol=row["symbol"],
         side=Side.BUY if row["type"] == DealKind.BUY else Side.SELL,

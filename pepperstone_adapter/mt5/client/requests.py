@@ -30,6 +30,7 @@ from pepperstone_adapter.mt5.client.constants import (
     OrderKind,
 )
 from pepperstone_adapter.mt5.client.identity import comment_of, magic_of
+from pepperstone_adapter.mt5.client.parsing import ticket_of
 
 type TradeRequest = dict[str, Any]
 
@@ -179,7 +180,17 @@ def modify(
 
 
 def remove(order_id: str) -> TradeRequest:
-    return {"action": int(Action.REMOVE), "order": int(order_id)}
+    return {"action": int(Action.REMOVE), "order": ticket_of(order_id)}
+
+
+def close_by(position: PositionState, other: PositionState, client_order_id: str) -> TradeRequest:
+    """Close two positions against each other; the volume is the smaller one's, so none is sent."""
+    return {
+        "action": int(Action.CLOSE_BY),
+        "position": int(position.ticket),
+        "position_by": int(other.ticket),
+        **_identity(client_order_id),
+    }
 
 
 def set_levels(position: PositionState, protection: Protection) -> TradeRequest:

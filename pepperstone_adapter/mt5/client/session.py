@@ -447,6 +447,9 @@ class Mt5Session:
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
         return await self._trader.close_position(position_id, units, client_order_id)
 
+    async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
+        return await self._trader.close_by(position_id, other_id, client_order_id)
+
     async def set_protection(self, position_id: str, protection: Protection) -> None:
         await self._trader.set_protection(position_id, protection)
 

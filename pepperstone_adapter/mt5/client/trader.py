@@ -13,6 +13,7 @@ from pepperstone_adapter.broker.events import BrokerEvent, Notice
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
+    Deal,
     OrderRequest,
     OrderState,
     OrderStatus,
@@ -24,9 +25,9 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
-from pepperstone_adapter.mt5.client import requests
+from pepperstone_adapter.mt5.client import parsing, requests
 from pepperstone_adapter.mt5.client.book import Book
-from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Action, Filling
+from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Action, Filling, OrderFlag, OrderKind
 from pepperstone_adapter.mt5.client.errors import NO_PYTHON, RETCODES, trade_error
 from pepperstone_adapter.mt5.client.identity import key_of, magic_of
 from pepperstone_adapter.mt5.gateway.dispatch import ORDER_WAIT_MAX_S
@@ -34,6 +35,7 @@ from pepperstone_adapter.mt5.gateway.dispatch import ORDER_WAIT_MAX_S
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 INVALID_FILL: Final = 10030
+NEW: Final = (Action.DEAL, Action.PENDING, Action.CLOSE_BY)  # what makes an order; the others change one
 DONE_PARTIAL: Final = 10010
 SELECT_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 POSITION_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -52,6 +54,7 @@ CAPABILITIES: Final = Capabilities(
     live_bar_periods=tuple(p for p in TIMEFRAMES if p not in (BarPeriod.W1, BarPeriod.MN1)),
     absolute_protection_on_market=True,
     amend_units=False,
+    close_by=True,
     client_order_id_max=200,
     tag_max=COMMENT_MAX,
 )
@@ -154,9 +157,7 @@ class Trader:
         raise NotFound("POSITION", f"the terminal shows no position of its own for order {order}")
 
     async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
-        position = self._book.positions.get(position_id)
-        if position is None:
-            raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
+        position = self._held(position_id)
         return await self.submit(
             OrderRequest(
                 client_order_id=client_order_id,
@@ -167,6 +168,34 @@ class Trader:
                 position_id=position_id,
             )
         )
+
+    async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
+        one, other = self._held(position_id), self._held(other_id)
+        spec = self._ready(one.symbol)
+        if other.symbol != one.symbol or other.side is one.side:
+            raise OrderRefused("INVALID", f"{position_id} and {other_id} are not opposite positions of one symbol")
+        if not self._rows[one.symbol]["order_mode"] & OrderFlag.CLOSE_BY:
+            raise OrderRefused("INVALID_ORDER", f"{spec.name} takes no close-by; close each with an order of its own")
+        request = OrderRequest(
+            client_order_id=client_order_id,
+            symbol=one.symbol,
+            side=one.side.opposite,
+            type=OrderType.MARKET,
+            units=min(one.units, other.units),
+            position_id=position_id,
+        )
+        self._book.sending(client_order_id, request.units, half=position_id)
+        answer = await self._send(requests.close_by(one, other, client_order_id), key_of(client_order_id))
+        half = parsing.half_id(answer["order"], int(position_id))
+        state = replace(_accepted(request, answer, self._now_ns()), order_id=half)
+        self._emit(self._book.accepted(state))
+        return state
+
+    def _held(self, position_id: str) -> PositionState:
+        position = self._book.positions.get(position_id)
+        if position is None:
+            raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
+        return position
 
     async def _send_market(self, request: OrderRequest, spec: SymbolSpec, ticket: str | None) -> Any:
         row = self._rows[request.symbol]
@@ -233,9 +262,7 @@ class Trader:
             raise
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:
-        position = self._book.positions.get(position_id)
-        if position is None:
-            raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
+        position = self._held(position_id)
         self._ready(position.symbol)
         await self._send(requests.set_levels(position, protection), _once("levels"))
 
@@ -246,9 +273,7 @@ class Trader:
             if error.code == NO_PYTHON:
                 self._halt(str(error))
             raise
-        refused = trade_error(
-            answer["retcode"], answer["comment"], new=trade["action"] in (Action.DEAL, Action.PENDING)
-        )
+        refused = trade_error(answer["retcode"], answer["comment"], new=trade["action"] in NEW)
         if refused is not None:
             known = RETCODES.get(answer["retcode"])
             if known is not None and known.halt:
@@ -265,14 +290,13 @@ class Trader:
         return position.ticket if position is not None else position_id
 
     async def _working_row(self, order_id: str) -> Any:
-        rows = await self._call("orders_get", {"ticket": int(order_id)})
+        rows = await self._call("orders_get", {"ticket": parsing.ticket_of(order_id)})
         if not rows:
             raise NotFound("ORDER", f"no working order {order_id}")
         return rows[0]
 
     async def find(self, client_order_id: str | None, order_id: str | None, since_ns: int) -> FoundOrder | None:
-        # An id with a stroke is one half of a close-by (see `parsing.deal`).
-        ticket = int(order_id.partition("/")[0]) if order_id is not None else None
+        ticket = parsing.ticket_of(order_id) if order_id is not None else None
         if ticket is None and client_order_id is not None:
             ticket = await self._find_ticket(client_order_id, since_ns)
         if ticket is None:
@@ -286,11 +310,8 @@ class Trader:
             if deals:
                 raise OutcomeUnknown(f"order {ticket} has deals and is not in the history yet; ask again")
             return None
-        if order_id is not None and "/" in order_id:
-            deals = [deal for deal in deals if deal.order_id == order_id]
-            if not deals:
-                return None
-            state = replace(state, order_id=order_id, side=deals[0].side, position_id=deals[0].position_id)
+        if rows[0]["type"] == OrderKind.CLOSE_BY:
+            return _half(state, deals, order_id)
         return FoundOrder(order=state, deals=tuple(deals))
 
     async def _find_ticket(self, client_order_id: str, since_ns: int) -> int | None:
@@ -334,6 +355,26 @@ def _accepted(request: OrderRequest, answer: Any, now_ns: int) -> OrderState:
         created_ns=now_ns,
         updated_ns=now_ns,
     )
+
+
+def _half(order: OrderState, deals: Sequence[Deal], order_id: str | None) -> FoundOrder | None:
+    """One half of a close-by: the one that was asked for, else the order's own."""
+    wanted = order_id if order_id is not None and "/" in order_id else order.order_id
+    mine = next((deal for deal in deals if deal.order_id == wanted), None)
+    if mine is None:
+        if order.status is OrderStatus.FILLED and not deals:
+            raise OutcomeUnknown(f"the deals of close-by {wanted} are not in the history yet; ask again")
+        return FoundOrder(order=order, deals=()) if wanted == order.order_id else None
+    half = replace(
+        order,
+        order_id=wanted,
+        side=mine.side,
+        position_id=mine.position_id,
+        units=mine.units,
+        filled_units=mine.units,
+        client_order_id=order.client_order_id if wanted == order.order_id else None,
+    )
+    return FoundOrder(order=half, deals=(mine,))
 
 
 def _amended(order: OrderState, change: AmendRequest, now_ns: int) -> OrderState:

@@ -325,6 +325,26 @@ def test_what_the_venue_cannot_do_is_denied_with_the_reason(tmp_path: Path) -> N
     run_bench(tmp_path, script)
 
 
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ({"close_by": "1"}, "close_by: the venue closes no position by another; close each of the two"),
+        ({"slippage_points": 5}, "an order for an open position takes no slippage_points"),
+    ],
+)
+def test_a_closing_order_with_words_the_venue_does_not_know_is_denied(
+    params: dict[str, object], text: str, tmp_path: Path
+) -> None:
+    async def script(b: Bench) -> None:
+        ticket = await buy(b)
+        b.probe.close_position(b.cache.position(PositionId(ticket)), params=params)
+        await b.until(lambda: b.probe.names()[-1] == "Denied", "denial")
+        assert text in str(b.probe.events[-1].reason)
+        assert not [r for r in b.broker.requests if r.startswith("close")]
+
+    run_bench(tmp_path, script)
+
+
 def test_a_market_range_order_carries_base_price_and_slippage(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))

@@ -2,7 +2,15 @@ from decimal import Decimal
 
 import pytest
 
-from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side, TimeInForce
+from pepperstone_adapter.broker.orders import (
+    AmendRequest,
+    OrderRequest,
+    OrderType,
+    PositionState,
+    Protection,
+    Side,
+    TimeInForce,
+)
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.common.errors import OrderRefused
 from pepperstone_adapter.mt5.client import requests
@@ -48,6 +56,19 @@ def test_a_market_order_as_the_module_wants_it() -> None:
 
 def test_a_close_names_its_ticket() -> None:
     assert requests.market(request(side=Side.SELL), rows.spec(), Filling.IOC, 1.1, "42")["position"] == 42
+
+
+def test_a_close_by_names_both_tickets_as_they_are_now_and_no_volume() -> None:
+    def held(identifier: str, ticket: str, side: Side) -> PositionState:
+        return PositionState(
+            position_id=identifier, symbol="EURUSD", side=side, units=Decimal(1), open_price=Decimal(1), opened_ns=0,
+            ticket=ticket,
+        )  # fmt: skip
+
+    trade = requests.close_by(held("41", "51", Side.BUY), held("42", "42", Side.SELL), "O-1")
+    identity = {"magic": magic_of("O-1"), "comment": "O-1"}
+    assert trade == {"action": 10, "position": 51, "position_by": 42} | identity
+    checked("order_send", [trade])
 
 
 def test_a_stop_limit_has_its_trigger_in_price_and_its_limit_beside() -> None:
