@@ -6,10 +6,11 @@ no more and no less than what is stored.
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from nautilus_trader.persistence import ParquetDataCatalog
@@ -32,6 +33,14 @@ from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE, instrument_fr
 
 FORMAT = "download"
 JOINED_ROWS = 250_000  # files of neighbouring pieces are put together up to this size
+
+
+class Written(NamedTuple):
+    """Rows of one stretch: how many, and the times of the first and the last."""
+
+    rows: int
+    first_ns: int
+    last_ns: int
 
 
 @dataclass(slots=True)
@@ -94,7 +103,24 @@ class DownloadSeries:
         begins_ns: int | None = None,
         replace_stored: bool = False,
     ) -> int:
-        """Add the rows of one stretch and mark it as read.
+        """Add the rows of one stretch and mark it as read. Returns and raises as `store_chunks`."""
+        return self.store_chunks([chunk], read, bad, begins_ns=begins_ns, replace_stored=replace_stored)
+
+    def store_chunks(
+        self,
+        chunks: Iterable[Chunk],
+        read: Interval | None,
+        bad: BadRows,
+        *,
+        begins_ns: int | None = None,
+        replace_stored: bool = False,
+    ) -> int:
+        """Add rows that come in chunks, in order of time; a stretch of any length in the same memory.
+
+        Parameters
+        ----------
+        read
+            What was asked for and answered; None = from the first row to the last.
 
         Returns
         -------
@@ -110,17 +136,15 @@ class DownloadSeries:
         """
         with writing(self.catalog), Staging(self.catalog) as staging:
             old = self._find()
-            if len(chunk):
-                merge = self._merge(staging, chunk, replace_stored=replace_stored)
-            else:
-                merge = Merge(pieces=(), removes=(), stored=0)
-            record = self._updated(old[1] if old else None, chunk, merge.stored, read, bad, begins_ns)
+            written, merge = self._merge(staging, chunks, replace_stored=replace_stored)
+            read = read or (written.first_ns, written.last_ns + 1)
+            record = self._updated(old[1] if old else None, written, merge.stored, read, bad, begins_ns)
             if not merge.removes:
                 merge = self._joined(staging, merge, coverage.around(record.rules["read_ns"], read[0]))
             moves = [(path, self.directory / name) for path, name in merge.pieces]
             if moves:
                 moves += self._instrument(staging)
-            moves += self._superseded(staging, record, chunk) if replace_stored and merge.stored else []
+            moves += self._superseded(staging, record, written) if replace_stored and merge.stored else []
             place = old[0] if old else self.catalog / manifest.FOLDER / record.name
             moves.append((_text(staging, record.as_json()), place))
             staging.commit(moves, merge.removes)
@@ -129,18 +153,19 @@ class DownloadSeries:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _merge(self, staging: Staging, chunk: Chunk, *, replace_stored: bool) -> Merge:
+    def _merge(self, staging: Staging, chunks: Iterable[Chunk], *, replace_stored: bool) -> tuple[Written, Merge]:
         path = staging.folder / "rows.parquet"
         with SeriesWriter(self._key(), path) as writer:
-            writer.write(chunk)
-        return plan_merge(
-            path,
-            writer.first_ns,
-            writer.last_ns,
-            self.directory,
-            replace=replace_stored,
-            source=f"{self.identifier} from {self.source}",
+            for chunk in chunks:
+                writer.write(chunk)
+        written = Written(writer.rows, writer.first_ns, writer.last_ns)
+        if not written.rows:
+            return written, Merge(pieces=(), removes=(), stored=0)
+        source = f"{self.identifier} from {self.source}"
+        merge = plan_merge(
+            path, written.first_ns, written.last_ns, self.directory, replace=replace_stored, source=source
         )
+        return written, merge
 
     def _key(self) -> SeriesKey:
         return SeriesKey(
@@ -192,7 +217,13 @@ class DownloadSeries:
         return None
 
     def _updated(
-        self, old: ImportRecord | None, chunk: Chunk, stored: int, read: Interval, bad: BadRows, begins_ns: int | None
+        self,
+        old: ImportRecord | None,
+        written: Written,
+        stored: int,
+        read: Interval,
+        bad: BadRows,
+        begins_ns: int | None,
     ) -> ImportRecord:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         if old is None:
@@ -210,18 +241,17 @@ class DownloadSeries:
         return replace(
             old,
             rules=rules,
-            series=self._series(old, chunk, stored),
+            series=self._series(old, written, stored),
             bad_rows=_added(old.bad_rows, bad.as_json()),
             notes={n: old.notes.get(n, 0) + bad.notes.get(n, 0) for n in {**old.notes, **bad.notes}},
             importer=__version__,
             framework=f"{FRAMEWORK} {installed(FRAMEWORK)}",
         )
 
-    def _series(self, old: ImportRecord, chunk: Chunk, stored: int) -> tuple[SeriesRecord, ...]:
-        if not len(chunk):
+    def _series(self, old: ImportRecord, written: Written, stored: int) -> tuple[SeriesRecord, ...]:
+        rows, first, last = written
+        if not rows:
             return old.series
-        first, last = int(chunk.ts_ns[0]), int(chunk.ts_ns[-1])
-        rows = len(chunk)
         if old.series:
             was = old.series[0]
             first, last = min(first, was.start_ns), max(last, was.end_ns)
@@ -233,10 +263,10 @@ class DownloadSeries:
             ),
         )  # fmt: skip
 
-    def _superseded(self, staging: Staging, record: ImportRecord, chunk: Chunk) -> list[tuple[Path, Path]]:
+    def _superseded(self, staging: Staging, record: ImportRecord, written: Written) -> list[tuple[Path, Path]]:
         """Records of other sources whose rows these have taken the place of."""
         moves = []
-        first, last = int(chunk.ts_ns[0]), int(chunk.ts_ns[-1])
+        _, first, last = written
         for path, other in manifest.records(self.catalog):
             if path == self._record:
                 continue

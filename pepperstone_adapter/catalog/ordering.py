@@ -49,38 +49,74 @@ class LastOfEqual:
         return self.held
 
 
+@dataclass(slots=True)
+class Sorter:
+    """Puts the rows it is given in order of time, in bounded memory.
+
+    Attributes
+    ----------
+    scratch
+        An existing folder for the runs.
+    window_rows
+        About how many rows come out at a time.
+    """
+
+    scratch: Path
+    window_rows: int
+    rows: int = 0
+    _names: tuple[str, ...] = ()
+    _runs: list["_Run"] = field(default_factory=list)
+    _samples: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def add(self, chunk: Chunk) -> None:
+        if not len(chunk):
+            return
+        order = np.argsort(chunk.ts_ns, kind="stable")
+        self._names = tuple(chunk.values)
+        path = self.scratch / f"run-{len(self._runs):05d}.npy"
+        ts = chunk.ts_ns[order]
+        np.save(path, np.stack([ts, *(chunk.values[n][order] for n in self._names)]))
+        self.rows += len(ts)
+        self._runs.append(_Run(path, len(ts), int(ts[0])))
+        # Every run gives samples of its own times; their quantiles cut time into windows of about equal weight.
+        self._samples.append(ts[:: max(1, self.window_rows // 64)].copy())
+
+    def sorted(self) -> Iterator[Chunk]:
+        """All rows; those of one time come in one chunk, in the order they were added."""
+        if not self._runs:
+            return
+        samples = np.sort(np.concatenate(self._samples))
+        cuts = samples[np.linspace(0, len(samples) - 1, max(1, self.rows // self.window_rows) + 1).astype(int)[1:-1]]
+        for cut in [*np.unique(cuts).tolist(), None]:
+            parts = [part for run in self._runs if (part := run.until(cut)) is not None]
+            if parts:
+                rows = np.concatenate(parts, axis=1)
+                rows = rows[:, np.argsort(rows[0], kind="stable")]
+                yield Chunk(rows[0], {name: rows[i + 1] for i, name in enumerate(self._names)})
+
+
+@dataclass(slots=True)
+class _Run:
+    path: Path
+    rows: int
+    next_ns: int
+    taken: int = 0
+
+    def until(self, cut: int | None) -> NDArray[np.int64] | None:
+        """The rows before `cut` (None = all) that were not taken yet."""
+        if self.taken == self.rows or (cut is not None and self.next_ns >= cut):
+            return None
+        run = np.load(self.path, mmap_mode="r")  # mapped anew for each window: pages of the last one are given back
+        end = self.rows if cut is None else int(np.searchsorted(run[0], cut, side="left"))
+        found = np.array(run[:, self.taken : end])
+        self.taken = end
+        self.next_ns = int(run[0][end]) if end < self.rows else self.next_ns
+        return found
+
+
 def sort_chunks(chunks: Iterable[Chunk], scratch: Path, window_rows: int) -> Iterator[Chunk]:
     """All rows in order of time, in windows of about `window_rows`; `scratch` is an existing folder for the runs."""
-    runs = [_spill(chunk, scratch / f"run-{i:05d}.npy") for i, chunk in enumerate(chunks) if len(chunk)]
-    if not runs:
-        return
-    names, paths = runs[0][0], [path for _, path in runs]
-    # Every run gives samples of its own times; their quantiles cut time into windows of about equal weight.
-    step = max(1, window_rows // 64)
-    total, sampled = 0, []
-    for path in paths:
-        run = np.load(path, mmap_mode="r")
-        total += run.shape[1]
-        sampled.append(run[0, ::step].copy())
-    samples = np.sort(np.concatenate(sampled))
-    cuts = samples[np.linspace(0, len(samples) - 1, max(1, total // window_rows) + 1).astype(int)[1:-1]]
-    starts = [0] * len(paths)
-    for cut in [*np.unique(cuts).tolist(), None]:
-        parts = []
-        for i, path in enumerate(paths):
-            run = np.load(path, mmap_mode="r")  # mapped anew for each window: pages of the last one are given back
-            end = run.shape[1] if cut is None else int(np.searchsorted(run[0], cut, side="left"))
-            if end > starts[i]:
-                parts.append(np.array(run[:, starts[i] : end]))
-                starts[i] = end
-        if parts:
-            rows = np.concatenate(parts, axis=1)
-            rows = rows[:, np.argsort(rows[0], kind="stable")]
-            yield Chunk(rows[0], {name: rows[i + 1] for i, name in enumerate(names)})
-
-
-def _spill(chunk: Chunk, path: Path) -> tuple[tuple[str, ...], Path]:
-    order = np.argsort(chunk.ts_ns, kind="stable")
-    names = tuple(chunk.values)
-    np.save(path, np.stack([chunk.ts_ns[order], *(chunk.values[n][order] for n in names)]))
-    return names, path
+    sorter = Sorter(scratch, window_rows)
+    for chunk in chunks:
+        sorter.add(chunk)
+    yield from sorter.sorted()

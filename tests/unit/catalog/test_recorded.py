@@ -1,6 +1,7 @@
 """Recorded runs beside downloads of the same days, torn files, and prices of another venue; the files by hand."""
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,65 @@ def test_a_symbol_nobody_described_stays_with_the_run_and_a_warning_names_it(tmp
     folder = recording(tmp_path, batch("GBPUSD.PEPPERSTONE", TICKS))
     said = kept(folder)
     assert f"the broker's data of GBPUSD are not known; its prices stay in {folder}" in said[0]
+
+
+def test_quotes_that_came_late_are_put_in_order_whatever_batch_they_are_in(tmp_path: Path) -> None:
+    """The broker's time orders a recording, also over batches; what the node published again is left out."""
+    rows = [(second, 108_500 + second, 108_507 + second) for second in range(40)]
+    late = [*rows[3:12], rows[0], *rows[12:30], rows[2], rows[1], *rows[30:]]
+    pieces = [late[at : at + 5] for at in range(0, len(late), 5)]
+    kept(recording(tmp_path, *(batch("EURUSD.PEPPERSTONE", piece) for piece in pieces)))
+    assert stored(tmp_path) == rows
+
+
+def test_a_quote_published_again_at_the_beginning_of_a_batch_is_left_out(tmp_path: Path) -> None:
+    def quote(event_s: int, init_s: int) -> pa.RecordBatch:
+        made = batch("EURUSD.PEPPERSTONE", [(event_s, 108_500, 108_507)])
+        init = pa.array([MONDAY_NS + init_s * SECOND_NS], layout.TIMESTAMP)
+        return made.set_column(made.schema.get_field_index("ts_init"), "ts_init", init)
+
+    kept(recording(tmp_path, quote(10, 11), quote(20, 20), quote(30, 31)))  # the second is stamped by this machine
+    assert stored(tmp_path) == [(10, 108_500, 108_507), (30, 108_500, 108_507)]
+
+
+def peak_bytes(folder: Path, batches: int) -> int:
+    """Most memory held, beyond what was held before, while a run of so many batches of two symbols is kept."""
+    rows = 5_000
+    names = pa.array(["EURUSD.PEPPERSTONE", "GBPUSD.PEPPERSTONE"] * (rows // 2))
+
+    def quotes(number: int) -> pa.RecordBatch:
+        at = np.arange(number * rows, (number + 1) * rows, dtype=np.int64)
+        ts = pa.array(MONDAY_NS + at * 1_000_000, layout.TIMESTAMP)
+        columns = {
+            "identifier": names,
+            "bid_price": layout.decimals(108_500 + at % 97, 5),
+            "ask_price": layout.decimals(108_507 + at % 97, 5),
+            "ts_event": ts,
+            "ts_init": ts,
+        }
+        return pa.RecordBatch.from_pydict(columns)
+
+    run = folder / "live" / "run"
+    file = run / "quotes" / "quotes_1.feather"
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as sink, pa.ipc.new_stream(sink, quotes(0).schema) as stream:
+        for number in range(batches):
+            stream.write_batch(quotes(number))
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    specs = {name: symbol_table.get(name) for name in ("EURUSD", "GBPUSD")}
+    try:
+        (said,) = keep(run, folder, specs, platform="ctrader", source=RECORDED, now_ns=time.time_ns())
+        assert said.startswith(f"recorded {batches * rows:,} quotes")
+        return int(pool.max_memory() or 0) + tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(before)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(tmp_path: Path) -> None:
+    short, long = peak_bytes(tmp_path / "short", 160), peak_bytes(tmp_path / "long", 480)
+    assert long < 1.5 * short  # the writer's two waiting row groups are not full in the short one
+    assert long < 480 * 5_000 * 5 * 8 // 2  # half of what the long one's five columns take as 64-bit integers
