@@ -18,7 +18,7 @@ the position's size and levels, and end with it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged, PositionChanged
@@ -241,6 +241,7 @@ class OrderEvents:
                 out += self._accept(order, state, deal.ts_ns or ts)
                 if deal.entry is DealEntry.OUT_BY:  # one deal, of what the smaller of the two positions had
                     out += self._replaced(order, state, deal.ts_ns or ts)
+                out += self._shrunk(order, state, deal)
                 out += self._fill(order, deal)
             return out
         if order.phase is Phase.ENDED:
@@ -279,6 +280,13 @@ class OrderEvents:
         text = self.table.unused(leg_text(key, leg.leg))
         self.table.name(leg, text)
         return [Accepted(leg.client_order_id, text, ts)]
+
+    def _shrunk(self, order: TrackedOrder, state: OrderState, deal: Deal) -> list[Emission]:
+        """The broker has ended an order as filled with less than we asked for: a close meets what is left."""
+        last = order.filled + deal.units == state.filled_units  # else a deal of it is still to come
+        if order.kind == LEG or state.status is not OrderStatus.FILLED or not last or order.units <= state.filled_units:
+            return []
+        return self._replaced(order, replace(state, units=state.filled_units), deal.ts_ns)
 
     def _fill(self, order: TrackedOrder, deal: Deal) -> list[Emission]:
         order.filled += deal.units

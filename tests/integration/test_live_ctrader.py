@@ -225,6 +225,27 @@ def test_a_pending_bracket_fills_into_a_protected_position(tmp_path: Path) -> No
         run_ctrader(tmp_path, broker, script)
 
 
+def test_two_closes_of_one_ticket_sent_together_both_end(tmp_path: Path) -> None:
+    """The first takes a part, the second asked for all: the broker gives it what is left, and nothing stays open."""
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(5_000))
+        b.probe.submit_order(order)
+        ticket = PositionId(await filled(b, order))
+        closes = [b.probe.order_factory.market(EURUSD, SELL, units(n), reduce_only=True) for n in (1_000, 5_000)]
+        for close in closes:
+            b.probe.submit_order(close, position_id=ticket)
+        for close in closes:
+            await filled(b, close)
+        assert [int(b.cache.order(c.client_order_id).quantity) for c in closes] == [1_000, 4_000]
+        assert b.cache.position(ticket).is_closed
+        assert b.cache.orders_open() == []
+
+    with sandbox(tmp_path, behaviour={"execution_delay_ms": 100.0}) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert [d.units for d in broker.ledger.accounts[ACCOUNT_ID].deals] == [5_000, 1_000, 4_000]
+
+
 @pytest.mark.parametrize("restarted", [False, True], ids=["same run", "after a restart"])
 def test_a_stop_set_anew_after_one_was_removed_is_accepted_and_its_hit_closes_the_position(
     tmp_path: Path, restarted: bool

@@ -129,6 +129,29 @@ def test_f31_partial_fills_add_up(parts: list[int]) -> None:
     assert (tracked.filled, tracked.phase) == (D(total), Phase.ENDED)
 
 
+def test_an_order_the_broker_ends_filled_with_less_has_become_smaller() -> None:
+    close = order("C", kind=CLOSE, side=Side.SELL, units=D(5_000), position_id="7001")
+    events = decide(close)
+    # 1,000 of the 5,000 had been closed by an order sent just before: the broker filled what was left, 4,000
+    done = state(
+        status=OrderStatus.FILLED, client_order_id="text-C", units=D(5_000), filled_units=D(4_000), closing=True
+    )
+    told = events.on_order(OrderChanged(change=OrderChange.FILLED, order=done, deal=deal(1, 4_000)))
+    assert names(told) == ["Accepted", "Updated", "Filled"]
+    assert (close.units, close.phase) == (D(4_000), Phase.ENDED)
+
+
+def test_an_order_that_ends_filled_keeps_its_size_while_a_deal_of_it_is_missing() -> None:
+    close = order("C", kind=CLOSE, side=Side.SELL, units=D(5_000), position_id="7001")
+    events = decide(close)
+    done = state(
+        status=OrderStatus.FILLED, client_order_id="text-C", units=D(5_000), filled_units=D(5_000), closing=True
+    )
+    second = OrderChanged(change=OrderChange.FILLED, order=done, deal=deal(2, 4_000))
+    assert names(events.on_order(second)) == ["Accepted", "Filled"]
+    assert (close.units, close.phase) == (D(5_000), Phase.ACCEPTED)
+
+
 def test_f32_a_partial_fill_then_expiry_keeps_the_fill_and_shrinks_the_legs() -> None:
     events = decide(order(), *legs())
     events.on_order(ACCEPTED)
