@@ -59,10 +59,14 @@ def plan_merge(new: Path, first_ns: int, last_ns: int, directory: Path, *, repla
 
 
 def rows_between(files: Sequence[Path], first_ns: int, last_ns: int) -> Iterator[pa.Table]:
-    """Stored columns of the rows in a closed range, a row group at a time."""
+    """Stored columns of the rows in a closed range, a row group at a time; groups of other times are not read."""
     for file in files:
         source = pq.ParquetFile(file)
+        column = source.schema_arrow.get_field_index("ts_init")
         for group in range(source.num_row_groups):
+            known = source.metadata.row_group(group).column(column).statistics
+            if known is not None and known.has_min_max and (known.max_raw < first_ns or known.min_raw > last_ns):
+                continue
             table = source.read_row_group(group)
             ts = layout.nanoseconds(table["ts_init"])
             a, b = np.searchsorted(ts, first_ns, "left"), np.searchsorted(ts, last_ns, "right")
