@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
 
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.backtest.settings import BacktestSettings, SlippageSettings, StrategySettings
+from pepperstone_adapter.backtest.settings import BacktestSettings, SlippageSettings
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.strategy_settings import StrategySettings
 from pepperstone_adapter.simulation.plan import (
     AccountTerms,
     Latency,
@@ -102,27 +101,20 @@ def terms_of(settings: BacktestSettings, specs: tuple[SymbolSpec, ...]) -> Accou
 
 
 def strategy_of(settings: StrategySettings) -> Strategy:
-    """Import the strategy's file and build the strategy with its configuration.
+    """The strategy with its configuration.
 
     Raises
     ------
     ConfigurationError
         Not a framework `Strategy`, no configuration class, or a configuration it does not accept.
     """
-    place = find_class(settings.strategy, [Path(settings.strategy.rpartition(":")[0]).parent])
-    cls = load_class(place, Strategy)
-    config_name = settings.config_class or f"{place.class_name}Config"
-    config_class = load_class(find_class(f"{place.file}:{config_name}", [place.file.parent]), StrategyConfig)
-    values = dict(settings.config)
-    if settings.name is not None:
-        values["order_id_tag"] = settings.name
-    check_arguments(config_class, values, f"{place.file}: {config_name}")
     try:
-        return cls(config_class(**values))
-    except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
+        return settings.build(Strategy, StrategyConfig)
+    except ConfigurationError as e:
+        if "BarType" not in str(e):
+            raise
         sizes = ", ".join(framework_period(period) for period in BarPeriod if period is not BarPeriod.MN1)
-        hint = f"; EURUSD.PEPPERSTONE-SIZE-BID-EXTERNAL wants a size of {sizes}" if "BarType" in str(e) else ""
-        raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}{hint}") from e
+        raise ConfigurationError(f"{e}; EURUSD.PEPPERSTONE-SIZE-BID-EXTERNAL wants a size of {sizes}") from e
 
 
 def chunk_rows(most: int, total: int) -> int:

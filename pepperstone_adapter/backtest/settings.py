@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.account import PositionMode, minor_digits
@@ -20,9 +20,9 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.periods import likely
-from pepperstone_adapter.common.class_path import find_class, strategy_roots
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_settings
+from pepperstone_adapter.common.strategy_settings import StrategySettings
 
 ISO_HINT = "write an ISO-8601 date (2020-03-01, midnight UTC) or a time with its zone (2020-03-01T09:30:00Z)"
 TICK = "tick"
@@ -185,32 +185,6 @@ class MarketSettings(StrictModel):
     slippage: SlippageSettings = Field(default_factory=SlippageSettings)
     latency: LatencySettings = Field(default_factory=LatencySettings)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-
-
-def _strategy_file(value: str, info: ValidationInfo) -> str:
-    """`/absolute/file.py:Class`, found inside the folders strategies may come from; nothing is imported."""
-    folder = (info.context or {}).get("folder")
-    if folder is None:
-        return value
-    try:
-        found = find_class(value, strategy_roots(folder))
-    except ConfigurationError as e:
-        raise ValueError(str(e)) from e
-    return f"{found.file}:{found.class_name}"
-
-
-class StrategySettings(StrictModel):
-    """A strategy class and its configuration.
-
-    `strategy` is `module:Class` or `./file.py:Class`, looked up in the settings' folder, its `strategies/` and the
-    project's. `config_class` names the configuration class in the same file; `<Class>Config` when not given. `name`
-    tells two instances of one class apart in results.
-    """
-
-    strategy: Annotated[str, AfterValidator(_strategy_file), Field(examples=["strategies.ema_cross:EmaCross"])]
-    config: dict[str, Any] = Field(default_factory=dict)
-    config_class: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,24}$")] | None = None
 
 
 class OutputSettings(StrictModel):

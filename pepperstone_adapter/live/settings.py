@@ -6,12 +6,11 @@ Each platform adds its own keys to an account (`ctrader/config.py`, `mt5/config.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pepperstone_adapter.broker.account import Environment, PositionMode
-from pepperstone_adapter.common.class_path import find_class, strategy_roots
-from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel
+from pepperstone_adapter.common.strategy_settings import StrategySettings
 
 
 class AccountSettings(StrictModel):
@@ -48,29 +47,13 @@ class AccountSettings(StrictModel):
         return self
 
 
-def _strategy_file(value: str, info: ValidationInfo) -> str:
-    """`/absolute/file.py:Class`, found inside the folders strategies may come from; nothing is imported."""
-    folder = (info.context or {}).get("folder")
-    if folder is None:
-        return value
-    try:
-        found = find_class(value, strategy_roots(folder))
-    except ConfigurationError as e:
-        raise ValueError(str(e)) from e
-    return f"{found.file}:{found.class_name}"
-
-
-class StrategySettings(StrictModel):
+class LiveStrategySettings(StrategySettings):
     """A strategy class and its configuration, as in a backtest's settings.
 
     `claim` gives the strategy back its positions and orders of an earlier run when it is the only one on their
     instrument; manual trades stay apart either way.
     """
 
-    strategy: Annotated[str, AfterValidator(_strategy_file), Field(examples=["strategies.ema_cross:EmaCross"])]
-    config: dict[str, Any] = Field(default_factory=dict)
-    config_class: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,24}$")] | None = None
     claim: bool = True
 
 
@@ -109,7 +92,7 @@ class LiveSettings(StrictModel):
     """
 
     accounts: Annotated[tuple[SerializeAsAny[AccountSettings], ...], Field(min_length=1, max_length=8)]
-    strategies: Annotated[tuple[StrategySettings, ...], Field(max_length=100)] = ()
+    strategies: Annotated[tuple[LiveStrategySettings, ...], Field(max_length=100)] = ()
     on_stop: OnStop = OnStop()
     record: RecordSettings | None = None
     log: LogSettings = LogSettings()

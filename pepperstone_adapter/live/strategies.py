@@ -3,15 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nautilus_trader.model import InstrumentId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class
-from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.live.settings import StrategySettings
+from pepperstone_adapter.live.settings import LiveStrategySettings
 
 
 @dataclass(slots=True)
@@ -33,7 +30,7 @@ class LoadedStrategy:
 
 
 def load_strategies(
-    settings: Sequence[StrategySettings], venues: Iterable[str]
+    settings: Sequence[LiveStrategySettings], venues: Iterable[str]
 ) -> tuple[list[LoadedStrategy], list[str]]:
     """Import and build every strategy; the texts are warnings for a person.
 
@@ -44,7 +41,9 @@ def load_strategies(
     """
     known = tuple(venues)
     loaded = [
-        LoadedStrategy(s.name or s.strategy.rpartition(":")[2], _build(s), _instruments(s.config, known))
+        LoadedStrategy(
+            s.name or s.strategy.rpartition(":")[2], s.build(Strategy, StrategyConfig), _instruments(s.config, known)
+        )
         for s in settings
     ]
     users = Counter(i for one in loaded for i in one.instruments)
@@ -58,21 +57,6 @@ def load_strategies(
                 "EXTERNAL there (the framework cannot tell whose they were)"
             )
     return loaded, warnings
-
-
-def _build(settings: StrategySettings) -> Strategy:
-    place = find_class(settings.strategy, [Path(settings.strategy.rpartition(":")[0]).parent])
-    cls = load_class(place, Strategy)
-    config_name = settings.config_class or f"{place.class_name}Config"
-    config_class = load_class(find_class(f"{place.file}:{config_name}", [place.file.parent]), StrategyConfig)
-    values = dict(settings.config)
-    if settings.name is not None:
-        values["order_id_tag"] = settings.name
-    check_arguments(config_class, values, f"{place.file}: {config_name}")
-    try:
-        return cls(config_class(**values))
-    except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
-        raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
 
 
 def _instruments(value: Any, venues: tuple[str, ...]) -> tuple[InstrumentId, ...]:

@@ -47,6 +47,12 @@ def broker(tmp_path: Path) -> Iterator[Sandbox]:
         yield started
 
 
+@pytest.mark.parametrize("platform", ["ctrader", "mt5"])
+def test_a_probe_without_an_account_asks_for_one(platform: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", platform]) == 2
+    assert "no account: give --account NUMBER" in capsys.readouterr().err
+
+
 def probe(broker: Sandbox, *more: str) -> int:
     return main(
         [

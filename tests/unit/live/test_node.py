@@ -15,7 +15,7 @@ from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.node import banner
-from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, StrategySettings
+from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, LiveStrategySettings
 from pepperstone_adapter.live.status import status_line
 from pepperstone_adapter.live.strategies import load_strategies
 from tests.kit.broker import KitBroker, spec
@@ -24,9 +24,9 @@ from tests.kit.broker_session import KitSession
 STRATEGY = Path(__file__).resolve().parents[3] / "strategies" / "ema_cross.py"
 
 
-def ema(symbol: str = "EURUSD", **more: Any) -> StrategySettings:
+def ema(symbol: str = "EURUSD", **more: Any) -> LiveStrategySettings:
     config = {"bar_type": f"{symbol}.PEPPERSTONE-1-HOUR-BID-EXTERNAL"}
-    return StrategySettings(strategy=f"{STRATEGY}:EmaCross", config=config, **more)
+    return LiveStrategySettings(strategy=f"{STRATEGY}:EmaCross", config=config, **more)
 
 
 def account(**changes: Any) -> AccountSettings:
@@ -45,7 +45,7 @@ def test_a_strategy_claims_the_instrument_only_it_trades() -> None:
 
 
 def test_a_bad_strategy_configuration_names_the_file() -> None:
-    wrong = StrategySettings(strategy=f"{STRATEGY}:EmaCross", config={"fast": 3})
+    wrong = LiveStrategySettings(strategy=f"{STRATEGY}:EmaCross", config={"fast": 3})
     with pytest.raises(ConfigurationError, match="EmaCrossConfig refused its config"):
         load_strategies([wrong], ["PEPPERSTONE"])
 

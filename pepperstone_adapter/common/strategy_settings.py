@@ -1,0 +1,61 @@
+"""A strategy as settings files name it, in a backtest and live: found when the file is read, built when the run begins.
+
+What a strategy must be derived from is the caller's to say, so nothing here knows the framework.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class, strategy_roots
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.settings import StrictModel
+
+
+def _strategy_file(value: str, info: ValidationInfo) -> str:
+    """`/absolute/file.py:Class`, found inside the folders strategies may come from; nothing is imported."""
+    folder = (info.context or {}).get("folder")
+    if folder is None:
+        return value
+    try:
+        found = find_class(value, strategy_roots(folder))
+    except ConfigurationError as e:
+        raise ValueError(str(e)) from e
+    return f"{found.file}:{found.class_name}"
+
+
+class StrategySettings(StrictModel):
+    """A strategy class and its configuration.
+
+    `strategy` is `module:Class` or `./file.py:Class`, looked up in the settings' folder, its `strategies/` and the
+    project's. `config_class` names the configuration class in the same file; `<Class>Config` when not given. `name`
+    tells two instances of one class apart in results.
+    """
+
+    strategy: Annotated[str, AfterValidator(_strategy_file), Field(examples=["strategies.ema_cross:EmaCross"])]
+    config: dict[str, Any] = Field(default_factory=dict)
+    config_class: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,24}$")] | None = None
+
+    def build[S, C](self, base: type[S], config_base: type[C]) -> S:
+        """Import the strategy's file and build the strategy, derived from `base`, with its configuration.
+
+        Raises
+        ------
+        ConfigurationError
+            Not derived from `base`, no configuration class, or a configuration it does not accept.
+        """
+        place = find_class(self.strategy, [Path(self.strategy.rpartition(":")[0]).parent])
+        cls: Any = load_class(place, base)
+        config_name = self.config_class or f"{place.class_name}Config"
+        config_class = load_class(find_class(f"{place.file}:{config_name}", [place.file.parent]), config_base)
+        values = dict(self.config)
+        if self.name is not None:
+            values["order_id_tag"] = self.name
+        check_arguments(config_class, values, f"{place.file}: {config_name}")
+        try:
+            built: S = cls(config_class(**values))
+        except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
+            raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
+        return built
