@@ -162,19 +162,19 @@ class Books:
 
     def fill(
         self, ts_ns: int, position_id: str, strategy_id: str, grid: Grid, sign: int, steps: int, points: int,
-        inside: bool = False,
+        met_ns: int = 0,
     ) -> tuple[Filled, ...]:  # fmt: skip
         """Apply one fill to its ticket; a netting reversal closes first and opens the rest.
 
-        `inside`: the fill was somewhere inside the bar of its time, and not at its end.
+        `met_ns`: the time of the bar the fill was somewhere inside of; 0 when it was at the end of one.
         """
         ticket = self.tickets.get(position_id)
         if ticket is None or sign == ticket.sign:
             return (self._open(ts_ns, ticket, position_id, strategy_id, grid, sign, steps, points),)
         rest = steps - ticket.steps
         if rest <= 0:
-            return (self._close(ts_ns, ticket, steps, points, inside),)
-        closed = self._close(ts_ns, ticket, ticket.steps, points, inside)
+            return (self._close(ts_ns, ticket, steps, points, met_ns),)
+        closed = self._close(ts_ns, ticket, ticket.steps, points, met_ns)
         return closed, self._open(ts_ns, None, position_id, strategy_id, grid, sign, rest, points)
 
     def _open(
@@ -203,11 +203,11 @@ class Books:
         self._move(ts_ns, ticket, steps, value, notional, usd)
         return ticket, steps, 0, 0
 
-    def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int, inside: bool) -> Filled:
+    def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int, met_ns: int) -> Filled:
         cost, notional, usd = ticket.cost, ticket.notional, ticket.notional_usd
         if steps != ticket.steps or ticket.pieces is not None:
-            if inside:
-                ticket.cut(ts_ns, points)
+            if met_ns:
+                ticket.cut(met_ns, points)
             else:
                 ticket.cut(ts_ns + 1)
         if steps != ticket.steps:

@@ -57,7 +57,7 @@ class Curve:
         self.positions = Table(self._made_position)
         self._quantum = minor_unit(books.currency)
 
-    def window(self, end_ns: int, closed: list[tuple[Ticket, bool]]) -> None:
+    def window(self, end_ns: int, closed: list[tuple[Ticket, int]]) -> None:
         """Sample the window that has just been run, and write the rows of positions that closed in it."""
         self._excursions(closed)
         self.write([ticket for ticket, _ in closed], end_ns)
@@ -151,7 +151,7 @@ class Curve:
             rate = rate / mid if inverse else rate * mid
         return rate
 
-    def _excursions(self, closed: list[tuple[Ticket, bool]]) -> None:
+    def _excursions(self, closed: list[tuple[Ticket, int]]) -> None:
         """Widen the price range of every position held in the window, all of a symbol and side in one reduction."""
         held: dict[tuple[str, int], list[tuple[Ticket | Piece, int, int]]] = {}
         resized = []
@@ -164,9 +164,9 @@ class Curve:
             if ticket.pieces is None or not ticket.closed_ns:
                 spans.append((ticket, ticket.since_ns or ticket.opened_ns + 1, until_ns))
 
-        for ticket, at_end in closed:
+        for ticket, until_ns in closed:
             # A bar in which a stop, limit or stop-out closed the position went on without it.
-            add(ticket, ticket.closed_ns + at_end)
+            add(ticket, until_ns)
         for ticket in self._books.tickets.values():
             add(ticket, 2**62)
         for (name, sign), spans in held.items():

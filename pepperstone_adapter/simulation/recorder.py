@@ -64,7 +64,7 @@ class Recorder:
         self.on_converted: Callable[[Ticket, int], None] | None = None  # called with each profit in a foreign currency
         self.post: Any = None  # charges a list of `Posting`
         self.sent: dict[str, Any] = {}  # market orders whose fills may wait: what their rows need is known beforehand
-        self.closed: list[tuple[Ticket, bool]] = []  # since the window began; whether at the end of a bar
+        self.closed: list[tuple[Ticket, int]] = []  # since the window began; the time whose rows went on without it
         self._grids = grids
         self._by_id = {InstrumentId(Symbol(name), venue): (grid, f"{name}.{venue}") for name, grid in grids.items()}
         self._digits = {f"{name}.{venue}": grid.digits for name, grid in grids.items()}
@@ -137,12 +137,15 @@ class Recorder:
         if quote is not None:
             bid, ask = quote[0].raw // grid.raw_point, quote[1].raw // grid.raw_point
         slipped = self._fill_model.slipped.pop(key, 0) if self._fill_model.slipped else 0
-        if not at_market:
+        met_ns = 0 if at_market else ts_ns
+        if at_market and key in self.reasons:
+            # A stop-out too is somewhere inside a bar: the one that called for it, which with latency is before the fill.
+            met_ns = self.cache.order(event.client_order_id).ts_init
+        if met_ns:
             # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.
             met, spread = (price - slipped if buy else price + slipped), ask - bid
             bid, ask = (met - spread, met) if buy else (met, met + spread)
-        inside = not at_market or key in self.reasons  # a stop-out too is somewhere inside its bar
-        parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price, inside)
+        parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price, met_ns)
         realized = self._book_money(ts_ns, balance, parts, charge, grid, (instrument, position_id, trade_id))
         ticket, _, closed, _ = parts[0]
         reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, closed > 0))
@@ -171,7 +174,7 @@ class Recorder:
         if ticket.closed_ns:
             ticket.exit_reason = reason
             self._ended_positions.append(ts_ns)
-            self.closed.append((ticket, not inside))
+            self.closed.append((ticket, met_ns or ts_ns + 1))
         if realized and charge.xrate is not ONE and self.on_converted is not None:
             self.on_converted(ticket, realized)
 

@@ -7,6 +7,7 @@ import pytest
 from nautilus_trader.model import OrderSide
 
 from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.simulation.plan import Latency
 from tests.kit.runs import EURUSD, Steps, buy, close_all, reduce, run_steps, sell, spec
 
 
@@ -68,11 +69,24 @@ def test_the_rest_of_a_position_is_held_through_the_bar_of_a_partial_target() ->
     assert (row.mae, row.mfe, row.gross) == (Decimal("0.00"), Decimal("1200.00"), Decimal("800.00"))
 
 
-def test_the_bar_of_a_stop_out_goes_on_without_the_position() -> None:
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_the_bar_of_a_stop_out_goes_on_without_the_position(latency_ms: float) -> None:
     # 30,000 at 1.10 use 1,100 of 1,150: the stop-out at 550 closes them at 1.08, 600 down. The bar falls on to 1.05.
     rows: list[Any] = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), 1.06]
-    (row,) = run_steps(rows, {1: buy(30_000)}, start_balance=Decimal(1_150)).positions
+    latency = Latency(base_ms=latency_ms)
+    (row,) = run_steps(rows, {1: buy(30_000)}, start_balance=Decimal(1_150), latency=latency).positions
     assert (row.gross, row.mae, row.mfe) == (Decimal("-600.00"), Decimal("-600.00"), Decimal("0.00"))
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_the_bar_of_a_stop_out_goes_on_without_what_was_left_of_the_position(latency_ms: float) -> None:
+    # 60,000 at 1.10; 30,000 of them sold at 1.085 for -450: 1,800 left, the rest uses 1,100. The stop-out at 550 is 1,250
+    # down, 0.0416667: sold at 1.05833 for -1,250.10. The bar falls on to 1.04.
+    rows: list[Any] = [1.1, 1.1, 1.085, 1.085, (1.085, 1.085, 1.04, 1.045), 1.045]
+    acts = {1: buy(60_000), 2: reduce(30_000)}
+    latency = Latency(base_ms=latency_ms)
+    (row,) = run_steps(rows, acts, start_balance=Decimal(2_250), latency=latency).positions
+    assert (row.exit_reason, row.gross, row.mae) == ("stop_out", Decimal("-1700.10"), Decimal("-1700.10"))
 
 
 def test_excursions_in_another_currency() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from nautilus_trader.model import OrderSide
@@ -209,6 +210,16 @@ def test_short_positions_are_stopped_out_on_the_ask() -> None:
     market = [1.1, 1.1, (1.1, 1.13, 1.1, 1.1), 1.1]
     record = run_steps(market, {1: sell(30_000)}, start_balance=D(1_150), spread=20)
     assert (record.fills[1].price, record.fills[1].reason) == (D("1.12000"), "stop_out")
+
+
+@pytest.mark.parametrize("side", [buy, sell])
+def test_the_quote_of_a_stop_out_is_the_one_it_was_closed_at(side: Any) -> None:
+    # The bar goes on for or against the position after that; spread 20 points.
+    market = [1.1, 1.1, (1.1, 1.13, 1.07, 1.1), 1.1]
+    fill = run_steps(market, {1: side(30_000)}, start_balance=D(1_150), spread=20).fills[1]
+    assert fill.reason == "stop_out"
+    assert (fill.ask - fill.bid, fill.slippage) == (D("0.00020"), 0)
+    assert fill.price == (fill.bid if fill.side == "SELL" else fill.ask)
 
 
 def test_a_closed_market_waits_for_its_opening() -> None:
