@@ -129,8 +129,7 @@ class OAuthPages:
                 if turned is None:
                     return _error("ACCESS_DENIED", "Invalid refresh token")
                 old, new = turned
-                if self._venue.settings.behaviour.refresh_ends_session:
-                    self._venue.end_sessions(old, "Access token is refreshed")
+                self._venue.refreshed(old)
                 return self._granted(new)
             case _:
                 return _error("INVALID_REQUEST", "Unknown grant_type")

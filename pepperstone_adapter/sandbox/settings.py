@@ -1,5 +1,5 @@
-"""Settings of the sandbox broker. Every behaviour of a real server that was recorded or observed is a switch here, and
-its default is what was seen; where nobody has seen it, the text says so (unconfirmed).
+"""Settings of the sandbox broker: its ports, accounts, symbols, prices and limits. How its server behaves where servers
+could differ is in `behaviour`.
 """
 
 from dataclasses import replace
@@ -14,6 +14,7 @@ from pepperstone_adapter.broker.account import Environment, PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import AssetClass, CommissionKind, CommissionRule, LeverageTier
 from pepperstone_adapter.common.settings import RelativePath, StrictModel
+from pepperstone_adapter.sandbox.behaviour import BehaviourSettings
 from pepperstone_adapter.sandbox.faults import FaultSettings
 from pepperstone_adapter.sandbox.ledger import (
     Access,
@@ -26,6 +27,7 @@ from pepperstone_adapter.sandbox.ledger import (
 from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Settings
 
 NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
 
 #: Leverage by class where neither the symbol nor the settings say otherwise: the retail caps of ESMA, FCA and ASIC.
 RETAIL_LEVERAGE = {
@@ -179,7 +181,9 @@ class LimitSettings(StrictModel):
     history_per_s: int = Field(5, gt=0)
     history_quota_per_min: int = Field(0, ge=0)
     retry_after_s: int = Field(1, ge=0)
-    error: Literal["BLOCKED_PAYLOAD_TYPE", "REQUEST_FREQUENCY_EXCEEDED"] = "BLOCKED_PAYLOAD_TYPE"
+    historical: Literal["documented", "lists_too"] = Field(
+        "documented", description="requests that count as historical; all lists of orders, deals and cash (unconfirmed)"
+    )
     demo_order_caps: bool = True
     demo_orders_per_min: int = 500
     demo_cancels_per_min: int = 100
@@ -190,69 +194,6 @@ class LimitSettings(StrictModel):
         5_000, gt=0, description="changes of stop loss and take profit; beyond it they are blocked for 30 minutes"
     )
     connections: int = Field(25, gt=0)
-
-
-class BehaviourSettings(StrictModel):
-    """How the server behaves where servers could differ. Defaults: recorded or observed unless marked unconfirmed."""
-
-    heartbeat_idle_s: float = Field(
-        25.0, gt=0, description="own heartbeat after so long without a word (observed 25-30)"
-    )
-    client_silence_s: float = Field(45.0, ge=0, description="close a silent client; 0 = never (value unconfirmed)")
-    echo_heartbeats: bool = Field(False, description="never; an echo sends the official client into a storm")
-    execution_delay_ms: float = Field(138.0, ge=0, description="acceptance to fill; recorded 138")
-    slippage_points_max: int = Field(0, ge=0, description="extra slippage, drawn from the seed")
-    access_token_lifetime_s: int = Field(2_628_000, gt=0, description="documented: about a month")
-    code_lifetime_s: int = Field(60, gt=0, description="of the code a login ends with; documented")
-    refresh_ends_session: bool = Field(
-        True, description="a refresh ends sessions of the old token (one of two reports)"
-    )
-    technical_first_spot: bool = Field(True, description="the last price is sent right after subscribing")
-    spots: Literal["changed_side", "both_sides"] = Field(
-        "changed_side", description="a spot carries the side that changed (documented), or always both"
-    )
-    spots_after_unsubscribe: int = Field(
-        0, ge=0, description="spots still sent after unsubscribing (allowed by the docs)"
-    )
-    spot_repeats: int = Field(
-        0, ge=0, le=10, description="every spot is sent so many times again, word for word (never recorded)"
-    )
-    bars_in_own_spot: bool = Field(
-        False, description="forming bars come after the price, in a spot event without bid and ask (never recorded)"
-    )
-    depth_levels: int = Field(5, ge=1, le=50, description="of each side of the order book (made up)")
-    bar_lag_ms: float = Field(250.0, ge=0, description="a closed bar appears in history so late (observed 60-1000)")
-    bars_max: int = Field(5_000, gt=0, description="longer ranges are cut silently at the old end (size unconfirmed)")
-    bars_one_less: bool = Field(True, description="count=5000 gave 4999; smaller counts are exact")
-    delta_high_bug_every: int = Field(240, ge=0, description="one M1 bar in n has deltaHigh=0 wrongly; 0 = never")
-    ticks_page: int = Field(5_000, gt=0, description="ticks in one answer (size unconfirmed)")
-    list_page: int = Field(500, gt=0, description="deals or orders in one answer (size unconfirmed)")
-    echo_client_order_id: bool = Field(True, description="protective and closing orders carry a clientOrderId too")
-    extra_fields: bool = Field(True, description="fields beyond the schema: Symbol 41, Trader 23, Deal 19 (recorded)")
-    absolute_levels_on_market: Literal["refuse", "ignore"] = Field("refuse", description="unconfirmed which")
-    order_with_position_id: bool = Field(True, description="NewOrderReq.positionId closes that position (unconfirmed)")
-    amend_volume: Literal["total", "rest"] = Field(
-        "total", description="what AmendOrderReq.volume means after a partial fill (unconfirmed)"
-    )
-    repeated_client_order_id: Literal["take", "refuse"] = Field(
-        "take", description="an order whose clientOrderId the account has seen before (unconfirmed)"
-    )
-    order_list_time: Literal["updated", "created"] = Field(
-        "updated", description="which time of an order OrderListReq filters and sorts by (unconfirmed)"
-    )
-    pending_when_closed: bool = Field(
-        True, description="pending orders are taken while the market is closed (unconfirmed)"
-    )
-    pending_fill_by_server: bool = Field(True, description="isServerEvent on the fill of a pending order (unconfirmed)")
-    announce_protection_cancel: bool = Field(True, description="ORDER_CANCELLED for the levels of a closed position")
-    follow_ups_keep_id: bool = Field(
-        True, description="fills and follow-ups carry the request's clientMsgId (seen once)"
-    )
-    margin_changed_events: bool = Field(False, description="MarginChangedEvent (documented, never seen)")
-    trader_updated_events: bool = Field(False, description="TraderUpdatedEvent after a change of balance (unconfirmed)")
-    swap_events: bool = Field(False, description="execution event SWAP at rollover (unconfirmed)")
-    pnl_v1: bool = Field(False, description="answer the withdrawn PnL subscription (2189-2193)")
-    order_error_ids: bool = Field(True, description="OrderErrorEvent names the order it is about, where it knows it")
 
 
 class SandboxSettings(StrictModel):
@@ -297,5 +238,6 @@ class SandboxSettings(StrictModel):
             execution_delay_ns=round(self.behaviour.execution_delay_ms * NS_PER_MS),
             slippage_points_max=self.behaviour.slippage_points_max,
             pending_when_closed=self.behaviour.pending_when_closed,
+            margin_call_silence_ns=round(self.behaviour.margin_call_silence_s * NS_PER_S),
             seed=self.seed,
         )

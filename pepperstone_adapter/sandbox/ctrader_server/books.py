@@ -21,12 +21,16 @@ def _window(message: Any) -> tuple[int, int]:
     first = message.fromTimestamp if message.HasField("fromTimestamp") else 0
     last = message.toTimestamp if message.HasField("toTimestamp") else 2**62
     if first > last:
-        raise WireError("INCORRECT_BOUNDARIES", "fromTimestamp is after toTimestamp")
+        raise WireError("bad_boundaries", "fromTimestamp is after toTimestamp")
     return first, last
 
 
-def _page[T](rows: Sequence[T], most: int) -> tuple[Sequence[T], bool]:
-    return rows[:most], len(rows) > most
+def _page[T](request: Request, rows: Sequence[T], most: int = 0) -> tuple[Sequence[T], bool]:
+    """The newest of rows that come newest first, at most a page or `most`, and whether there are more."""
+    behaviour = request.venue.settings.behaviour
+    most = min(most or behaviour.list_page, behaviour.list_page)
+    page = rows[:most]
+    return page[::-1] if behaviour.list_order == "oldest_first" else page, len(rows) > most
 
 
 @handles(oa.ReconcileReq)
@@ -60,10 +64,8 @@ def _deals(account: Account, first_ms: int, last_ms: int) -> list[Deal]:
 
 @handles(oa.DealListReq)
 def deal_list(request: Request) -> oa.DealListRes:
-    message, most = request.message, request.venue.settings.behaviour.list_page
-    if message.HasField("maxRows") and message.maxRows > 0:
-        most = min(most, message.maxRows)
-    rows, more = _page(_deals(_account(request), *_window(message)), most)
+    message = request.message
+    rows, more = _page(request, _deals(_account(request), *_window(message)), max(0, message.maxRows))
     encode = request.venue.encoder.deal
     return oa.DealListRes(ctidTraderAccountId=request.account_id, deal=[encode(d) for d in rows], hasMore=more)
 
@@ -75,7 +77,7 @@ def deal_list_by_position(request: Request) -> oa.DealListByPositionIdRes:
         for deal in _deals(_account(request), *_window(request.message))
         if deal.position_id == request.message.positionId
     ]
-    rows, more = _page(found, request.venue.settings.behaviour.list_page)
+    rows, more = _page(request, found)
     encode = request.venue.encoder.deal
     return oa.DealListByPositionIdRes(
         ctidTraderAccountId=request.account_id, deal=[encode(d) for d in rows], hasMore=more
@@ -96,7 +98,7 @@ def _orders(request: Request) -> list[Order]:
 
 @handles(oa.OrderListReq)
 def order_list(request: Request) -> oa.OrderListRes:
-    rows, more = _page(_orders(request), request.venue.settings.behaviour.list_page)
+    rows, more = _page(request, _orders(request))
     encode = request.venue.encoder.order
     return oa.OrderListRes(ctidTraderAccountId=request.account_id, order=[encode(o) for o in rows], hasMore=more)
 
@@ -104,7 +106,7 @@ def order_list(request: Request) -> oa.OrderListRes:
 @handles(oa.OrderListByPositionIdReq)
 def order_list_by_position(request: Request) -> oa.OrderListByPositionIdRes:
     found = [order for order in _orders(request) if order.position_id == request.message.positionId]
-    rows, more = _page(found, request.venue.settings.behaviour.list_page)
+    rows, more = _page(request, found)
     encode = request.venue.encoder.order
     return oa.OrderListByPositionIdRes(
         ctidTraderAccountId=request.account_id, order=[encode(o) for o in rows], hasMore=more
@@ -116,7 +118,7 @@ def order_details(request: Request) -> oa.OrderDetailsRes:
     account, number = _account(request), request.message.orderId
     order = account.orders.get(number)
     if order is None:
-        raise WireError("ORDER_NOT_FOUND", f"Order with id {number} is not found")
+        raise WireError("unknown_order", f"Order with id {number} is not found")
     encode = request.venue.encoder
     return oa.OrderDetailsRes(
         ctidTraderAccountId=request.account_id,
@@ -169,7 +171,7 @@ def _offset(deal: Deal, matched: int) -> oa.DealOffset:
 def cash_flow_history(request: Request) -> oa.CashFlowHistoryListRes:
     message = request.message
     if message.toTimestamp - message.fromTimestamp > 604_800_000:
-        raise WireError("INCORRECT_BOUNDARIES", "The period is longer than one week")
+        raise WireError("bad_boundaries", "The period is longer than one week")
     response = oa.CashFlowHistoryListRes(ctidTraderAccountId=request.account_id)
     for cash in _account(request).cash:
         if message.fromTimestamp <= ms(cash.ts_ns) <= message.toTimestamp:
@@ -196,7 +198,7 @@ def position_pnl(request: Request) -> oa.GetPositionUnrealizedPnLRes:
 
 def _pnl_v1(request: Request, *, on: bool) -> None:
     if not request.venue.settings.behaviour.pnl_v1:
-        raise WireError("UNSUPPORTED_MESSAGE", "Unsupported message", common=True)
+        raise WireError("unknown_message", "Unsupported message", common=True)
     request.connection.subscriptions[request.account_id].pnl = on
 
 

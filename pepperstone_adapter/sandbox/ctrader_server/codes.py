@@ -1,34 +1,8 @@
-"""The broker's refusals and words in the wire's error codes and enumerations."""
+"""The broker's words in the wire's enumerations."""
 
 from pepperstone_adapter.broker.orders import OrderStatus, OrderType, Side, TimeInForce
 from pepperstone_adapter.openapi import messages as oa
-from pepperstone_adapter.sandbox.ledger import EventKind, PositionStatus, Refusal, TriggerMethod
-
-REFUSAL: dict[Refusal, str] = {
-    Refusal.UNKNOWN_SYMBOL: "SYMBOL_NOT_FOUND",
-    Refusal.UNKNOWN_ORDER: "ORDER_NOT_FOUND",
-    Refusal.UNKNOWN_POSITION: "POSITION_NOT_FOUND",
-    Refusal.BAD_VOLUME: "TRADING_BAD_VOLUME",
-    Refusal.BAD_PRICE: "TRADING_BAD_PRICES",
-    Refusal.BAD_STOPS: "TRADING_BAD_STOPS",
-    Refusal.TOO_CLOSE: "PROTECTION_IS_TOO_CLOSE_TO_MARKET",
-    Refusal.BAD_EXPIRY: "TRADING_BAD_EXPIRATION_DATE",
-    Refusal.INVALID: "INVALID_REQUEST",
-    Refusal.MARKET_CLOSED: "MARKET_CLOSED",
-    Refusal.HOLIDAY: "SYMBOL_HAS_HOLIDAY",
-    Refusal.NO_QUOTES: "NO_QUOTES",
-    Refusal.NO_MONEY: "NOT_ENOUGH_MONEY",
-    Refusal.MAX_EXPOSURE: "MAX_EXPOSURE_REACHED",
-    Refusal.TOO_MANY_POSITIONS: "TOO_MANY_POSITIONS",
-    Refusal.TRADING_DISABLED: "TRADING_DISABLED",
-    Refusal.CLOSE_ONLY: "TRADING_NOT_ALLOWED",
-    Refusal.SHORT_NOT_ALLOWED: "SHORT_SELLING_NOT_ALLOWED",
-    Refusal.GUARANTEED_STOP_REQUIRED: "TRADING_BAD_STOPS",
-    Refusal.NOTHING_TO_AMEND: "INVALID_REQUEST",
-    Refusal.CANNOT_AMEND: "UNABLE_TO_AMEND_ORDER",
-    Refusal.CANNOT_CANCEL: "UNABLE_TO_CANCEL_ORDER",
-    Refusal.EXECUTION_FAILED: "TRADING_DISABLED",
-}
+from pepperstone_adapter.sandbox.ledger import EventKind, PositionStatus, TriggerMethod
 
 EXECUTION: dict[EventKind, int] = {
     EventKind.ACCEPTED: oa.ExecutionType.ORDER_ACCEPTED,

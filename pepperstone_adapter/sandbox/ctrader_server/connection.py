@@ -19,7 +19,7 @@ from pepperstone_adapter.sandbox.ctrader_server.limits import Limits
 from pepperstone_adapter.sandbox.ctrader_server.tokens import Grant
 from pepperstone_adapter.sandbox.ctrader_server.wire import HANDLERS, OrderError, WireError
 from pepperstone_adapter.sandbox.faults import FaultKind
-from pepperstone_adapter.sandbox.ledger import Refused
+from pepperstone_adapter.sandbox.ledger import Refusal, Refused
 
 if TYPE_CHECKING:
     from pepperstone_adapter.sandbox.ctrader_server.venue import Venue
@@ -131,11 +131,13 @@ class Connection:
         rule = self.venue.faults.match("request", name)
         if rule is not None and self._breakage.on_request(rule, ref):
             return
+        if decoded.payload_type in _TRADING and ref:
+            self.venue.asks(ref, self)
         self.venue.wake()
         try:
             reply = self._handle(decoded.payload_type, decoded.message, ref)
         except WireError as error:
-            reply = error_message(error, decoded.message)
+            reply = self._error(error, decoded.message)
         except (OrderError, Refused) as refused:
             reply = self._refused(decoded.payload_type, decoded.message, refused)
         if reply is not None:
@@ -147,11 +149,11 @@ class Connection:
     def _handle(self, payload_type: int, message: Message | None, ref: str) -> Message | None:
         handler = HANDLERS.get(payload_type)
         if handler is None or message is None:
-            raise WireError("UNSUPPORTED_MESSAGE", f"Unknown payload type {payload_type}", common=True)
+            raise WireError("unknown_message", f"Unknown payload type {payload_type}", common=True)
         if payload_type not in _EXEMPT:
             wait_s = self._limits.admit(payload_type, self.venue.timer.time())
             if wait_s is not None:
-                raise WireError(self.venue.settings.limits.error, "Request rate limit is reached", retry_after_s=wait_s)
+                raise WireError("too_many_requests", "Request rate limit is reached", retry_after_s=wait_s)
         if not message.IsInitialized():
             raise WireError("INVALID_REQUEST", f"{openapi.name(payload_type)} lacks required fields", common=True)
         self._gate(payload_type, message)
@@ -159,36 +161,37 @@ class Connection:
 
     def _gate(self, payload_type: int, message: Any) -> None:
         """Application first, then account, before anything else is heard."""
-        if payload_type in (PayloadType.HEARTBEAT_EVENT, PayloadType.APPLICATION_AUTH_REQ):
+        early = self.venue.settings.behaviour.heartbeat_before_login or self.app_authorised
+        if payload_type == PayloadType.APPLICATION_AUTH_REQ or (payload_type == PayloadType.HEARTBEAT_EVENT and early):
             return
         if self.venue.maintenance_end_ns is not None:
             raise WireError(
-                "SERVER_IS_UNDER_MAINTENANCE",
+                "maintenance",
                 "Server is under maintenance",
                 maintenance_end_s=self.venue.maintenance_end_ns // 1_000_000_000,
             )
         if not self.app_authorised and payload_type != PayloadType.VERSION_REQ:
-            raise WireError("CH_CLIENT_NOT_AUTHENTICATED", "Channel is not authorized")
+            raise WireError("no_application", "Channel is not authorized")
         if "ctidTraderAccountId" not in message.DESCRIPTOR.fields_by_name:
             return
         if payload_type == PayloadType.ACCOUNT_AUTH_REQ:
             return
         if message.ctidTraderAccountId not in self.accounts:
-            raise WireError("INVALID_REQUEST", "Trading account is not authorized")
+            raise WireError("no_account", "Trading account is not authorized")
 
     def _refused(self, payload_type: int, request: Any, refused: OrderError | Refused) -> Message:
-        """The broker's no: an order error to a trading request, the plain error to a question."""
-        if isinstance(refused, Refused):
-            code, text, order_id, position_id = self.venue.refusal(refused)
-        else:
-            code, text = refused.code, refused.text
-            order_id, position_id = refused.order_id, refused.position_id
-        if payload_type not in _TRADING:
-            return error_message(WireError(code, text), request)
-        return self._order_error(request, code, text, order_id, position_id)
-
-    def _order_error(self, request: Any, code: str, text: str, order_id: int, position_id: int) -> oa.OrderErrorEvent:
-        if not self.venue.settings.behaviour.order_error_ids:
+        """The broker's no: an order error to a trading request (or what the switch says), the plain error to a question."""
+        behaviour = self.venue.settings.behaviour
+        reason = refused.reason.value if isinstance(refused, Refused) else refused.code
+        if payload_type not in _TRADING or behaviour.order_refusals == "error":
+            return self._error(WireError(reason, refused.text), request)
+        code, text = behaviour.errors.say(reason, refused.text)
+        if behaviour.order_refusals == "execution":
+            rejected = self.venue.rejection(request, code)
+            if rejected is not None:
+                return rejected
+        order_id, position_id = refused.order_id, refused.position_id
+        if not behaviour.order_error_ids or reason == Refusal.UNKNOWN_POSITION:  # that one was seen with both ids zero
             order_id = position_id = 0
         return oa.OrderErrorEvent(
             ctidTraderAccountId=request.ctidTraderAccountId,
@@ -197,6 +200,9 @@ class Connection:
             positionId=position_id,
             description=text,
         )
+
+    def _error(self, error: WireError, request: Any) -> Message:
+        return error_message(error, *self.venue.settings.behaviour.errors.say(error.code, error.text), request)
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -269,15 +275,16 @@ class Connection:
         self.venue.forget(self)
 
 
-def error_message(error: WireError, request: Any) -> Message:
+def error_message(error: WireError, code: str, text: str, request: Any) -> Message:
+    """An error on the wire; `code` and `text` are what the settings make of the error's own."""
     if error.common:
-        common = oa.CommonErrorRes(errorCode=error.code)
-        if error.text:
-            common.description = error.text
+        common = oa.CommonErrorRes(errorCode=code)
+        if text:
+            common.description = text
         return common
-    message = oa.ErrorRes(errorCode=error.code)
-    if error.text:
-        message.description = error.text
+    message = oa.ErrorRes(errorCode=code)
+    if text:
+        message.description = text
     if request is not None and "ctidTraderAccountId" in request.DESCRIPTOR.fields_by_name:
         message.ctidTraderAccountId = request.ctidTraderAccountId
     if error.retry_after_s is not None:

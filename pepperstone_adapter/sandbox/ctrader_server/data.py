@@ -9,13 +9,22 @@ from pepperstone_adapter.sandbox.ctrader_server.market import BidBar
 from pepperstone_adapter.sandbox.ctrader_server.spots import trendbar
 from pepperstone_adapter.sandbox.ctrader_server.wire import WireError, handles
 
+_WEEK_MS = 604_800_000
+#: Once documented per period: five weeks, 35 weeks, a year and a day, five years and some.
+_LONGEST_MS: dict[int, int] = {
+    **dict.fromkeys(range(oa.TrendbarPeriod.M1, oa.TrendbarPeriod.M10), 5 * _WEEK_MS),
+    **dict.fromkeys(range(oa.TrendbarPeriod.M10, oa.TrendbarPeriod.H4), 35 * _WEEK_MS),
+    **dict.fromkeys(range(oa.TrendbarPeriod.H4, oa.TrendbarPeriod.W1), 31_622_400_000),
+    **dict.fromkeys((oa.TrendbarPeriod.W1, oa.TrendbarPeriod.MN1), 158_112_000_000),
+}
+
 
 def _names(request: Request) -> list[str]:
     found: list[str] = []
     for number in request.message.symbolId:
         name = request.venue.directory.symbol_names.get(number)
         if name is None:
-            raise WireError("SYMBOL_NOT_FOUND", f"Symbol {number} is not found")
+            raise WireError("unknown_symbol", f"Symbol {number} is not found")
         found.append(name)
     return found
 
@@ -23,7 +32,7 @@ def _names(request: Request) -> list[str]:
 def _name(request: Request) -> str:
     name = request.venue.directory.symbol_names.get(request.message.symbolId)
     if name is None:
-        raise WireError("SYMBOL_NOT_FOUND", f"Symbol {request.message.symbolId} is not found")
+        raise WireError("unknown_symbol", f"Symbol {request.message.symbolId} is not found")
     return name
 
 
@@ -35,7 +44,7 @@ def _mine(request: Request) -> Subscriptions:
 def subscribe_spots(request: Request) -> None:
     names, mine = _names(request), _mine(request)
     if any(name in mine.spots for name in names):
-        raise WireError("ALREADY_SUBSCRIBED", "Already subscribed to spots")
+        raise WireError("already_subscribed", "Already subscribed to spots")
     venue, connection = request.venue, request.connection
     for name in names:
         venue.spots.subscribe(connection, request.account_id, name, stamped=request.message.subscribeToSpotTimestamp)
@@ -48,7 +57,7 @@ def subscribe_spots(request: Request) -> None:
 def unsubscribe_spots(request: Request) -> oa.UnsubscribeSpotsRes:
     names, mine = _names(request), _mine(request)
     if any(name not in mine.spots for name in names):
-        raise WireError("NOT_SUBSCRIBED_TO_SPOTS", "Not subscribed to spots")
+        raise WireError("not_subscribed", "Not subscribed to spots")
     for name in names:
         request.venue.spots.unsubscribe(request.connection, request.account_id, name)
     return oa.UnsubscribeSpotsRes(ctidTraderAccountId=request.account_id)
@@ -58,10 +67,10 @@ def unsubscribe_spots(request: Request) -> oa.UnsubscribeSpotsRes:
 def subscribe_bars(request: Request) -> oa.SubscribeLiveTrendbarRes:
     name, mine = _name(request), _mine(request)
     if name not in mine.spots:
-        raise WireError("INVALID_REQUEST", "Not subscribed to spots of this symbol")
+        raise WireError("bars_without_spots", "Not subscribed to spots of this symbol")
     periods = mine.bars.setdefault(name, set())
     if request.message.period in periods:
-        raise WireError("ALREADY_SUBSCRIBED", "Already subscribed to this trendbar")
+        raise WireError("already_subscribed", "Already subscribed to this trendbar")
     periods.add(request.message.period)
     return oa.SubscribeLiveTrendbarRes(ctidTraderAccountId=request.account_id)
 
@@ -79,9 +88,9 @@ def unsubscribe_bars(request: Request) -> oa.UnsubscribeLiveTrendbarRes:
 def subscribe_depth(request: Request) -> None:
     names, mine = _names(request), _mine(request)
     if any(name not in mine.spots for name in names):
-        raise WireError("NOT_SUBSCRIBED_TO_SPOTS", "Depth needs a subscription to spots")
+        raise WireError("not_subscribed", "Depth needs a subscription to spots")
     if any(name in mine.depth for name in names):
-        raise WireError("ALREADY_SUBSCRIBED", "Already subscribed to depth")
+        raise WireError("already_subscribed", "Already subscribed to depth")
     connection = request.connection
     connection.send(oa.SubscribeDepthQuotesRes(ctidTraderAccountId=request.account_id), request.ref)
     for name in names:
@@ -105,19 +114,23 @@ def get_trendbars(request: Request) -> oa.GetTrendbarsRes:
     first_ms = message.fromTimestamp if message.HasField("fromTimestamp") else 0
     last_ms = message.toTimestamp if message.HasField("toTimestamp") else now_ms
     if first_ms > last_ms:
-        raise WireError("INCORRECT_BOUNDARIES", "fromTimestamp is after toTimestamp")
+        raise WireError("bad_boundaries", "fromTimestamp is after toTimestamp")
     count = int(message.count) if message.HasField("count") else 0
+    longest_ms = _LONGEST_MS[message.period] if behaviour.bar_ranges == "documented" else 0
+    if longest_ms and not count and last_ms - first_ms > longest_ms:
+        raise WireError("bad_boundaries", f"The period is longer than {longest_ms} ms")
     if count:
         first_ms = 0
     # Inclusive at both ends: a bar belongs to the range when it opens in it.
-    first_minute, last_minute = -(-first_ms // 60_000), last_ms // 60_000
+    first_minute, last_minute = -(-first_ms // 60_000), (last_ms - (not behaviour.bars_end_inclusive)) // 60_000
     closed = request.venue.history[name].closed(
         message.period, first_minute, last_minute, now_ms - round(behaviour.bar_lag_ms)
     )
     most = behaviour.bars_max
     if count:
         most = min(count, most)
-        if behaviour.bars_one_less and count >= behaviour.bars_max:
+        full = count >= behaviour.bars_max
+        if behaviour.bars_one_less == "always" or (behaviour.bars_one_less == "full_page" and full):
             most -= 1
     bars = closed[-most:] if most else []
     response = oa.GetTrendbarsRes(
@@ -125,10 +138,11 @@ def get_trendbars(request: Request) -> oa.GetTrendbarsRes:
         period=message.period,
         timestamp=last_ms,
         symbolId=message.symbolId,
-        hasMore=len(closed) > len(bars),
     )
-    for bar in bars:
-        row = trendbar(bar)
+    if behaviour.bars_has_more:
+        response.hasMore = len(closed) > len(bars)
+    for bar in reversed(bars) if behaviour.bars_newest_first else bars:
+        row = trendbar(bar, message.period if behaviour.bars_carry_period else None)
         if _is_bugged(bar, message, behaviour.delta_high_bug_every):
             row.deltaHigh = 0
         response.trendbar.append(row)
@@ -150,7 +164,7 @@ def get_tick_data(request: Request) -> oa.GetTickDataRes:
     last_ms = message.toTimestamp if message.HasField("toTimestamp") else ms(request.venue.clock.now_ns())
     first_ms = message.fromTimestamp if message.HasField("fromTimestamp") else 0
     if first_ms > last_ms:
-        raise WireError("INCORRECT_BOUNDARIES", "fromTimestamp is after toTimestamp")
+        raise WireError("bad_boundaries", "fromTimestamp is after toTimestamp")
     found, more = request.venue.history[name].ticks(
         first_ms, last_ms, asks=message.type == oa.QuoteType.ASK, most=behaviour.ticks_page
     )

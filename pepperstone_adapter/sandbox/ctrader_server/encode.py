@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from pepperstone_adapter.broker.orders import OrderType, TimeInForce
 from pepperstone_adapter.openapi import messages as oa
+from pepperstone_adapter.sandbox.behaviour import BehaviourSettings
 from pepperstone_adapter.sandbox.ctrader_server import codes
 from pepperstone_adapter.sandbox.ctrader_server.directory import Directory, measurement_units, money, ms, volume
 from pepperstone_adapter.sandbox.ledger import Deal, LedgerEvent, Order, Position, PositionStatus, SymbolTerms
 from pepperstone_adapter.sandbox.ledger.records import Cash, CashKind, Protect
-from pepperstone_adapter.sandbox.settings import BehaviourSettings
 
 _CASH = {
     CashKind.DEPOSIT: oa.ChangeBalanceType.BALANCE_DEPOSIT,
@@ -123,13 +123,35 @@ class Encoder:
             message.expirationTimestamp = ms(order.expires_ns)
         if order.client_id and (not order.closing or self._switches.echo_client_order_id):
             message.clientOrderId = order.client_id
-        if order.stop_out:
+        if order.stop_out and self._switches.stop_out_flag:
             message.isStopOut = True
         self._prices(order, message)
         if order.type is OrderType.PROTECTION or not order.closing:
             message.trailingStopLoss = order.trailing or bool(order.protect and order.protect.trailing)
         if order.protect is not None and not order.closing:
             self._levels(order.protect, message)
+        return message
+
+    def rejected(self, request: oa.NewOrderReq, order_id: int, now_ns: int) -> oa.Order:
+        """An order that was refused, in the words of its request."""
+        message = oa.Order(
+            orderId=order_id,
+            tradeData=oa.TradeData(
+                symbolId=request.symbolId,
+                volume=request.volume,
+                tradeSide=request.tradeSide,
+                openTimestamp=ms(now_ns),
+                label=request.label,
+                comment=request.comment,
+            ),
+            orderType=request.orderType,
+            orderStatus=oa.OrderStatus.ORDER_STATUS_REJECTED,
+            executedVolume=0,
+            utcLastUpdateTimestamp=ms(now_ns),
+            closingOrder=False,
+        )
+        if request.clientOrderId:
+            message.clientOrderId = request.clientOrderId
         return message
 
     def _prices(self, order: Order, message: oa.Order) -> None:
@@ -192,6 +214,8 @@ class Encoder:
                     pnlConversionFee=money(deal.conversion_fee, digits),
                 )
             )
+        if self._switches.extra_fields:
+            message.MergeFromString(b"\x9a\x01\x00")  # field 19, empty
         return message
 
     def execution(self, event: LedgerEvent) -> oa.ExecutionEvent:
@@ -200,14 +224,18 @@ class Encoder:
             executionType=codes.EXECUTION[event.kind],
             isServerEvent=event.by_server,
         )
-        if event.position is not None:
-            message.position.CopyFrom(self.position(event.position))
+        position = event.position
+        unborn = position is not None and not position.opened_ns
+        if position is not None and (not unborn or self._switches.empty_positions):
+            message.position.CopyFrom(self.position(position))
         if event.order is not None:
             message.order.CopyFrom(self.order(event.order))
+            if unborn and not self._switches.empty_positions:
+                message.order.ClearField("positionId")
         if event.deal is not None:
             message.deal.CopyFrom(self.deal(event.deal))
         if event.error:
-            message.errorCode = event.error
+            message.errorCode, _ = self._switches.errors.say(event.error, "")
         return message
 
     def cash(self, cash: Cash) -> oa.DepositWithdraw:

@@ -11,6 +11,14 @@ from pepperstone_adapter.sandbox.settings import LimitSettings
 
 #: The requests the venue documents as historical.
 HISTORICAL = frozenset((PayloadType.GET_TRENDBARS_REQ, PayloadType.GET_TICK_DATA_REQ, PayloadType.DEAL_LIST_REQ))
+LISTS = frozenset(
+    (
+        PayloadType.ORDER_LIST_REQ,
+        PayloadType.ORDER_LIST_BY_POSITION_ID_REQ,
+        PayloadType.DEAL_LIST_BY_POSITION_ID_REQ,
+        PayloadType.CASH_FLOW_HISTORY_LIST_REQ,
+    )
+)
 
 
 class _Window:
@@ -31,6 +39,7 @@ class _Window:
 class Limits:
     def __init__(self, settings: LimitSettings, *, demo: bool) -> None:
         self._settings = settings
+        self._historical = HISTORICAL | LISTS if settings.historical == "lists_too" else HISTORICAL
         self._requests = _Window(settings.requests_per_s, 1.0)
         self._history = _Window(settings.history_per_s, 1.0)
         self._quota = _Window(settings.history_quota_per_min, 60.0) if settings.history_quota_per_min else None
@@ -63,7 +72,7 @@ class Limits:
         return wait_s
 
     def _refuse(self, payload_type: int, now_s: float) -> int | None:
-        if payload_type in HISTORICAL:
+        if payload_type in self._historical:
             if self._quota is not None and not self._quota.take(now_s):
                 return 30
             return None if self._history.take(now_s) else self._settings.retry_after_s

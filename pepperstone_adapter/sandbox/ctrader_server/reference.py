@@ -90,7 +90,7 @@ def symbol_by_id(request: Request) -> oa.SymbolByIdRes:
     for number in request.message.symbolId:
         name = venue.directory.symbol_names.get(number)
         if name is None:
-            raise WireError("SYMBOL_NOT_FOUND", f"Symbol {number} is not found")
+            raise WireError("unknown_symbol", f"Symbol {number} is not found")
         response.symbol.append(_full(request, venue.ledger.symbols[name]))
     return response
 
@@ -230,14 +230,14 @@ def expected_margin(request: Request) -> oa.ExpectedMarginRes:
     venue, account_id = request.venue, request.account_id
     name = venue.directory.symbol_names.get(request.message.symbolId)
     if name is None:
-        raise WireError("SYMBOL_NOT_FOUND", f"Symbol {request.message.symbolId} is not found")
+        raise WireError("unknown_symbol", f"Symbol {request.message.symbolId} is not found")
     digits = venue.account_settings[account_id].money_digits
     response = oa.ExpectedMarginRes(ctidTraderAccountId=account_id, moneyDigits=digits)
     for wanted in request.message.volume:
         try:
             buy, sell = venue.ledger.expected_margin(account_id, name, units(wanted))
         except Refused as refused:
-            raise WireError("NO_QUOTES", refused.text) from None
+            raise WireError("no_quotes", refused.text) from None
         response.margin.append(
             oa.ExpectedMargin(volume=wanted, buyMargin=money(buy, digits), sellMargin=money(sell, digits))
         )

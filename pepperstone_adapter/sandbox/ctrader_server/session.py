@@ -15,9 +15,9 @@ def heartbeat(request: Request) -> oa.HeartbeatEvent | None:
 @handles(oa.ApplicationAuthReq)
 def application_auth(request: Request) -> oa.ApplicationAuthRes:
     if request.connection.app_authorised:
-        raise WireError("CH_CLIENT_ALREADY_AUTHENTICATED", "Client is already authenticated")
+        raise WireError("second_application", "Client is already authenticated")
     if (request.message.clientId, request.message.clientSecret) != (CLIENT_ID, CLIENT_SECRET):
-        raise WireError("CH_CLIENT_AUTH_FAILURE", "clientId or clientSecret is incorrect")
+        raise WireError("bad_application", "clientId or clientSecret is incorrect")
     request.connection.app_authorised = True
     return oa.ApplicationAuthRes()
 
@@ -30,9 +30,9 @@ def version(_: Request) -> oa.VersionRes:
 def _grant(request: Request, access: str) -> Grant:
     grant = request.venue.tokens.grant(access)
     if grant is None:
-        raise WireError("CH_ACCESS_TOKEN_INVALID", "Invalid access token")
+        raise WireError("token_invalid", "Invalid access token")
     if request.venue.clock.now_ns() >= grant.expires_ns:
-        raise WireError("CH_ACCESS_TOKEN_INVALID", "Access token expired")
+        raise WireError("token_expired", "Access token expired")
     return grant
 
 
@@ -63,11 +63,11 @@ def account_auth(request: Request) -> oa.AccountAuthRes:
     venue, account_id = request.venue, request.account_id
     grant = _grant(request, request.message.accessToken)
     if account_id not in grant.accounts:
-        raise WireError("CH_CTID_TRADER_ACCOUNT_NOT_FOUND", f"Trading account {account_id} is not found")
+        raise WireError("unknown_account", f"Trading account {account_id} is not found")
     if venue.account_settings[account_id].environment is not request.connection.environment:
-        raise WireError("CANT_ROUTE_REQUEST", "Cannot route request")
+        raise WireError("wrong_environment", "Cannot route request")
     if account_id in request.connection.accounts:
-        raise WireError("ALREADY_LOGGED_IN", "Trading account is already authorized in this channel")
+        raise WireError("second_account", "Trading account is already authorized in this channel")
     venue.join(request.connection, account_id, grant)
     request.connection.subscriptions[account_id] = Subscriptions()
     return oa.AccountAuthRes(ctidTraderAccountId=account_id)
@@ -83,11 +83,11 @@ def account_logout(request: Request) -> None:
 
 @handles(oa.RefreshTokenReq)
 def refresh_token(request: Request) -> None:
-    """Both tokens turn over; the used refresh token is dead. Sessions of the old token end (a switch)."""
+    """Both tokens turn over; the used refresh token is dead, and sessions of the old token end (both are switches)."""
     venue = request.venue
     turned = venue.tokens.refresh(request.message.refreshToken, venue.clock.now_ns())
     if turned is None:
-        raise WireError("CH_ACCESS_TOKEN_INVALID", "Invalid refresh token")
+        raise WireError("refresh_token_invalid", "Invalid refresh token")
     old, new = turned
     answer = oa.RefreshTokenRes(
         accessToken=new.access,
@@ -96,8 +96,7 @@ def refresh_token(request: Request) -> None:
         refreshToken=new.refresh,
     )
     request.connection.send(answer, request.ref)
-    if venue.settings.behaviour.refresh_ends_session:
-        venue.end_sessions(old, "Access token is refreshed")
+    venue.refreshed(old)
 
 
 @handles(oa.GetCtidProfileByTokenReq)

@@ -38,12 +38,22 @@ class Tokens:
         What every grant covers.
     access_lifetime_s, code_lifetime_s
         Lifetimes of an access token and of an authorisation code.
+    single_use
+        A refresh token is dead once it was used.
     """
 
     def __init__(
-        self, seed: int, accounts: tuple[int, ...], access_lifetime_s: int, code_lifetime_s: int, now_ns: int
+        self,
+        seed: int,
+        accounts: tuple[int, ...],
+        access_lifetime_s: int,
+        code_lifetime_s: int,
+        now_ns: int,
+        *,
+        single_use: bool = True,
     ) -> None:
         self._seed = seed
+        self._single_use = single_use
         self._accounts = accounts
         self._access_ns = access_lifetime_s * NS
         self._code_ns = code_lifetime_s * NS
@@ -76,10 +86,12 @@ class Tokens:
 
     def refresh(self, refresh: str, now_ns: int) -> tuple[Grant, Grant] | None:
         """Turn a grant over: ``(old, new)``, or None when the refresh token is unknown or used."""
-        old = self._by_refresh.pop(refresh, None)
+        old = self._by_refresh.get(refresh)
         if old is None:
             return None
-        del self._by_access[old.access]
+        if self._single_use:
+            del self._by_refresh[refresh]
+        self._by_access.pop(old.access, None)
         return old, self._keep(self._new(old.may_trade, now_ns))
 
     def revoke(self, access: str) -> Grant | None:

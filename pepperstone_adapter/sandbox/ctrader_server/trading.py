@@ -18,13 +18,13 @@ RELATIVE = Decimal(100_000)
 
 def _may_trade(request: Request) -> None:
     if not request.connection.accounts[request.account_id].may_trade:
-        raise WireError("TRADING_NOT_ALLOWED", "The access token may not trade")
+        raise WireError("token_may_not_trade", "The access token may not trade")
 
 
 def _symbol(request: Request) -> SymbolTerms:
     name = request.venue.directory.symbol_names.get(request.message.symbolId)
     if name is None:
-        raise OrderError("SYMBOL_NOT_FOUND", f"Symbol {request.message.symbolId} is not found")
+        raise OrderError("unknown_symbol", f"Symbol {request.message.symbolId} is not found")
     return request.venue.ledger.symbols[name]
 
 
@@ -136,7 +136,7 @@ def amend_order(request: Request) -> None:
     message, ledger = request.message, request.venue.ledger
     order = ledger.accounts[request.account_id].working.get(message.orderId)
     if order is None:
-        raise OrderError("ORDER_NOT_FOUND", f"Order with id {message.orderId} is not found", message.orderId)
+        raise OrderError("unknown_order", f"Order with id {message.orderId} is not found", message.orderId)
     terms = ledger.symbols[order.symbol]
     digits = terms.spec.digits
     limit = _price(message, "limitPrice") if order.type is OrderType.LIMIT else None

@@ -5,6 +5,7 @@ that is authorised for the account, with the mark of the request that started th
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -19,12 +20,15 @@ from pepperstone_adapter.sandbox.ctrader_server.directory import Directory, mone
 from pepperstone_adapter.sandbox.ctrader_server.encode import Encoder
 from pepperstone_adapter.sandbox.ctrader_server.market import BidBar, SymbolHistory
 from pepperstone_adapter.sandbox.ctrader_server.spots import Spots
+from pepperstone_adapter.sandbox.ctrader_server.telling import Telling
 from pepperstone_adapter.sandbox.ctrader_server.tokens import Grant, Tokens
 from pepperstone_adapter.sandbox.faults import Faults
 from pepperstone_adapter.sandbox.journal import Journal
-from pepperstone_adapter.sandbox.ledger import EventKind, Ledger, LedgerEvent, Refusal, Refused
+from pepperstone_adapter.sandbox.ledger import EventKind, Ledger, LedgerEvent
 from pepperstone_adapter.sandbox.settings import AccountSettings, SandboxSettings
 from pepperstone_adapter.sandbox.tape import TapeBar
+
+REFS_KEPT = 10_000
 
 
 class Timer(Protocol):
@@ -60,7 +64,11 @@ class Venue:
             settings.behaviour.access_token_lifetime_s,
             settings.behaviour.code_lifetime_s,
             clock.now_ns(),
+            single_use=settings.behaviour.refresh_token_single_use,
         )
+        self._telling = Telling(settings.behaviour)
+        self._rest_set = False
+        self._asked: dict[str, Connection] = {}  # who made a trading request, by its clientMsgId
         self.faults = Faults(settings.faults.rules)
         self.journal = journal or Journal(clock.now_ns)
         self.history = {name: SymbolHistory() for name in self.ledger.symbols}
@@ -81,7 +89,8 @@ class Venue:
         self._numbers += 1
         connection = Connection(self, environment, sink, self._numbers)
         if len(self.connections) >= self.settings.limits.connections:
-            connection.send(oa.ErrorRes(errorCode="CONNECTIONS_LIMIT_EXCEEDED", description="Too many connections"))
+            code, text = self.settings.behaviour.errors.say("too_many_connections", "Too many connections")
+            connection.send(oa.ErrorRes(errorCode=code, description=text))
             connection.close("too many connections")
             return None
         self.connections.add(connection)
@@ -154,30 +163,49 @@ class Venue:
 
     # -- what the broker says ---------------------------------------------------------------------------------------
 
+    def asks(self, ref: str, connection: Connection) -> None:
+        """Remember whose trading request this is."""
+        self._asked[ref] = connection
+        if len(self._asked) > REFS_KEPT:
+            del self._asked[next(iter(self._asked))]
+
     def broadcast(self, account_id: int, message: Message, ref: str = "") -> None:
         for connection in self.audience(account_id):
-            connection.send(message, ref)
+            known = self.settings.behaviour.ids_on_other_links or self._asked.get(ref) is connection
+            connection.send(message, ref if known else "")
 
     def _announce(self, event: LedgerEvent) -> None:
+        for told in self._telling.of(event):
+            self._tell(told)
+        if not self._rest_set:
+            self._rest_set = True
+            self.timer.call_soon(self._tell_rest)
+
+    def _tell_rest(self) -> None:
+        self._rest_set = False
+        for told in self._telling.rest():
+            self._tell(told)
+
+    def _tell(self, event: LedgerEvent) -> None:
         switches = self.settings.behaviour
         ref = event.ref if switches.follow_ups_keep_id or event.kind is EventKind.ACCEPTED else ""
         if event.kind in codes.EXECUTION:
-            if self._unheard(event):
-                return
+            if event.order is None:
+                return  # this wire has no message for it
             self.broadcast(event.account_id, self.encoder.execution(event), ref)
             if event.deal is not None and event.deal.closed_units and switches.trader_updated_events:
                 self.broadcast(event.account_id, self.trader_updated(event.account_id))
             return
-        message = self._other(event)
-        if message is not None:
+        for message in self._others(event):
             self.broadcast(event.account_id, message, ref)
 
-    def _unheard(self, event: LedgerEvent) -> bool:
-        """Events of the ledger this wire has no message for."""
-        if event.order is None:
-            return True
-        closing_level = event.kind is EventKind.CANCELED and event.order.type.value == "protection"
-        return closing_level and event.by_server and not self.settings.behaviour.announce_protection_cancel
+    def _others(self, event: LedgerEvent) -> list[Message]:
+        message = self._other(event)
+        told = [message] if message is not None else []
+        if event.kind is not EventKind.TRAILED or self.settings.behaviour.trailing_events == "changed":
+            return told
+        replaced = self.encoder.execution(replace(event, kind=EventKind.REPLACED))
+        return [*told, replaced] if self.settings.behaviour.trailing_events == "both" else [replaced]
 
     def _other(self, event: LedgerEvent) -> Message | None:
         switches = self.settings.behaviour
@@ -282,11 +310,21 @@ class Venue:
             call.utcLastUpdateTimestamp = ms(called_ns)
         return call
 
-    def refusal(self, refused: Refused) -> tuple[str, str, int, int]:
-        """A refusal of the ledger as ``(code, text, order id, position id)`` of the wire."""
-        if refused.reason is Refusal.UNKNOWN_POSITION:
-            return codes.REFUSAL[refused.reason], refused.text, 0, 0  # seen with both ids zero
-        return codes.REFUSAL[refused.reason], refused.text, refused.order_id, refused.position_id
+    def rejection(self, request: Any, code: str) -> oa.ExecutionEvent | None:
+        """A refusal as an execution event: of a new order, or of a cancel of one that works; None for other requests."""
+        message = oa.ExecutionEvent(ctidTraderAccountId=request.ctidTraderAccountId, errorCode=code)
+        if isinstance(request, oa.NewOrderReq):
+            message.executionType = oa.ExecutionType.ORDER_REJECTED
+            message.order.CopyFrom(
+                self.encoder.rejected(request, self.ledger.state.new_order_id(), self.clock.now_ns())
+            )
+            return message
+        order = self.ledger.accounts[request.ctidTraderAccountId].orders.get(getattr(request, "orderId", 0))
+        if order is None or not isinstance(request, oa.CancelOrderReq):
+            return None
+        message.executionType = oa.ExecutionType.ORDER_CANCEL_REJECTED
+        message.order.CopyFrom(self.encoder.order(order))
+        return message
 
     # -- on command (tests, faults) -----------------------------------------------------------------------------------
 
@@ -315,14 +353,21 @@ class Venue:
         if grant is not None:
             self.end_sessions(grant, reason)
 
-    def end_sessions(self, grant: Grant, reason: str) -> None:
+    def refreshed(self, old: Grant) -> None:
+        """A grant was turned over: what becomes of its sessions is a switch."""
+        after = self.settings.behaviour.after_refresh
+        if after != "silent":
+            self.end_sessions(old, "Access token is refreshed", only_say=after == "announces")
+
+    def end_sessions(self, grant: Grant, reason: str, *, only_say: bool = False) -> None:
         for connection in tuple(self.connections):
             touched = [account_id for account_id, held in connection.accounts.items() if held is grant]
             if not touched:
                 continue
             connection.send(oa.AccountsTokenInvalidatedEvent(ctidTraderAccountIds=touched, reason=reason))
             for account_id in touched:
-                self.leave(connection, account_id)
+                if not only_say:
+                    self.leave(connection, account_id)
                 connection.send(oa.AccountDisconnectEvent(ctidTraderAccountId=account_id))
 
     def hide(self, record_id: int, snapshots: int = 1) -> None:

@@ -14,7 +14,10 @@ type Handler = Callable[["Request"], Message | None]
 
 
 class WireError(Exception):
-    """Answer a request with ErrorRes (2142), or with the common error (50) where the account layer was not reached."""
+    """Answer a request with ErrorRes (2142), or with the common error (50) where the account layer was not reached.
+
+    `code` is a reason of `behaviour.ErrorCodes`, or a code that is no switch.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class WireError(Exception):
 
 
 class OrderError(Exception):
-    """Answer a trading request with OrderErrorEvent (2132)."""
+    """Refuse a trading request; `code` as in `WireError`."""
 
     def __init__(self, code: str, text: str, order_id: int = 0, position_id: int = 0) -> None:
         super().__init__(f"{code}: {text}")

@@ -76,7 +76,7 @@ def test_a_refresh_turns_both_tokens_over_once_and_ends_the_session(bench: Bench
 
 
 def test_a_refresh_may_leave_the_session_alive(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, behaviour={"refresh_ends_session": False})
+    bench = Bench(tmp_path, behaviour={"after_refresh": "silent"})
     link = bench.link().login()
     link.ask(oa.RefreshTokenReq(refreshToken="sandbox-refresh"))
     assert isinstance(link.ask(oa.TraderReq(ctidTraderAccountId=ACCOUNT)), oa.TraderRes)
