@@ -15,6 +15,7 @@ from typing import Any
 
 from pepperstone_adapter.backtest import returns, trades
 from pepperstone_adapter.backtest.drawdown import Drawdowns, Episode, drawdowns
+from pepperstone_adapter.simulation.grid import rounded
 from pepperstone_adapter.simulation.record import FillRow, LedgerKind, PositionRow, RunRecord
 
 ZERO = Decimal(0)
@@ -52,13 +53,14 @@ def account(record: RunRecord) -> dict[str, Any]:
 
 def costs(record: RunRecord) -> dict[str, Any]:
     """What trading took, positive = paid. Commission, swap, conversion and fees are in the ledger; spread and slippage
-    are inside the fill prices."""
+    are inside the fill prices, so they are rounded here: what is shown adds up."""
+    currency = record.account_currency
     booked = {kind: -sum((row.amount for row in record.ledger if row.kind is kind), ZERO) for kind in LedgerKind}
     parts = {
         "commission": booked[LedgerKind.COMMISSION],
         "swap": booked[LedgerKind.SWAP],
-        "spread": record.costs_spread,
-        "slippage": record.costs_slippage,
+        "spread": rounded(record.costs_spread, currency),
+        "slippage": rounded(record.costs_slippage, currency),
         "conversion": booked[LedgerKind.CONVERSION],
         "stop_out_fees": booked[LedgerKind.STOP_OUT_FEE],
     }

@@ -44,8 +44,15 @@ def test_account_and_costs(record: RunRecord) -> None:
     costs = metrics.costs(record)
     assert (costs["commission"], costs["swap"]) == (Decimal("1.30"), Decimal("0.20"))
     # Two half spreads of half a pip on 10,000 units each way: EURUSD 1.00 USD; USDJPY 0.0001 · 10,000 · 0.009.
-    assert costs["spread"] == Decimal("1.009")
-    assert costs["total"] == Decimal("2.509")
+    assert costs["spread"] == Decimal("1.01")
+    assert costs["total"] == Decimal("2.51")
+
+
+def test_the_parts_of_the_costs_add_up_to_the_cent(record: RunRecord) -> None:
+    # 1.004 and 0.404 are shown as 1.00 and 0.40; with 1.30 and 0.20 they are 2.90, though 2.908 would be shown as 2.91.
+    record.costs_spread, record.costs_slippage = Decimal("1.004"), Decimal("0.404")
+    costs = metrics.costs(record)
+    assert (costs["spread"], costs["slippage"], costs["total"]) == (Decimal("1.00"), Decimal("0.40"), Decimal("2.90"))
 
 
 def test_costs_have_a_line_for_every_kind_of_charge(record: RunRecord) -> None:
