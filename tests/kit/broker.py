@@ -203,13 +203,6 @@ class KitBroker:
         order.state = replace(order.state, status=status)
         self._say(change, order)
 
-    def set_levels_at_broker(self, position_id: str, stop_loss: str | None, take_profit: str | None) -> None:
-        levels = Protection(
-            stop_loss=D(stop_loss) if stop_loss else None, take_profit=D(take_profit) if take_profit else None
-        )
-        self.positions[position_id] = replace(self.positions[position_id], protection=levels)
-        self.emit(PositionChanged(position=self.positions[position_id], ts_ns=self.now_ns))
-
     # -- orders -------------------------------------------------------------------------------------------------------
 
     def _new(self, symbol: str, side: Side, kind: OrderType, units: Decimal, **more: object) -> Order:

@@ -66,9 +66,6 @@ class WallClock:
     def set_by(self, seconds: float) -> None:
         self._wrong_s += seconds
 
-    def monotonic_s(self) -> float:
-        return float(self._reactor.seconds())
-
 
 @dataclass
 class ScriptedVenue(MemoryServer):

@@ -26,7 +26,6 @@ from pepperstone_adapter.ctrader.client.parsing import Execution
 
 ENDED_KEPT = 5_000
 DEALS_KEPT = 50_000
-FILLS = (OrderChange.FILLED, OrderChange.PARTIALLY_FILLED)
 ENDS = {
     OrderStatus.FILLED: OrderChange.FILLED,
     OrderStatus.CANCELED: OrderChange.CANCELED,
@@ -55,7 +54,6 @@ class Book:
         self.ended: OrderedDict[str, OrderState] = OrderedDict()
         self.positions: dict[str, PositionState] = {}
         self.tied: dict[str, str] = {}
-        self.repeated = 0
         self._deals: OrderedDict[str, None] = OrderedDict()
         self._last_change: dict[str, OrderChange] = {}
         self._closed_ns: OrderedDict[str, int] = OrderedDict()  # positions that were closed, and when
@@ -92,11 +90,9 @@ class Book:
         if change is OrderChange.FILLED and order.status is OrderStatus.PARTIALLY_FILLED:
             change = OrderChange.PARTIALLY_FILLED
         if deal is not None and self.saw_deal(deal.deal_id):
-            self.repeated += 1
             return []
         known = self.order(order.order_id)
         if deal is None and known is not None and self._is_old_news(order, known, change):
-            self.repeated += 1
             return []
         events: list[BrokerEvent] = []
         stamp = order.updated_ns or ts_ns

@@ -207,7 +207,6 @@ class Execution:
                 symbol=order.symbol,
                 side=order.side,
                 opened_ns=now_ns,
-                opening_order_id=order.order_id,
                 label=order.label,
                 comment=order.comment,
                 magic=order.magic,

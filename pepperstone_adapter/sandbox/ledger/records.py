@@ -123,7 +123,6 @@ class Position:
     trigger: TriggerMethod = TriggerMethod.TRADE
     strikes: int = 0
     protection_order_id: int = 0
-    opening_order_id: int = 0
     label: str = ""
     comment: str = ""
     magic: int = 0

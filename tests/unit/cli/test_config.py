@@ -9,8 +9,6 @@ import yaml
 from pepperstone_adapter.cli.main import main
 from pepperstone_adapter.common.resources import resource
 
-BAD = "data:\n  symbls: []\n"
-
 
 def test_every_problem_of_every_file_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
