@@ -194,8 +194,8 @@ class Connection:
         return [name for name in self.base_symbols if name in self.specs and self.quotes[name].bid is None]
 
     def _learn(self, spec: SymbolSpec) -> None:
+        self.instruments[spec.name] = instrument_from_spec(spec, self.venue)  # first: it may be refused
         self.specs[spec.name] = spec
-        self.instruments[spec.name] = instrument_from_spec(spec, self.venue)
 
     def load(self, name: str) -> Instrument | None:
         """An instrument that was not asked for in the settings; None when the broker has no such symbol."""
@@ -238,24 +238,32 @@ class Connection:
         self._trading = handler
         held, self._held = self._held, []
         for event in held:
-            handler(event)
+            self._guarded(handler, event)
 
     def _on_events(self, events: Sequence[BrokerEvent]) -> None:
         for event in events:
-            if isinstance(event, Tick):
-                self._on_tick(event)
-                continue
-            if isinstance(event, Bar | DepthUpdate):
-                for market in self._market:
-                    market(event)
-                continue
-            if isinstance(event, SymbolChanged):
-                self.all_specs[event.spec.name] = event.spec
-                if event.spec.name in self.specs:
-                    self._learn(event.spec)
-                for market in self._market:
-                    market(event)
-                continue
+            self._guarded(self._on_event, event)
+
+    def _guarded[E: BrokerEvent](self, handle: Callable[[E], None], event: E) -> None:
+        """What is wrong with one event must not lose the fills behind it."""
+        try:
+            handle(event)
+        except Exception as error:  # noqa: BLE001 - anything
+            self._log.error(f"{event} could not be handled: {type(error).__name__}: {error}")
+
+    def _on_event(self, event: BrokerEvent) -> None:
+        if isinstance(event, Tick):
+            self._on_tick(event)
+        elif isinstance(event, Bar | DepthUpdate):
+            for market in self._market:
+                market(event)
+        elif isinstance(event, SymbolChanged):
+            self.all_specs[event.spec.name] = event.spec
+            if event.spec.name in self.specs:
+                self._learn(event.spec)
+            for market in self._market:
+                market(event)
+        else:
             self._note_state(event)
             if self._trading is None:
                 self._held.append(event)

@@ -3,6 +3,7 @@
 Also keeps the id store in step: what the framework is told about an order's venue ids and its end is noted there.
 """
 
+import sqlite3
 from typing import Any
 
 from nautilus_trader.common import Logger
@@ -46,23 +47,20 @@ class Emitter:
         self._log = log
 
     def emit(self, emission: Emission) -> None:
+        try:
+            self._note(emission)
+        except (
+            sqlite3.Error
+        ) as error:  # the disk is full: what happened is told all the same, and found again at a start
+            self._log.error(f"{type(emission).__name__} could not be noted in the order store: {error}")
         match emission:
             case Accepted():
-                self._store.note(emission.client_order_id, order_id=emission.order_id)
                 self._on(emission.client_order_id, self._accepted, emission)
             case Filled():
-                self._store.note(
-                    emission.client_order_id,
-                    position_id=emission.deal.position_id,
-                    ended=True if emission.complete else None,
-                )
-                self._store.place_legs(emission.client_order_id, emission.deal.position_id)
                 self._on(emission.client_order_id, self._filled, emission)
             case Canceled() | Expired():
-                self._store.note(emission.client_order_id, ended=True)
                 self._on(emission.client_order_id, self._ended, emission)
             case Rejected():
-                self._store.note(emission.client_order_id, ended=True)
                 self._on(emission.client_order_id, self._rejected, emission)
             case Updated():
                 self._on(emission.client_order_id, self._updated, emission)
@@ -74,6 +72,18 @@ class Emitter:
                 self._stranger_fill(emission.deal)
             case Warn():
                 self._log.error(emission.text) if emission.halt else self._log.warning(emission.text)
+
+    def _note(self, emission: Emission) -> None:
+        match emission:
+            case Accepted():
+                self._store.note(emission.client_order_id, order_id=emission.order_id)
+            case Filled():
+                position_id = emission.deal.position_id
+                ended = True if emission.complete else None
+                self._store.note(emission.client_order_id, position_id=position_id, ended=ended)
+                self._store.place_legs(emission.client_order_id, position_id)
+            case Canceled() | Expired() | Rejected():
+                self._store.note(emission.client_order_id, ended=True)
 
     def _on(self, client_order_id: str, tell: Any, emission: Any) -> None:
         order = self._client.cache.order(ClientOrderId(client_order_id))

@@ -196,7 +196,10 @@ class BrokerExecutionClient(ExecutionClient):
                 if entry is not None:
                     self.start_task(self.sender.exact_levels(entry, emission.position_id), "exact-levels")
                 continue
-            self._emitter.emit(emission)
+            try:
+                self._emitter.emit(emission)
+            except Exception as error:  # noqa: BLE001 - what comes after it is true all the same
+                self._halt(f"{emission} could not be told to the framework ({type(error).__name__}: {error})")
             if isinstance(emission, Warn) and emission.halt:
                 self._halt(emission.text)
         if emissions:

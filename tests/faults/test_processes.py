@@ -182,6 +182,28 @@ def test_F87_without_a_durable_intent_no_order_leaves(tmp_path: Path) -> None:
         assert len(entries(account(broker))) == 1
 
 
+def test_F87_a_disk_that_fills_up_later_hides_no_fill_and_no_cancel(tmp_path: Path) -> None:
+    """What became of an order is told also when it cannot be noted; the next start asks the broker for it."""
+    ids: dict[str, Any] = {}
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        resting, going = await t.working("1.08400"), await t.working("1.05000")
+        b.client._store._db.execute("PRAGMA query_only=ON")  # the disk takes nothing more
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")
+        ids["filled"] = str((await t.reach(resting, "FILLED")).position_id)
+        b.probe.cancel_order(going.client_order_id)
+        await t.reach(going, "CANCELED")
+
+    async def look(b: Bench) -> None:
+        await b.until(lambda: b.cache.position(PositionId(ids["filled"])) is not None, "the position of the first run")
+        assert str(b.cache.position(PositionId(ids["filled"])).strategy_id).startswith("Probe")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        run_live(tmp_path, broker, look, claim=True)
+
+
 def test_F90_ctrl_c_twice_ends_at_once_and_leaves_the_books_as_they_are(tmp_path: Path) -> None:
     with (
         sandbox(tmp_path) as broker,

@@ -1,0 +1,44 @@
+"""What the clients of a connection are handed, event by event."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
+
+from pepperstone_adapter.broker.events import LinkUp, SymbolChanged
+from tests.kit.broker import spec
+from tests.kit.node import EURUSD, Bench, run_bench
+
+
+def test_an_event_that_cannot_be_handled_takes_none_of_its_neighbours_with_it(tmp_path: Path) -> None:
+    """Fills come in batches with whatever else the broker says: what is broken is named, the rest is applied."""
+    broken = SymbolChanged(spec=replace(spec("EURUSD"), digits=40), ts_ns=1)
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.probe.quotes, "a quote")
+        b.connection.up = False
+        b.session.push([broken, LinkUp(ts_ns=2)])
+        await b.until(lambda: b.connection.up, "the event after the broken one")
+        assert b.connection.specs["EURUSD"].digits == 5
+
+    run_bench(tmp_path, script)
+
+
+def test_a_fill_that_cannot_be_told_stops_new_risk(tmp_path: Path) -> None:
+    """The framework does not know that position: a person must look before anything is added to it."""
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.probe.quotes, "a quote")
+        order = b.probe.order_factory.limit(EURUSD, OrderSide.BUY, Quantity.from_int(10_000), Price.from_str("1.08400"))
+        b.probe.submit_order(order)
+        await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.ACCEPTED, "accept")
+        instrument = b.connection.instruments.pop("EURUSD")  # as any surprise on the way from the broker's word to ours
+        b.broker.set_price("EURUSD", 108_390, 108_397)
+        await b.until(lambda: b.client.halted is not None, "the halt")
+        b.connection.instruments["EURUSD"] = instrument
+        assert str(order.client_order_id) in str(b.client.halted)
+        more = b.probe.order_factory.market(EURUSD, OrderSide.BUY, Quantity.from_int(1_000))
+        b.probe.submit_order(more)
+        await b.until(lambda: b.cache.order(more.client_order_id).status is OrderStatus.DENIED, "no new risk")
+
+    run_bench(tmp_path, script)
