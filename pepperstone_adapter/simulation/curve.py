@@ -241,8 +241,12 @@ class Curve:
 
 
 def _mean(cost: int, steps: int, digits: int) -> Decimal | None:
-    """Average price of so many steps; None of none."""
-    return (Decimal(cost) / steps).scaleb(-digits) if steps else None
+    """Average price of so many steps, with at most two digits more than the symbol's prices; None of none."""
+    if not steps:
+        return None
+    average = (Decimal(cost) / steps).scaleb(-digits)
+    finest = Decimal(1).scaleb(-digits - 2)
+    return average.quantize(finest) if average.as_tuple().exponent < -digits - 2 else average  # type: ignore[operator]
 
 
 def _at(history: Sequence[Sequence[Any]], times: Int64s) -> Int64s:

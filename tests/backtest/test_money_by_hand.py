@@ -310,3 +310,13 @@ def test_the_ledger_adds_up() -> None:
     assert [row.ts_ns for row in record.ledger] == sorted(row.ts_ns for row in record.ledger)
     assert record.ledger[0].kind is LedgerKind.DEPOSIT
     assert record.ledger[0].ts_ns < MONDAY + 61 * NS
+
+
+def test_average_prices_have_two_digits_more_than_prices() -> None:
+    # 10,000 at 1.10000 and 20,000 at 1.10001: 33,000.20 / 30,000 = 1.1000066..; one half of it would be 1.100005 exactly.
+    record = run_steps([1.1, 1.1, 1.10001, 1.1], {1: buy(10_000), 2: buy(20_000)}, mode=PositionMode.NETTING)
+    assert [str(p.open_price) for p in record.positions] == ["1.1000067"]
+    record = run_steps([1.1, 1.1, 1.10001, 1.1], {1: buy(10_000), 2: buy(10_000)}, mode=PositionMode.NETTING)
+    assert [str(p.open_price) for p in record.positions] == ["1.100005"]
+    record = run_steps([1.1, 1.1, 1.1, 1.1], {1: buy(10_000), 2: buy(20_000)}, mode=PositionMode.NETTING)
+    assert [str(p.open_price) for p in record.positions] == ["1.10000"]
