@@ -11,8 +11,8 @@ from pepperstone_adapter.broker.orders import OrderType, Side
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.records import Protect
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
-from tests.kit.faults import BUY, EURUSD, SELL, Trader, account, px, run_live, units
-from tests.kit.node import Bench
+from tests.kit.faults import Trader, account, run_live
+from tests.kit.node import BUY, EURUSD, SELL, Bench, px, units
 
 D = Decimal
 
@@ -88,10 +88,7 @@ def test_F61_a_level_that_is_hit_fills_its_leg_and_ends_the_other(tmp_path: Path
 
     async def script(b: Bench) -> None:
         t = Trader(b)
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, side, units(10_000), sl_trigger_price=px(stop_px), tp_price=px(profit_px)
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket(stop_px, profit_px, side=side)
         await t.reach(entry, "FILLED")
         await b.until(lambda: not b.client._events.settling, "exact levels")
         b.sandbox.push("EURUSD", *price)
@@ -149,10 +146,7 @@ def test_F63_F64_an_order_changed_and_ended_by_hand_follows(tmp_path: Path) -> N
 def test_F65_levels_moved_and_removed_by_hand_are_followed(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
         known = await t.reach(entry, "FILLED")
         ticket = int(str(known.position_id))
         await b.until(lambda: not b.client._events.settling, "exact levels")

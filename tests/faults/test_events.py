@@ -9,8 +9,8 @@ from nautilus_trader.model import OrderSide, PositionId, TimeInForce
 
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
-from tests.kit.faults import EURUSD, SELL, SHORT, Trader, account, px, requests, rule, run_live, units
-from tests.kit.node import Bench
+from tests.kit.faults import SHORT, Trader, account, requests, rule, run_live
+from tests.kit.node import EURUSD, SELL, Bench, px, units
 
 D = Decimal
 

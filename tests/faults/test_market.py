@@ -13,8 +13,8 @@ from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.sandbox.clock import RunningClock
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
-from tests.kit.faults import EURUSD, SELL, Trader, account, px, requests, rule, run_live, units
-from tests.kit.node import Bench, Probe
+from tests.kit.faults import Trader, account, requests, rule, run_live
+from tests.kit.node import EURUSD, SELL, Bench, Probe, px, units
 
 D = Decimal
 

@@ -23,7 +23,7 @@ from tests.integration.test_live_launcher import read_until, report, running, se
 from tests.kit.ctrader import Recorder, session_of
 from tests.kit.ctrader_node import LOGIN, sandbox
 from tests.kit.dying_node import credentials
-from tests.kit.faults import BUY, EURUSD, SHORT, Trader, account, entries, px, requests, rule, run_live, units
+from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
 from tests.kit.node import Bench, Probe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,10 +119,7 @@ def test_F85_killed_three_times_while_reading_ends_in_the_same_ids(tmp_path: Pat
 
     async def first(b: Bench) -> None:
         t = Trader(b)
-        bracket = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list(bracket)
+        bracket = b.bracket("1.08000", "1.09000")
         await t.reach(bracket[0], "FILLED")
         waiting = await t.working("1.07000", 2_000)
         await b.until(lambda: not b.client._events.settling, "exact levels")

@@ -15,8 +15,8 @@ from nautilus_trader.model import OrderSide, PositionId
 
 from pepperstone_adapter.openapi import messages as oa
 from tests.kit.ctrader_node import sandbox
-from tests.kit.faults import EURUSD, Trader, account, entries, px, requests, rule, run_live, units
-from tests.kit.node import Bench
+from tests.kit.faults import Trader, account, entries, requests, rule, run_live
+from tests.kit.node import EURUSD, Bench, px, units
 from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
 
 STEPS = 14

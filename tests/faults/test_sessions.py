@@ -17,8 +17,8 @@ from pepperstone_adapter.sandbox.ledger import Access
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import MemoryStore, Recorder, credentials_of, session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
-from tests.kit.faults import EURUSD, SELL, SHORT, Trader, account, entries, requests, rule, run_live, units
-from tests.kit.node import Bench
+from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
+from tests.kit.node import EURUSD, SELL, Bench, units
 
 D = Decimal
 

@@ -13,19 +13,8 @@ from pepperstone_adapter.sandbox.process import start_process
 from pepperstone_adapter.sandbox.server import settings_for_tests
 from tests.kit.ctrader import session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, PRICES, sandbox
-from tests.kit.faults import (
-    SELL,
-    SHORT,
-    Trader,
-    account,
-    entries,
-    nothing_left_behind,
-    px,
-    requests,
-    rule,
-    run_live,
-)
-from tests.kit.node import Bench
+from tests.kit.faults import SHORT, Trader, account, entries, nothing_left_behind, requests, rule, run_live
+from tests.kit.node import SELL, Bench, px
 
 ENDED = {"Rejected", "Canceled", "Expired", "Denied", "CancelRejected", "ModifyRejected"}
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nautilus_trader.model import ClientOrderId, OrderSide, OrderStatus, PositionSide, Price, Quantity, TriggerType
+from nautilus_trader.model import ClientOrderId, OrderSide, PositionSide, Price, TriggerType
 
 from pepperstone_adapter.sandbox.report import books as report
 from tests.kit.ctrader_node import run_ctrader, sandbox
-from tests.kit.node import EURUSD, Bench
+from tests.kit.node import BUY, EURUSD, SELL, Bench, units
 
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
 NUMBERS = count(1)
 NETTING_ID, NETTING_LOGIN = 1_000_002, "2000002"
 BETTING: dict[str, Any] = {
@@ -29,16 +28,12 @@ def books(b: Bench, account_id: int) -> dict[str, Any]:
     return found
 
 
-def units(number: int) -> Quantity:
-    return Quantity.from_int(number)
-
-
 async def market(b: Bench, side: OrderSide, number: int, **more: Any) -> Any:
     # The framework's own ids repeat when a test starts two nodes within a second.
     name = ClientOrderId(f"M-{next(NUMBERS)}")
     order = b.probe.order_factory.market(EURUSD, side, units(number), client_order_id=name, **more)
     b.probe.submit_order(order)
-    await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.FILLED, "a fill")
+    await b.reach(order, "FILLED")
     return order
 
 
@@ -66,10 +61,10 @@ def test_a_netting_account_adds_reduces_turns_round_and_closes(tmp_path: Path) -
             EURUSD, BUY, units(9_000), Price.from_str("1.09000"), TriggerType.BID_ASK, reduce_only=True
         )
         b.probe.submit_order(stop)
-        await b.until(lambda: b.cache.order(stop.client_order_id).status is OrderStatus.ACCEPTED, "a stop loss")
+        await b.reach(stop, "ACCEPTED")
         assert [p["stop_loss"] for p in books(b, NETTING_ID)["positions"]] == ["1.09"]
         b.sandbox.push("EURUSD", "1.08995", "1.09002")
-        await b.until(lambda: b.cache.order(stop.client_order_id).status is OrderStatus.FILLED, "the stop hit")
+        await b.reach(stop, "FILLED")
         await b.until(lambda: signed(b) == 0, "flat")
         assert at_the_broker(b) == []
 

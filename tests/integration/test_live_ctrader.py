@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 from nautilus_trader.model import (
     ClientOrderId,
-    Currency,
-    OrderSide,
     OrderStatus,
-    OrderType,
     PositionId,
-    Price,
-    Quantity,
     TimeInForce,
     TrailingOffsetType,
     TriggerType,
@@ -23,18 +18,7 @@ from nautilus_trader.model import (
 
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
-from tests.kit.node import EURUSD, VENUE, Bench
-
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
-USD = Currency.from_str("USD")
-
-
-def units(n: int) -> Quantity:
-    return Quantity.from_int(n)
-
-
-def px(text: str) -> Price:
-    return Price.from_str(text)
+from tests.kit.node import BUY, EURUSD, SELL, USD, VENUE, Bench, px, units
 
 
 def books(b: Bench) -> dict[str, Any]:
@@ -45,7 +29,7 @@ def books(b: Bench) -> dict[str, Any]:
 
 
 async def filled(b: Bench, order: Any) -> str:
-    await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.FILLED, "fill")
+    await b.reach(order, "FILLED")
     return str(b.cache.order(order.client_order_id).position_id)
 
 
@@ -75,10 +59,7 @@ def test_a_market_order_opens_a_ticket_and_closes_it(tmp_path: Path) -> None:
 
 def test_a_bracket_gets_its_exact_levels_and_its_stop_fills(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
         ticket = await filled(b, entry)
         await b.until(
             lambda: (
@@ -95,7 +76,7 @@ def test_a_bracket_gets_its_exact_levels_and_its_stop_fills(tmp_path: Path) -> N
         await b.until(lambda: int(b.cache.order(stop.client_order_id).quantity) == 6_000, "smaller leg")
         b.sandbox.push("EURUSD", "1.08190", "1.08197")
         await filled(b, stop)
-        await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.CANCELED, "sibling gone")
+        await b.reach(profit, "CANCELED")
         assert not books(b)["positions"]
 
     with sandbox(tmp_path) as broker:
@@ -106,16 +87,13 @@ def test_a_bracket_gets_its_exact_levels_and_its_stop_fills(tmp_path: Path) -> N
 @pytest.mark.parametrize("moment", ["", "Submitted", "Accepted"])
 def test_a_cancel_all_while_a_market_bracket_is_on_its_way_takes_its_legs(tmp_path: Path, moment: str) -> None:
     async def script(b: Bench) -> None:
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
         if moment:
             await b.until(lambda: moment in b.probe.names(entry.client_order_id), moment)
         b.probe.cancel_all_orders(EURUSD)
         ticket = await filled(b, entry)  # a market order cannot be called back
         for leg in (stop, profit):
-            await b.until(lambda leg=leg: b.cache.order(leg.client_order_id).status is OrderStatus.CANCELED, "no leg")  # type: ignore[misc]
+            await b.reach(leg, "CANCELED")
             assert "CancelRejected" not in b.probe.names(leg.client_order_id)
         (position,) = books(b)["positions"]
         assert str(position["position_id"]) == ticket
@@ -131,17 +109,8 @@ def test_a_cancel_all_while_a_market_bracket_is_on_its_way_takes_its_legs(tmp_pa
 @pytest.mark.parametrize("late", [FaultKind.SLOW, FaultKind.DELAY])
 def test_a_pending_bracket_that_fills_before_its_cancel_arrives_loses_its_legs(tmp_path: Path, late: FaultKind) -> None:
     async def script(b: Bench) -> None:
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD,
-            BUY,
-            units(10_000),
-            entry_order_type=OrderType.LIMIT,
-            entry_price=px("1.08300"),
-            sl_trigger_price=px("1.08000"),
-            tp_price=px("1.09000"),
-        )
-        b.probe.submit_order_list([entry, stop, profit])
-        await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED, "a working bracket")
+        entry, stop, profit = b.bracket("1.08000", "1.09000", at="1.08300")
+        await b.reach(profit, "ACCEPTED")
         b.sandbox.add_fault(
             FaultRule(kind=late, on="reply", message="ExecutionEvent", execution="ORDER_FILLED", seconds=0.5)
         )
@@ -151,7 +120,7 @@ def test_a_pending_bracket_that_fills_before_its_cancel_arrives_loses_its_legs(t
         b.probe.cancel_all_orders(EURUSD)  # the fill has not been heard of
         await filled(b, entry)
         for leg in (stop, profit):
-            await b.until(lambda leg=leg: b.cache.order(leg.client_order_id).status is OrderStatus.CANCELED, "no leg")  # type: ignore[misc]
+            await b.reach(leg, "CANCELED")
             assert "CancelRejected" not in b.probe.names(leg.client_order_id)
         (held,) = positions.values()
         assert (held.stop_loss, held.take_profit) == (None, None)
@@ -179,13 +148,13 @@ def test_pending_orders_are_placed_amended_cancelled_and_expire(tmp_path: Path) 
         ]
         for order in orders:
             b.probe.submit_order(order)
-            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.ACCEPTED, "accept")  # type: ignore[misc]
+            await b.reach(order, "ACCEPTED")
         b.probe.modify_order(orders[0].client_order_id, quantity=units(5_000), price=px("1.08100"))
         await b.until(lambda: str(b.cache.order(orders[0].client_order_id).price) == "1.08100", "amend")
         assert int(b.cache.order(orders[0].client_order_id).quantity) == 5_000
         b.probe.cancel_all_orders(EURUSD)
         for order in orders:
-            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED, "cancel")  # type: ignore[misc]
+            await b.reach(order, "CANCELED")
         assert not books(b)["orders"] or all(o["status"] != "accepted" for o in books(b)["orders"])
 
     with sandbox(tmp_path) as broker:
@@ -195,18 +164,9 @@ def test_pending_orders_are_placed_amended_cancelled_and_expire(tmp_path: Path) 
 
 def test_a_pending_bracket_fills_into_a_protected_position(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD,
-            BUY,
-            units(10_000),
-            entry_order_type=OrderType.LIMIT,
-            entry_price=px("1.08400"),
-            sl_trigger_price=px("1.08000"),
-            tp_price=px("1.09000"),
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.08000", "1.09000", at="1.08400")
         for order in (entry, stop, profit):
-            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.ACCEPTED, "accept")  # type: ignore[misc]
+            await b.reach(order, "ACCEPTED")
         b.sandbox.push("EURUSD", "1.08390", "1.08397")
         ticket = await filled(b, entry)
         await b.until(
@@ -219,7 +179,7 @@ def test_a_pending_bracket_fills_into_a_protected_position(tmp_path: Path) -> No
         )
         b.sandbox.push("EURUSD", "1.09010", "1.09017")
         await filled(b, profit)
-        await b.until(lambda: b.cache.order(stop.client_order_id).status is OrderStatus.CANCELED, "sibling gone")
+        await b.reach(stop, "CANCELED")
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)
@@ -297,7 +257,7 @@ def test_a_trailing_stop_follows_at_the_venue(tmp_path: Path) -> None:
             reduce_only=True,
         )
         b.probe.submit_order(trail, position_id=PositionId(ticket))
-        await b.until(lambda: b.cache.order(trail.client_order_id).status is OrderStatus.ACCEPTED, "accept")
+        await b.reach(trail, "ACCEPTED")
         b.sandbox.push("EURUSD", "1.08700", "1.08707")
         await b.until(lambda: str(b.cache.order(trail.client_order_id).trigger_price) == "1.08600", "trailed level")
         b.sandbox.push("EURUSD", "1.08590", "1.08597")
@@ -332,15 +292,12 @@ def test_a_restart_adopts_positions_and_legs_with_their_true_deals(tmp_path: Pat
     ids: dict[str, str] = {}
 
     async def first(b: Bench) -> None:
-        bracket = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list(bracket)
+        bracket = b.bracket("1.08000", "1.09000")
         ids["ticket"] = await filled(b, bracket[0])
         ids["stop"] = str(bracket[1].client_order_id)
         waiting = b.probe.order_factory.limit(EURUSD, BUY, units(2_000), px("1.07000"))
         b.probe.submit_order(waiting)
-        await b.until(lambda: b.cache.order(waiting.client_order_id).status is OrderStatus.ACCEPTED, "accept")
+        await b.reach(waiting, "ACCEPTED")
         ids["waiting"] = str(waiting.client_order_id)
         await b.until(lambda: not b.client._events.settling, "exact levels")
 
@@ -421,7 +378,7 @@ def test_a_symbol_the_broker_changed_is_published_again(tmp_path: Path) -> None:
         assert int(b.cache.instrument(EURUSD).min_quantity) == 5_000
         small = b.probe.order_factory.market(EURUSD, BUY, units(1_000))
         b.probe.submit_order(small)
-        await b.until(lambda: b.cache.order(small.client_order_id).status is OrderStatus.DENIED, "a denial")
+        await b.reach(small, "DENIED")
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)

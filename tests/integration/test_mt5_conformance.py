@@ -100,7 +100,7 @@ def test_tc_market_entry_brackets(side: OrderSide, tmp_path: Path) -> None:
         # The take profit is reached: its order fills, the other one is gone, the position is closed.
         b.sandbox.push("EURUSD", *(("1.09005", "1.09012") if side is BUY else ("1.07985", "1.07992")))
         await b.until(lambda: b.cache.order(orders[2].client_order_id).status is FILLED, "take profit")
-        await b.until(lambda: b.cache.order(orders[1].client_order_id).status is OrderStatus.CANCELED, "sibling gone")
+        await b.reach(orders[1], "CANCELED")
         await b.until(lambda: b.cache.position(PositionId(str(ticket))).is_closed, "closed")
 
     with sandbox(tmp_path) as broker:

@@ -374,14 +374,7 @@ async def cancel_and_cancel_again(b: Bench) -> None:
 async def market_bracket(b: Bench, side: OrderSide) -> Any:
     """TC-E52, TC-E53: an entry at market with both levels working; the order list."""
     stop, profit = ("1.08000", "1.09000") if side is BUY else ("1.09000", "1.08000")
-    orders = b.probe.order_factory.bracket(
-        EURUSD,
-        side,
-        Quantity.from_int(10_000),
-        sl_trigger_price=Price.from_str(stop),
-        tp_price=Price.from_str(profit),
-    )
-    b.probe.submit_order_list(orders)
+    orders = b.bracket(stop, profit, side=side)
     await b.until(
         lambda: [b.cache.order(o.client_order_id).status for o in orders] == [FILLED, ACCEPTED, ACCEPTED],
         "a protected position",

@@ -23,24 +23,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nautilus_trader.live import LiveNode
-from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
-from nautilus_trader.model import ClientOrderId, Currency, OrderSide, PositionSide, Price, Quantity, Venue
+from nautilus_trader.model import ClientOrderId, Currency, OrderSide, PositionSide, Venue
 
+from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.orders import OrderType
 from pepperstone_adapter.ctrader.client.protocol import Timings
 from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.data import BrokerDataClient
-from pepperstone_adapter.live.execution import BrokerExecutionClient
-from pepperstone_adapter.live.factories import data_client, execution_client
 from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.ledger.state import Account
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
-from tests.kit.node import EURUSD, VENUE, Bench, Probe, run_node
+from tests.kit.node import BUY, EURUSD, VENUE, Bench, Probe, client_factories, px, run_node, units
 
 #: A twentieth of the real patience: what takes half a minute in life takes a second or two here.
 SHORT = Timings(
@@ -48,7 +45,6 @@ SHORT = Timings(
 )
 #: O7: ten seconds and one step of the backoff, for everything the faults left open.
 CONVERGED_S = 15.0
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
 _SAME = {
     "accepted": {"ACCEPTED", "TRIGGERED", "PENDING_UPDATE", "PENDING_CANCEL"},
     "partially_filled": {"PARTIALLY_FILLED", "PENDING_UPDATE", "PENDING_CANCEL"},
@@ -57,14 +53,6 @@ _SAME = {
     "expired": {"EXPIRED"},
     "rejected": {"REJECTED"},
 }
-
-
-def units(n: int) -> Quantity:
-    return Quantity.from_int(n)
-
-
-def px(text: str) -> Price:
-    return Price.from_str(text)
 
 
 def account(broker: Sandbox) -> Account:
@@ -103,33 +91,8 @@ def run_live(
     bench = Bench(probe or Probe())
     bench.sandbox = broker
     make = session or (lambda: session_of(broker, login=int(login), timings=timings, connect_timeout_s=20.0))
-    connection = Connection(make, VENUE, symbols, prime_timeout_s=2.0)
-    bench.connection = connection
-
-    class DataFactory(DataClientFactory):
-        @staticmethod
-        def create(*, name: str, config: Any, cache: Any, clock: Any) -> BrokerDataClient:
-            bench.data = data_client(name, config, cache, clock, connection)
-            return bench.data
-
-    class ExecFactory(ExecutionClientFactory):
-        @staticmethod
-        def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: Any) -> BrokerExecutionClient:
-            from pepperstone_adapter.broker.account import PositionMode
-
-            bench.client = execution_client(
-                name,
-                config,
-                cache,
-                clock,
-                trader_id,
-                connection,
-                account_number=login,
-                mode=PositionMode.HEDGING,
-                currency="USD",
-            )
-            return bench.client
-
+    bench.connection = Connection(make, VENUE, symbols, prime_timeout_s=2.0)
+    data_factory, exec_factory = client_factories(bench, login, PositionMode.HEDGING)
     options = {"answer_deadline_s": 0.1, "give_up_after_s": 3.0, "audit_interval_s": 0.7, **exec_options}
 
     async def judged_script(b: Bench) -> None:
@@ -145,8 +108,8 @@ def run_live(
     run_node(
         bench,
         judged_script,
-        data=(data or LiveDataConfig(), DataFactory),
-        execution=(state, ExecFactory),
+        data=(data or LiveDataConfig(), data_factory),
+        execution=(state, exec_factory),
         claim=claim,
         setup=setup,
     )
@@ -309,14 +272,10 @@ class Trader:
         return order
 
     def status(self, order: Any) -> str:
-        known = self.b.cache.order(order.client_order_id)
-        return "NONE" if known is None else str(known.status.name)
+        return self.b.status(order)
 
     async def reach(self, order: Any, status: str, timeout_s: float = 10.0) -> Any:
-        await self.b.until(
-            lambda: self.status(order) == status, f"{status} of {order.client_order_id}", timeout_s=timeout_s
-        )
-        return self.b.cache.order(order.client_order_id)
+        return await self.b.reach(order, status, timeout_s)
 
     async def opened(self, side: OrderSide = BUY, n: int = 10_000) -> tuple[Any, str]:
         """A filled market order and its ticket."""

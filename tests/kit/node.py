@@ -10,9 +10,10 @@ from typing import Any
 from nautilus_trader.common import Environment, LoggerConfig, LogLevel
 from nautilus_trader.live import LiveNode, LiveNodeConfig
 from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
-from nautilus_trader.model import InstrumentId, TraderId
+from nautilus_trader.model import Currency, InstrumentId, OrderSide, OrderType, Price, Quantity, TraderId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
+from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.data import BrokerDataClient
@@ -27,6 +28,16 @@ VENUE = "PEPPERSTONE"
 DEADLINE_S = 60.0
 EURUSD = InstrumentId.from_str(f"EURUSD.{VENUE}")
 USDJPY = InstrumentId.from_str(f"USDJPY.{VENUE}")
+USD = Currency.from_str("USD")
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+
+
+def units(n: int) -> Quantity:
+    return Quantity.from_int(n)
+
+
+def px(text: str) -> Price:
+    return Price.from_str(text)
 
 
 class Probe(Strategy):
@@ -123,6 +134,54 @@ class Bench:
             f"{list(wanted)} for {client_order_id} (has {self.probe.names(client_order_id)})",
         )
 
+    def status(self, order: Any) -> str:
+        known = self.cache.order(order.client_order_id)
+        return "NONE" if known is None else str(known.status.name)
+
+    async def reach(self, order: Any, status: str, timeout_s: float = DEADLINE_S) -> Any:
+        """Wait until an order has this status; returns it as the cache holds it then."""
+        await self.until(lambda: self.status(order) == status, f"{status} of {order.client_order_id}", timeout_s)
+        return self.cache.order(order.client_order_id)
+
+    def bracket(self, stop: str, profit: str, at: str | None = None, side: OrderSide = BUY) -> list[Any]:
+        """Submit an entry with its stop loss and take profit: at market, or as a limit order `at` a price."""
+        entry = {} if at is None else {"entry_order_type": OrderType.LIMIT, "entry_price": px(at)}
+        orders: list[Any] = self.probe.order_factory.bracket(
+            EURUSD, side, units(10_000), sl_trigger_price=px(stop), tp_price=px(profit), **entry
+        )
+        self.probe.submit_order_list(orders)
+        return orders
+
+
+def client_factories(
+    bench: Bench, account_number: str, mode: PositionMode
+) -> tuple[type[DataClientFactory], type[ExecutionClientFactory]]:
+    """Factories of the bench's two clients over its connection, which leave them on the bench."""
+
+    class DataFactory(DataClientFactory):
+        @staticmethod
+        def create(*, name: str, config: Any, cache: Any, clock: Any) -> BrokerDataClient:
+            bench.data = data_client(name, config, cache, clock, bench.connection)
+            return bench.data
+
+    class ExecFactory(ExecutionClientFactory):
+        @staticmethod
+        def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: Any) -> BrokerExecutionClient:
+            bench.client = execution_client(
+                name,
+                config,
+                cache,
+                clock,
+                trader_id,
+                bench.connection,
+                account_number=account_number,
+                mode=mode,
+                currency="USD",
+            )
+            return bench.client
+
+    return DataFactory, ExecFactory
+
 
 def run_bench(
     tmp_path: Path,
@@ -141,31 +200,8 @@ def run_bench(
     session = KitSession(broker, **(capabilities or {}))
     probe = Probe()
     bench = Bench(probe, broker, session)
-    connection = Connection(lambda: session, VENUE, symbols, prime_timeout_s=2.0)
-    bench.connection = connection
-
-    class DataFactory(DataClientFactory):
-        @staticmethod
-        def create(*, name: str, config: Any, cache: Any, clock: Any) -> BrokerDataClient:
-            bench.data = data_client(name, config, cache, clock, connection)
-            return bench.data
-
-    class ExecFactory(ExecutionClientFactory):
-        @staticmethod
-        def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: Any) -> BrokerExecutionClient:
-            bench.client = execution_client(
-                name,
-                config,
-                cache,
-                clock,
-                trader_id,
-                connection,
-                account_number="7654321",
-                mode=broker.mode,
-                currency="USD",
-            )
-            return bench.client
-
+    bench.connection = Connection(lambda: session, VENUE, symbols, prime_timeout_s=2.0)
+    data, execution = client_factories(bench, "7654321", broker.mode)
     options: dict[str, Any] = {
         "answer_deadline_s": 0.05,
         "give_up_after_s": 0.4,
@@ -175,8 +211,8 @@ def run_bench(
     return run_node(
         bench,
         script,
-        data=(LiveDataConfig(), DataFactory) if with_data else None,
-        execution=(LiveExecConfig(state_dir=str(tmp_path), **options), ExecFactory),
+        data=(LiveDataConfig(), data) if with_data else None,
+        execution=(LiveExecConfig(state_dir=str(tmp_path), **options), execution),
         claim=claim,
         node_options=node_options,
         setup=setup,

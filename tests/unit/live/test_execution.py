@@ -6,13 +6,8 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model import (
-    Currency,
-    OrderSide,
     OrderStatus,
-    OrderType,
     PositionId,
-    Price,
-    Quantity,
     TimeInForce,
     TrailingOffsetType,
     TriggerType,
@@ -23,21 +18,11 @@ from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.events import OrderChange
 from pepperstone_adapter.broker.orders import DealReason, Protection, Side
 from tests.kit.broker import KitBroker
-from tests.kit.node import EURUSD, VENUE, Bench, run_bench
+from tests.kit.node import BUY, EURUSD, SELL, USD, VENUE, Bench, px, run_bench, units
 
-USD = Currency.from_str("USD")
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
 SUBMITTED = ("Initialized", "Submitted")
 ACCEPTED = (*SUBMITTED, "Accepted")
 FILLED = (*ACCEPTED, "Filled")
-
-
-def units(n: int) -> Quantity:
-    return Quantity.from_int(n)
-
-
-def px(text: str) -> Price:
-    return Price.from_str(text)
 
 
 async def buy(b: Bench, n: int = 10_000) -> str:
@@ -106,7 +91,7 @@ def test_pending_orders_are_amended_and_cancelled(tmp_path: Path) -> None:
         cached = b.cache.order(order.client_order_id)
         assert (str(cached.price), int(cached.quantity)) == ("1.08100", 20_000)
         b.probe.cancel_order(order.client_order_id)
-        await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.CANCELED, "cancel")
+        await b.reach(order, "CANCELED")
         assert not [o for o in b.broker.orders.values() if o.state.status.is_open]
 
     run_bench(tmp_path, script)
@@ -131,10 +116,7 @@ def test_stop_and_stop_limit_reach_the_broker_with_their_prices(tmp_path: Path) 
 def test_a_bracket_is_one_protected_order_corrected_after_the_fill(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         b.broker.fill_shift_points = 3  # filled at 1.08510, so the distances that were sent miss by 3 points
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
         await b.names(entry.client_order_id, *FILLED)
         ticket = str(b.cache.order(entry.client_order_id).position_id)
         await b.until(lambda: f"levels {ticket} 1.08000 1.09000" in b.broker.requests, "exact levels")
@@ -152,10 +134,7 @@ def test_a_bracket_is_one_protected_order_corrected_after_the_fill(tmp_path: Pat
 
 def test_legs_of_a_bracket_move_leave_and_follow_a_partial_close(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        _, stop, profit = b.bracket("1.08000", "1.09000")
         await b.until(lambda: b.broker.positions and b.broker.requests[-1].startswith("levels"))
         ticket = next(iter(b.broker.positions))
         b.probe.modify_order(stop.client_order_id, trigger_price=px("1.08200"))
@@ -168,7 +147,7 @@ def test_legs_of_a_bracket_move_leave_and_follow_a_partial_close(tmp_path: Path)
         await b.until(lambda: int(b.cache.order(stop.client_order_id).quantity) == 6_000, "smaller leg")
         assert int(b.cache.order(profit.client_order_id).quantity) == 6_000
         b.probe.cancel_order(profit.client_order_id)
-        await b.until(lambda: b.cache.order(profit.client_order_id).status is OrderStatus.CANCELED)
+        await b.reach(profit, "CANCELED")
         protection = b.broker.positions[ticket].protection
         assert protection is not None
         assert (protection.stop_loss, protection.take_profit) == (Decimal("1.08200"), None)
@@ -178,16 +157,7 @@ def test_legs_of_a_bracket_move_leave_and_follow_a_partial_close(tmp_path: Path)
 
 def test_a_pending_bracket_carries_its_legs_and_takes_them_with_it(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD,
-            BUY,
-            units(10_000),
-            entry_order_type=OrderType.LIMIT,
-            entry_price=px("1.08000"),
-            sl_trigger_price=px("1.07500"),
-            tp_price=px("1.09000"),
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.07500", "1.09000", at="1.08000")
         for order in (entry, stop, profit):
             await b.names(order.client_order_id, *ACCEPTED)
         b.probe.modify_order(stop.client_order_id, trigger_price=px("1.07600"))
@@ -197,22 +167,13 @@ def test_a_pending_bracket_carries_its_legs_and_takes_them_with_it(tmp_path: Pat
         assert (sent.stop_loss, sent.take_profit) == (Decimal("1.07600"), Decimal("1.09000"))
         b.probe.cancel_order(entry.client_order_id)
         for order in (entry, stop, profit):
-            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED)  # type: ignore[misc]
+            await b.reach(order, "CANCELED")
 
     run_bench(tmp_path, script)
 
 
 async def working_bracket(b: Bench) -> list[Any]:
-    orders = b.probe.order_factory.bracket(
-        EURUSD,
-        BUY,
-        units(10_000),
-        entry_order_type=OrderType.LIMIT,
-        entry_price=px("1.08000"),
-        sl_trigger_price=px("1.07500"),
-        tp_price=px("1.09000"),
-    )
-    b.probe.submit_order_list(orders)
+    orders = b.bracket("1.07500", "1.09000", at="1.08000")
     for order in orders:
         await b.names(order.client_order_id, *ACCEPTED)
     return list(orders)
@@ -224,7 +185,7 @@ def test_legs_of_a_working_entry_canceled_together_are_both_gone(tmp_path: Path)
         for leg in legs:
             b.probe.cancel_order(leg.client_order_id)
         for leg in legs:
-            await b.until(lambda o=leg: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED)  # type: ignore[misc]
+            await b.reach(leg, "CANCELED")
         (working,) = b.broker.orders.values()
         assert working.state.protection == Protection()
         assert b.cache.order(entry.client_order_id).status is OrderStatus.ACCEPTED
@@ -238,7 +199,7 @@ def test_a_leg_of_a_working_entry_is_told_canceled_only_when_that_was_answered(t
         _, stop, profit = await working_bracket(b)
         setattr(b.broker, unanswered, 1)
         b.probe.cancel_order(stop.client_order_id)
-        await b.until(lambda: b.cache.order(stop.client_order_id).status is OrderStatus.CANCELED)
+        await b.reach(stop, "CANCELED")
         (working,) = b.broker.orders.values()
         assert working.state.protection == Protection(take_profit=Decimal("1.09000"))
         setattr(b.broker, unanswered, 2)  # nor is the second try answered: the leg is not told canceled
@@ -364,10 +325,7 @@ def test_a_market_range_order_carries_base_price_and_slippage(tmp_path: Path) ->
 def test_a_refusal_and_a_refused_cancel_become_events(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         b.broker.reject = "NOT_ENOUGH_MONEY"
-        entry, stop, profit = b.probe.order_factory.bracket(
-            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
-        )
-        b.probe.submit_order_list([entry, stop, profit])
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
         for order in (entry, stop, profit):
             await b.names(order.client_order_id, *SUBMITTED, "Rejected")
         assert "NOT_ENOUGH_MONEY" in reason(b, entry)
@@ -384,7 +342,7 @@ def test_a_partial_fill_then_cancel_keeps_the_fill(tmp_path: Path) -> None:
         b.broker.set_price("EURUSD", 108_390, 108_397)
         await b.names(order.client_order_id, *FILLED)
         b.probe.cancel_order(order.client_order_id)
-        await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.CANCELED)
+        await b.reach(order, "CANCELED")
         assert int(b.cache.order(order.client_order_id).filled_qty) == 4_000
         assert int(b.cache.positions_open()[0].quantity) == 4_000
 
@@ -401,7 +359,7 @@ def test_cancel_all_leaves_other_instruments_and_strangers_alone(tmp_path: Path)
             await b.names(order.client_order_id, *ACCEPTED)
         b.probe.cancel_all_orders(EURUSD)
         for order in orders:
-            await b.until(lambda o=order: b.cache.order(o.client_order_id).status is OrderStatus.CANCELED)  # type: ignore[misc]
+            await b.reach(order, "CANCELED")
         assert b.broker.orders[stranger].state.status.is_open
 
     run_bench(tmp_path, script)

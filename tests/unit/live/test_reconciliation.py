@@ -3,24 +3,15 @@
 from decimal import Decimal
 from pathlib import Path
 
-from nautilus_trader.model import ClientOrderId, OrderSide, OrderStatus, OrderType, PositionId, Price, Quantity
+from nautilus_trader.model import ClientOrderId, OrderStatus, OrderType, PositionId
 
 from pepperstone_adapter.broker.events import OrderChange
 from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.mapping.id_store import IdStore
 from tests.kit.broker import KitBroker
-from tests.kit.node import EURUSD, Bench, run_bench
+from tests.kit.node import BUY, EURUSD, SELL, Bench, px, run_bench, units
 
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
 STORE = Path("sandbox-7654321") / "orders.sqlite"
-
-
-def units(n: int) -> Quantity:
-    return Quantity.from_int(n)
-
-
-def px(text: str) -> Price:
-    return Price.from_str(text)
 
 
 def test_f02_an_order_whose_answer_was_lost_is_adopted_and_sent_once(tmp_path: Path) -> None:
@@ -43,7 +34,7 @@ def test_f12_an_order_nobody_knows_stays_submitted_until_complete_reads_over_tim
         b.probe.submit_order(order)
         await b.until(lambda: b.client.reconciler.unanswered and b.client.reconciler.unanswered[0].complete_reads >= 1)
         assert b.cache.order(order.client_order_id).status is OrderStatus.SUBMITTED
-        await b.until(lambda: b.cache.order(order.client_order_id).status is OrderStatus.REJECTED, "verdict")
+        await b.reach(order, "REJECTED")
         assert "never reached the broker" in str(b.probe.events[-1].reason)
         assert not b.broker.orders
 
@@ -61,15 +52,15 @@ def test_f11_an_outage_settles_nothing_and_the_truth_comes_after_it(tmp_path: Pa
         b.probe.submit_order(market)
         b.probe.cancel_order(working.client_order_id)
         await b.until(lambda: len(b.client.reconciler.unanswered) == 2, "two unanswered requests")
-        await b.until(lambda: b.cache.order(market.client_order_id).status is OrderStatus.SUBMITTED, "told as sent")
+        await b.reach(market, "SUBMITTED")
         b.session.lose_link()
         for _ in range(3):
             await b.client.reconciler.resolve()
         assert b.cache.order(market.client_order_id).status is OrderStatus.SUBMITTED
         assert b.cache.order(working.client_order_id).status is OrderStatus.PENDING_CANCEL
         b.session.restore_link()
-        await b.until(lambda: b.cache.order(market.client_order_id).status is OrderStatus.FILLED, "fill")
-        await b.until(lambda: b.cache.order(working.client_order_id).status is OrderStatus.CANCELED, "cancel")
+        await b.reach(market, "FILLED")
+        await b.reach(working, "CANCELED")
         assert len([r for r in b.broker.requests if r.startswith("submit")]) == 2
 
     run_bench(tmp_path, script)
