@@ -77,11 +77,14 @@ class BehaviourSettings(StrictModel):
         25.0, gt=0, description="own heartbeat after so long without a word (observed 25-30)"
     )
     client_silence_s: float = Field(45.0, ge=0, description="close a silent client; 0 = never (value unconfirmed)")
-    echo_heartbeats: bool = Field(False, description="never; an echo sends the official client into a storm")
-    execution_delay_ms: float = Field(138.0, ge=0, description="acceptance to fill; recorded 138")
+    echo_heartbeats: bool = Field(
+        False,
+        description="every heartbeat is answered with one (never seen; it sends the official client into a storm)",
+    )
+    execution_delay_ms: float = Field(138.0, ge=0, description="from acceptance to fill (recorded: 138)")
     slippage_points_max: int = Field(0, ge=0, description="extra slippage, drawn from the seed")
-    access_token_lifetime_s: int = Field(2_628_000, gt=0, description="documented: about a month")
-    code_lifetime_s: int = Field(60, gt=0, description="of the code a login ends with; documented")
+    access_token_lifetime_s: int = Field(2_628_000, gt=0, description="life of an access token (documented)")
+    code_lifetime_s: int = Field(60, gt=0, description="life of the code a login ends with (documented)")
     after_refresh: Literal["ends", "announces", "silent"] = Field(
         "ends",
         description="a refresh ends the sessions of the old token and says so; or only says so (both were reported); or "
@@ -101,7 +104,7 @@ class BehaviourSettings(StrictModel):
     bars_in_own_spot: bool = Field(
         False, description="forming bars come after the price, in a spot event without bid and ask (never recorded)"
     )
-    depth_levels: int = Field(5, ge=1, le=50, description="of each side of the order book (made up)")
+    depth_levels: int = Field(5, ge=1, le=50, description="levels of each side of the order book (made up)")
     bar_lag_ms: float = Field(250.0, ge=0, description="a closed bar appears in history so late (observed 60-1000)")
     bars_max: int = Field(5_000, gt=0, description="longer ranges are cut silently at the old end (size unconfirmed)")
     bars_one_less: Literal["full_page", "always", "never"] = Field(
@@ -124,7 +127,9 @@ class BehaviourSettings(StrictModel):
     )
     echo_client_order_id: bool = Field(True, description="protective and closing orders carry a clientOrderId too")
     extra_fields: bool = Field(True, description="fields beyond the schema: Symbol 41, Trader 23, Deal 19 (recorded)")
-    absolute_levels_on_market: Literal["refuse", "ignore"] = Field("refuse", description="unconfirmed which")
+    absolute_levels_on_market: Literal["refuse", "ignore"] = Field(
+        "refuse", description="stopLoss and takeProfit of a market order: refused, or left out (unconfirmed which)"
+    )
     order_with_position_id: bool = Field(True, description="NewOrderReq.positionId closes that position (unconfirmed)")
     amend_volume: Literal["total", "rest"] = Field(
         "total", description="what AmendOrderReq.volume means after a partial fill (unconfirmed)"

@@ -29,6 +29,7 @@ from pepperstone_adapter.sandbox.settings import AccountSettings, SandboxSetting
 from pepperstone_adapter.sandbox.tape import TapeBar
 
 REFS_KEPT = 10_000
+ANSWERS = (EventKind.ACCEPTED, EventKind.REPLACED, EventKind.CANCELED)
 
 
 class Timer(Protocol):
@@ -188,7 +189,8 @@ class Venue:
 
     def _tell(self, event: LedgerEvent) -> None:
         switches = self.settings.behaviour
-        ref = event.ref if switches.follow_ups_keep_id or event.kind is EventKind.ACCEPTED else ""
+        is_answer = event.kind in ANSWERS and not event.by_server
+        ref = event.ref if switches.follow_ups_keep_id or is_answer else ""
         if event.kind in codes.EXECUTION:
             if event.order is None:
                 return  # this wire has no message for it
