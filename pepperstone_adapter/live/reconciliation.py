@@ -28,7 +28,8 @@ from pepperstone_adapter.live.order_events import AmendRejected, CancelRejected,
 from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
 
 NS = 1_000_000_000
-OVERLAP_NS = 120 * NS  # deals are read again this far back: brokers' lists lag their events
+OVERLAP_NS = 3900 * NS  # deals are read again this far back: lists lag their events, our clock may be an hour fast
+AHEAD_NS = 6 * 86_400 * NS  # and as far beyond our now: our clock may be slow; the broker has no deals of the future
 LOST_AFTER_MISSES = 2
 
 
@@ -158,7 +159,7 @@ class Reconciler:
         since = max(0, (self._deals_from_ns or now) - OVERLAP_NS)
         losses = self.connection.link_losses
         snapshot = await session.snapshot()
-        deals = await session.deals(since, now + OVERLAP_NS)
+        deals = await session.deals(since, now + AHEAD_NS)
         if losses != self.connection.link_losses:
             return  # two halves of two worlds
         read_from = now

@@ -15,12 +15,11 @@ from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.live.emit import Emitter
 from pepperstone_adapter.live.mass_status import StartReader, StartState
 from pepperstone_adapter.live.order_events import OrderEvents, StrangerFill
-from pepperstone_adapter.live.reconciliation import NS, run_forever
+from pepperstone_adapter.live.reconciliation import AHEAD_NS, NS, OVERLAP_NS, run_forever
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.reports import ReportMaker
 
 HISTORY_NS = 370 * 86_400 * NS  # how far back the deals of an open position are read
-RECENT_NS = 600 * NS
 
 
 class Startup:
@@ -45,8 +44,8 @@ class Startup:
         now = self._client.clock.timestamp_ns()
         snapshot = await self._connection.session.snapshot()
         oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now)
-        since = max(min(oldest, now - RECENT_NS), now - HISTORY_NS)
-        deals = await self._connection.session.deals(since, now + RECENT_NS)
+        since = max(min(oldest, now - OVERLAP_NS), now - HISTORY_NS)
+        deals = await self._connection.session.deals(since, now + AHEAD_NS)
         await self._name_unanswered()
         reader = StartReader(self._connection, self._client.table, self._store, self._reports, now)
         self._state = reader.read(snapshot, deals)

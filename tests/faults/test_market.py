@@ -122,11 +122,12 @@ def test_F52_a_market_that_closes_refuses_orders_by_name_and_opens_as_if_nothing
         run_live(tmp_path, broker, script)
 
 
-@pytest.mark.parametrize("ahead_s", [-300, 300])
-def test_F53_a_local_clock_wrong_by_minutes_loses_no_deal_and_names_the_brokers_time(
+@pytest.mark.parametrize("ahead_s", [-3600, -300, 300, 5 * 3600])
+def test_F53_a_local_clock_wrong_by_minutes_or_hours_loses_no_deal_and_names_the_brokers_time(
     tmp_path: Path, ahead_s: int
 ) -> None:
-    """The broker's clock is five minutes ahead of ours, or behind: what happens in a gap is found all the same."""
+    """The broker's clock is ahead of ours, or behind: what happens in a gap is found all the same, and what an earlier
+    run has done is not told as new."""
 
     async def script(b: Bench) -> None:
         t = Trader(b)
@@ -150,9 +151,16 @@ def test_F53_a_local_clock_wrong_by_minutes_loses_no_deal_and_names_the_brokers_
         inits = [quote.ts_init for quote in b.probe.quotes]
         assert inits == sorted(inits)
 
+    async def restarted(b: Bench) -> None:
+        held = {str(p.position_id) for p in account(b.sandbox).positions.values()}
+        deals = {str(d.deal_id) for d in account(b.sandbox).deals if str(d.position_id) in held}
+        await b.until(lambda: {str(p.id) for p in b.cache.positions_open()} == held, "the positions of the first run")
+        assert {str(t) for p in b.cache.positions_open() for t in p.trade_ids()} == deals
+
     clock = RunningClock(start_ns=time.time_ns() + ahead_s * 1_000_000_000)
     with sandbox(tmp_path, clock=clock) as broker:
         run_live(tmp_path, broker, script)
+        run_live(tmp_path, broker, restarted)
 
 
 def test_F56_prices_with_equal_and_earlier_stamps_come_in_the_order_they_were_sent(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ from pepperstone_adapter.ctrader.client.desk import Desk
 from pepperstone_adapter.openapi import messages as oa
 
 WEEK_MS = 7 * 86_400_000
+HOUR_NS = 3_600 * 1_000_000_000
+#: Our clock is not the venue's: it may be minutes off, or an hour where a clock change was missed. What a start does not
+#: see would be told as new later, and what a gap hides would stay hidden; so lists are asked for from so long before.
+CLOCK_DOUBT_NS = HOUR_NS + HOUR_NS // 12
+#: And until so far beyond our now (a sandbox may run many times as fast): still within one request's week.
+AHEAD_NS = 6 * 24 * HOUR_NS
 DEAL_ROWS = 1_000
 BAR_WINDOW_MS = {
     **dict.fromkeys((BarPeriod.M1, BarPeriod.M2, BarPeriod.M3, BarPeriod.M4, BarPeriod.M5), 5 * WEEK_MS),

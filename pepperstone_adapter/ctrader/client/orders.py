@@ -24,13 +24,11 @@ from pepperstone_adapter.ctrader.client import parsing, requests
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.ctrader.client.desk import Closing, Desk, Tie
 from pepperstone_adapter.ctrader.client.errors import is_session_lost
-from pepperstone_adapter.ctrader.client.history import History
+from pepperstone_adapter.ctrader.client.history import AHEAD_NS, CLOCK_DOUBT_NS, History
 from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.openapi import messages as oa
 
 WEEK_NS = 7 * 86_400 * 1_000_000_000
-#: Our clock and the venue's may differ: look for an order from a little before it was sent.
-LOOK_BACK_NS = 600 * 1_000_000_000
 
 
 class Orders:
@@ -135,8 +133,8 @@ class Orders:
         found = _with_client_id(list(working.order), client_order_id)
         if found is None:
             now_ns = desk.now_ns
-            since_ns = (since_ns or now_ns - WEEK_NS) - LOOK_BACK_NS
-            past = await self._history.orders(since_ns, now_ns + LOOK_BACK_NS)
+            since_ns = (since_ns or now_ns - WEEK_NS) - CLOCK_DOUBT_NS
+            past = await self._history.orders(since_ns, now_ns + AHEAD_NS)
             found = _with_client_id(past, client_order_id)
         return found
 

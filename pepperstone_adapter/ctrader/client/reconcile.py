@@ -15,12 +15,10 @@ from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import DataError, NotFound, VenueError
 from pepperstone_adapter.ctrader.client import parsing
 from pepperstone_adapter.ctrader.client.desk import Desk
-from pepperstone_adapter.ctrader.client.history import History
+from pepperstone_adapter.ctrader.client.history import AHEAD_NS, CLOCK_DOUBT_NS, History
 from pepperstone_adapter.ctrader.client.symbols import Names, leverage_tiers, symbol_spec
 from pepperstone_adapter.openapi import messages as oa
 
-#: How far the deals of a gap are asked for beyond it: the two clocks may differ by minutes.
-CLOCK_DOUBT_NS = 600 * 1_000_000_000
 #: An open position may be absent from single answers of the venue for a while.
 FLICKER_NS = 25 * 1_000_000_000
 SYMBOL_BATCH = 200
@@ -145,7 +143,7 @@ class Reconciler:
     async def _gap_deals(self) -> Sequence[oa.Deal]:
         now_ns = self._desk.now_ns
         since_ns = min(self.contact_ns, now_ns) - CLOCK_DOUBT_NS
-        return await self._history.raw_deals(since_ns, now_ns + CLOCK_DOUBT_NS)
+        return await self._history.raw_deals(since_ns, now_ns + AHEAD_NS)
 
     # -- reads ------------------------------------------------------------------------------------------------------
 
