@@ -233,8 +233,35 @@ class Sender:
             self._log.warning(f"{entry.client_order_id}: levels not answered ({error}); set again after reconnecting")
             if not await self.link(timeout_s=300.0):
                 return "the link did not come back in five minutes; check the order's levels"
-            await self._connection.session.amend(request)
+            try:
+                await self._connection.session.amend(request)
+            except OutcomeUnknown:
+                return await self._still(request.protection or Protection(), lambda: self._entry_levels(entry))
         return None
+
+    async def _entry_levels(self, entry: TrackedOrder) -> Protection | None:
+        found = await self._reconciler.find(entry)
+        if found is None or not found.order.status.is_open:
+            raise NotFound("ORDER_NOT_FOUND", f"{entry.client_order_id} is not working any more")
+        return found.order.protection
+
+    async def _position_levels(self, position_id: str) -> Protection | None:
+        snapshot = await self._connection.session.snapshot()
+        for position in snapshot.positions:
+            if position.position_id == position_id:
+                return position.protection
+        raise NotFound("POSITION_NOT_FOUND", f"position {position_id} is not open any more")
+
+    async def _still(self, wished: Protection, read: Callable[[], Awaitable[Protection | None]]) -> str | None:
+        """Levels were sent twice and not answered: None where the broker shows them as wished, else what it shows."""
+        if not await self.link(timeout_s=300.0):
+            return "the link did not come back in five minutes; check the levels"
+        now = await read() or Protection()
+        trails = wished.trailing and now.trailing  # its stop moves
+        if (trails or now.stop_loss == wished.stop_loss) and now.take_profit == wished.take_profit:
+            return None
+        stop, target = ("none" if level is None else level for level in (now.stop_loss, now.take_profit))
+        return f"sent twice and not answered; the broker still has stop loss {stop}, take profit {target}"
 
     def _wished(
         self, legs: list[TrackedOrder], changes: dict[Leg, Decimal | None], position_id: str | None
@@ -272,7 +299,14 @@ class Sender:
             return "the link did not come back in five minutes; check the position's levels"
         try:
             await self._connection.session.set_protection(position_id, protection)
-        except (PepperstoneError, OutcomeUnknown) as error:
+        except OutcomeUnknown:
+            try:
+                still = await self._still(protection, lambda: self._position_levels(position_id))
+            except PepperstoneError as error:
+                return f"sent twice and not answered ({error}); check the position's levels"
+            if still is not None:
+                return still
+        except PepperstoneError as error:
             return str(error)
         self._know_levels(position_id, protection)
         return None

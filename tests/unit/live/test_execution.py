@@ -194,7 +194,7 @@ def test_legs_of_a_working_entry_canceled_together_are_both_gone(tmp_path: Path)
 
 
 @pytest.mark.parametrize("unanswered", ["swallow_requests", "lose_answers"])
-def test_a_leg_of_a_working_entry_is_told_canceled_only_when_that_was_answered(tmp_path: Path, unanswered: str) -> None:
+def test_a_leg_of_a_working_entry_is_told_canceled_when_its_level_is_gone(tmp_path: Path, unanswered: str) -> None:
     async def script(b: Bench) -> None:
         _, stop, profit = await working_bracket(b)
         setattr(b.broker, unanswered, 1)
@@ -202,12 +202,41 @@ def test_a_leg_of_a_working_entry_is_told_canceled_only_when_that_was_answered(t
         await b.reach(stop, "CANCELED")
         (working,) = b.broker.orders.values()
         assert working.state.protection == Protection(take_profit=Decimal("1.09000"))
-        setattr(b.broker, unanswered, 2)  # nor is the second try answered: the leg is not told canceled
+        setattr(b.broker, unanswered, 2)  # nor is the second try answered: the broker's own order tells
         b.probe.cancel_order(profit.client_order_id)
-        await b.until(lambda: "CancelRejected" in b.probe.names(profit.client_order_id))
-        assert b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED
+        await told_as_it_is(b, profit, gone=unanswered == "lose_answers")
 
     run_bench(tmp_path, script)
+
+
+@pytest.mark.parametrize("unanswered", ["swallow_requests", "lose_answers"])
+def test_a_leg_of_a_position_is_told_canceled_when_its_level_is_gone(tmp_path: Path, unanswered: str) -> None:
+    async def script(b: Bench) -> None:
+        entry, _, profit = b.bracket("1.08200", "1.09000")
+        await b.reach(entry, "FILLED")
+        await b.names(profit.client_order_id, *ACCEPTED)
+        await b.until(lambda: not b.client._events.settling, "the exact levels")
+        setattr(b.broker, unanswered, 2)
+        b.probe.cancel_order(profit.client_order_id)
+        await told_as_it_is(b, profit, gone=unanswered == "lose_answers")
+        (position,) = b.broker.positions.values()
+        assert position.protection is not None
+        assert (position.protection.take_profit is None) == (unanswered == "lose_answers")
+
+    run_bench(tmp_path, script)
+
+
+async def told_as_it_is(b: Bench, profit: Any, *, gone: bool) -> None:
+    """A level that was removed twice without an answer: what the broker shows is what the strategy hears."""
+    if gone:
+        await b.reach(profit, "CANCELED")
+        assert "CancelRejected" not in b.probe.names(profit.client_order_id)
+        return
+    await b.until(lambda: "CancelRejected" in b.probe.names(profit.client_order_id))
+    assert b.cache.order(profit.client_order_id).status is OrderStatus.ACCEPTED
+    (said,) = [e.reason for e in b.probe.events if type(e).__name__ == "OrderCancelRejected"]
+    assert said.startswith("sent twice and not answered; the broker still has stop loss ")
+    assert said.endswith(", take profit 1.09000")
 
 
 def test_a_stop_is_attached_to_an_open_ticket_and_trails_at_the_broker(tmp_path: Path) -> None:
