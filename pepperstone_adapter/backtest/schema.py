@@ -232,7 +232,7 @@ class Data(Section):
 
 
 class Engine(Section):
-    events: int
+    events: int = Field(description="order events after the submission: fills, cancels, amendments, refusals")
     elapsed_s: float
     seed: int
 

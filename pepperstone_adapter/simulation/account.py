@@ -228,8 +228,8 @@ class Account:
 
     def _misdirected(self, order: Any, position_id: Any) -> str | None:
         """Why an order that is not reduce-only, and for one ticket, cannot be for that ticket."""
-        spec = self._specs.get(str(order.instrument_id.symbol))
-        if self._netting or order.is_reduce_only or spec is None:
+        spec = None if self._netting or order.is_reduce_only else self._specs.get(str(order.instrument_id.symbol))
+        if spec is None:
             return None
         cache = self.broker.cache
         under_way = (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import InstrumentId, OrderSide, PositionId, Quantity
+from nautilus_trader.model import InstrumentId, OrderInitialized, OrderSide, OrderSubmitted, PositionId, Quantity
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.simulation.account import Account
@@ -119,6 +119,8 @@ class Broker(Strategy):
         return key
 
     def on_order_event(self, event: Any) -> None:
+        if isinstance(event, OrderInitialized | OrderSubmitted):
+            return
         try:
             self._on_order_event(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it

@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from nautilus_trader.execution import FeeModel
-from nautilus_trader.model import Currency, Money, OrderSide, PriceType, Venue
+from nautilus_trader.model import Currency, InstrumentId, Money, OrderSide, PriceType, Symbol, Venue
 
 from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
@@ -136,14 +136,14 @@ class AccountFees(FeeModel):
         self._failures = failures
         self.charges: dict[str, Charge] = {}
         self._tariffs = {
-            name: Tariff(self._rules[name], spec, grids[name], self._currency)
+            InstrumentId(Symbol(name), venue): Tariff(self._rules[name], spec, grids[name], self._currency)
             for name, spec in specs.items()
             if self._rules[name].currency == spec.quote_currency == currency != spec.base_currency
         }
 
     def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Money:
         try:
-            tariff = self._tariffs.get(instrument.raw_symbol.value)
+            tariff = self._tariffs.get(instrument.id)
             if tariff is None:
                 return self._commission(order, quantity, price, instrument)
             grid = tariff.grid

@@ -17,6 +17,9 @@ from nautilus_trader.model import OrderSide, PositionSide, TimeInForce
 from pepperstone_adapter.simulation.failures import Failures
 
 _DATA = ("on_bar", "on_quote", "on_trade")
+# `on_order_event` is called for each event after its own callback; a submission is told by what follows it, and two in
+# three events of an order at market are these.
+_NOT_NOTED = ("on_order_event", "on_order_list", "on_order_initialized", "on_order_submitted")
 _SCHEDULES = ("set_time_alert", "set_time_alert_ns", "set_timer", "set_timer_ns", "set_timer_zoned")
 _INDICATOR = ("update_raw", "handle_bar", "handle_quote", "handle_quote_tick", "handle_trade", "handle_trade_tick")
 
@@ -41,9 +44,10 @@ def guard(strategy: Any, hooks: Hooks) -> Any:
     cls = type(strategy)
     body: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__, "__qualname__": cls.__qualname__}
     for name in dir(cls):
-        if name.startswith("on_") and _is_own(cls, name) and name not in ("on_order_event", "on_stop"):
+        if name.startswith("on_order_") and name not in _NOT_NOTED:
+            body[name] = _order_event(cls, name, hooks)
+        elif name.startswith("on_") and _is_own(cls, name):
             body[name] = _callback(cls, name, hooks)
-    body["on_order_event"] = _order_events(cls, hooks)
     body["on_stop"] = _once(_callback(cls, "on_stop", hooks))
     body |= _commands(cls, hooks) | _registrations(cls, hooks)
     body["clock"] = property(lambda self: _Clock(cls.clock.__get__(self), hooks.failures, cls.__name__))
@@ -96,9 +100,9 @@ def _once(call: Callable[..., Any]) -> Callable[..., Any]:
     return on_stop
 
 
-def _order_events(cls: type, hooks: Hooks) -> Callable[..., None]:
-    inner = getattr(cls, "on_order_event") if _is_own(cls, "on_order_event") else None  # noqa: B009
-    failures, where = hooks.failures, f"{cls.__name__}.on_order_event"
+def _order_event(cls: type, name: str, hooks: Hooks) -> Callable[..., None]:
+    inner = getattr(cls, name) if _is_own(cls, name) else None
+    failures, where = hooks.failures, f"{cls.__name__}.{name}"
 
     def on_order_event(self: Any, event: Any) -> None:
         if failures.first is not None:
@@ -140,8 +144,8 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
             cls.modify_order(self, client_order_id, quantity, price, trigger_price, client_id, params)
             hooks.sent()
             return
-        self.on_order_event(refused)
         self.on_order_modify_rejected(refused)
+        self.on_order_event(refused)
 
     def modify_orders(self: Any, updates: Any = (), client_id: Any = None, params: Any = None) -> None:
         for client_order_id, quantity, price, trigger_price in updates:

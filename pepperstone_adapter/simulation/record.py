@@ -136,8 +136,8 @@ class RunRecord:
 
     `costs_spread`, `costs_slippage`: what spread and slippage took, in account currency (positive = cost): half of the
     spread on each fill, against the mid.
-    `events_sha256`: hash over every fill, posting and order event after the submission, in order and without random ids:
-    equal for equal runs.
+    `events`: how many order events there were after the submissions; `events_sha256`: hash over them and every posting, in
+    order and without random ids: equal for equal runs.
     """
 
     account_currency: str

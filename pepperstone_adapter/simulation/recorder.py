@@ -16,10 +16,8 @@ from nautilus_trader.model import (
     Currency,
     InstrumentId,
     OrderFilled,
-    OrderInitialized,
     OrderSide,
     OrderStatus,
-    OrderSubmitted,
     OrderType,
     Symbol,
     Venue,
@@ -36,8 +34,6 @@ from pepperstone_adapter.simulation.times import iso
 
 GRACE = 16
 BACKLOG = 256
-# An order's submission is told by its row; half of all events are these.
-_SUBMISSION = (OrderInitialized, OrderSubmitted)
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _MARKET = OrderType.MARKET.name
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
@@ -86,15 +82,13 @@ class Recorder:
     def note(self, event: Any) -> bool:
         """Keep an order event until the books are looked at; whether it is a fill."""
         self._events += 1
-        kind = type(event)
-        if kind is OrderFilled:
+        if type(event) is OrderFilled:
             # The account goes without its past states, which every look at it would copy.
             cache = self.cache
             cache.purge_account_events(event.ts_event, 0)
             self._waiting.append((event, cache.account_for_venue(self._venue).balance_total(self._currency)))
             return True
-        if kind not in _SUBMISSION:
-            self._waiting.append((event, None))
+        self._waiting.append((event, None))
         return False
 
     @property
