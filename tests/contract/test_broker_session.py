@@ -32,6 +32,7 @@ from pepperstone_adapter.common.errors import LinkError, NotFound, OrderRefused,
 from tests.kit.broker import KitBroker
 from tests.kit.broker_session import KitSession
 from tests.kit.ctrader_node import LOGIN, sandbox
+from tests.kit.requests import market_order
 
 D = Decimal
 
@@ -50,15 +51,11 @@ class Bench:
     def request(self, kind: OrderType = OrderType.MARKET, **more: Any) -> OrderRequest:
         self.ids += 1
         facts: dict[str, Any] = {
-            "client_order_id": f"CONTRACT-{self.ids}",
-            "symbol": "EURUSD",
-            "side": Side.BUY,
             "type": kind,
-            "units": D(10_000),
             "time_in_force": TimeInForce.IOC if kind is OrderType.MARKET else TimeInForce.GTC,
             "tag": "nt:contract",
         }
-        return OrderRequest(**(facts | more))
+        return market_order(f"CONTRACT-{self.ids}", **(facts | more))
 
     def of(self, client_order_id: str) -> list[OrderChanged]:
         return [e for e in self.events if isinstance(e, OrderChanged) and e.order.client_order_id == client_order_id]

@@ -8,7 +8,8 @@ from pepperstone_adapter.common.errors import (
     RateLimited,
 )
 from pepperstone_adapter.openapi import messages as oa
-from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
+from tests.kit.requests import market_order
+from tests.kit.scripted_venue import ACCOUNT_ID, World
 
 
 def test_f44_a_throttled_read_waits_as_told_and_orders_go_on(world: World) -> None:

@@ -16,7 +16,8 @@ from pepperstone_adapter.common.errors import (
 )
 from pepperstone_adapter.openapi import messages as oa
 from tests.kit import scripted_venue as venue
-from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
+from tests.kit.requests import market_order
+from tests.kit.scripted_venue import ACCOUNT_ID, World
 
 D = Decimal
 

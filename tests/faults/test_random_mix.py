@@ -7,6 +7,7 @@ first 7 seeds (18 s, most of it waiting); `RANDOM_MIX_SEEDS=40` takes 40 (112 s)
 import hashlib
 import os
 import random
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pepperstone_adapter.openapi import messages as oa
 from tests.kit.ctrader_node import sandbox
 from tests.kit.faults import Trader, account, entries, requests, rule, run_live
 from tests.kit.node import EURUSD, Bench, px, units
-from tests.kit.scripted_venue import ACCOUNT_ID, World, market_order
+from tests.kit.requests import market_order
+from tests.kit.scripted_venue import ACCOUNT_ID, World
 
 STEPS = 14
 SEEDS = int(os.environ.get("RANDOM_MIX_SEEDS", "7"))
@@ -116,7 +118,8 @@ def trace(seed: int) -> str:
     for n in range(30):
         match rng.randrange(4):
             case 0:
-                world.start(world.account.orders.submit(market_order(f"O-{n}", 1_000 * rng.randint(1, 9))))
+                size = Decimal(1_000 * rng.randint(1, 9))
+                world.start(world.account.orders.submit(market_order(f"O-{n}", units=size)))
             case 1:
                 world.venue.last.cut()
             case 2:

@@ -19,6 +19,7 @@ from tests.kit.ctrader import MemoryStore, Recorder, credentials_of, session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
 from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
 from tests.kit.node import EURUSD, SELL, Bench, units
+from tests.kit.requests import market_order
 
 D = Decimal
 
@@ -150,19 +151,12 @@ def test_F44_throttled_reads_wait_as_told_and_trading_goes_on(tmp_path: Path) ->
 
 def test_F45_a_burst_stays_below_the_limit_in_order_and_a_cancel_overtakes_it(tmp_path: Path) -> None:
     """The sandbox, in a process of its own, refuses the 51st request of any sliding second."""
-    from pepperstone_adapter.broker.orders import OrderRequest, OrderStatus, OrderType, Side
+    from pepperstone_adapter.broker.orders import OrderRequest, OrderStatus, OrderType
     from pepperstone_adapter.sandbox.process import start_process
     from pepperstone_adapter.sandbox.server import Credentials, settings_for_tests
 
     def limit(n: int) -> OrderRequest:
-        return OrderRequest(
-            client_order_id=f"O-{n}",
-            symbol="EURUSD",
-            side=Side.BUY,
-            type=OrderType.LIMIT,
-            units=D(1_000),
-            limit_price=D("1.05"),
-        )
+        return market_order(f"O-{n}", type=OrderType.LIMIT, units=D(1_000), limit_price=D("1.05"))
 
     settings = settings_for_tests(tmp_path, limits={"enabled": True, "demo_order_caps": False})
     with start_process(settings) as process:

@@ -8,11 +8,12 @@ import pytest
 
 from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, PositionChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
-from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Protection, Side
+from pepperstone_adapter.broker.orders import Protection
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import connected, run, sandbox
+from tests.kit.requests import market_order
 
 D = Decimal
 
@@ -29,16 +30,7 @@ def test_a_stop_that_was_hit_during_an_outage_closes_its_position_with_the_recon
     async def main() -> None:
         async with connected(broker) as (session, recorder):
             stop = Protection(stop_loss=D("0.00500"), distance=True)
-            await session.submit(
-                OrderRequest(
-                    client_order_id="O-1",
-                    symbol="EURUSD",
-                    side=Side.BUY,
-                    type=OrderType.MARKET,
-                    units=D(10_000),
-                    protection=stop,
-                )
-            )
+            await session.submit(market_order(protection=stop))
             await recorder.until(lambda: len(recorder.changes()) == 3)  # the last is its protective order
             broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq", times=1))
             broker.call(broker.venue.disconnect_clients, "maintenance")

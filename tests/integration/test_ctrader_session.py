@@ -19,11 +19,9 @@ from pepperstone_adapter.broker.market import DepthUpdate, Tick
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
     DealReason,
-    OrderRequest,
     OrderStatus,
     OrderType,
     Protection,
-    Side,
     TimeInForce,
 )
 from pepperstone_adapter.common.errors import (
@@ -42,21 +40,11 @@ from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import MemoryStore, Recorder, connected, credentials_of, run, sandbox, session_of
+from tests.kit.requests import market_order
 
 D = Decimal
 HEARTBEAT = ("in", int(PayloadType.HEARTBEAT_EVENT))
 MINUTE_NS = 60_000_000_000
-
-
-def market_order(name: str = "O-1", **changes: object) -> OrderRequest:
-    facts = {
-        "client_order_id": name,
-        "symbol": "EURUSD",
-        "side": Side.BUY,
-        "type": OrderType.MARKET,
-        "units": D(10_000),
-    }
-    return OrderRequest(**{**facts, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture

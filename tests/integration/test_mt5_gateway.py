@@ -12,7 +12,7 @@ import pytest
 
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import BarPeriod, Tick
-from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side
+from pepperstone_adapter.broker.orders import AmendRequest, OrderType, Protection, Side
 from pepperstone_adapter.common.errors import ConfigurationError, LinkLost, OrderRefused, VenueError
 from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.sandbox.ledger import NewOrder
@@ -20,16 +20,12 @@ from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
 from tests.kit.mt5 import LOGIN, NETTING, Gateway
+from tests.kit.mt5_scene import order
 
 D = Decimal
 SLOW = {"fastest_s": 60.0, "slowest_s": 60.0}  # the worker does not poll by itself: calls are the test's alone
 
 type Script = Callable[[Mt5Session, Recorder, Sandbox, Gateway], Awaitable[None]]
-
-
-def order(name: str = "O-1", kind: OrderType = OrderType.MARKET, **changes: Any) -> OrderRequest:
-    facts: dict[str, Any] = {"client_order_id": name, "symbol": "EURUSD", "side": Side.BUY, "type": kind}
-    return OrderRequest(**(facts | {"units": D(10_000)} | changes))
 
 
 def play(

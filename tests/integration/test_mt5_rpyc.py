@@ -5,17 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from pepperstone_adapter.broker.market import Tick
-from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Side
 from pepperstone_adapter.mt5.constants import RPYC_TERMINAL
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
+from tests.kit.requests import market_order
 
 pytest.importorskip("rpyc")
 
@@ -52,10 +51,7 @@ def test_ticks_and_orders_over_an_rpyc_server(tmp_path: Path) -> None:
                 await session.connect(told)
                 await session.subscribe_quotes(["EURUSD"])
                 await told.until(lambda: told.of(Tick))
-                request = OrderRequest(
-                    client_order_id="O-1", symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=Decimal(10_000)
-                )
-                await session.submit(request)
+                await session.submit(market_order())
                 await told.until(lambda: told.changes("O-1") == ["accepted", "filled"])
                 assert len(kit.held(broker)) == 1
                 await session.close()

@@ -15,7 +15,7 @@ from nautilus_trader.model import OrderSide, Quantity
 
 from pepperstone_adapter.broker.events import LinkUp, OrderChange, OrderChanged
 from pepperstone_adapter.broker.market import BarPeriod, Tick
-from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, Protection, Side
+from pepperstone_adapter.broker.orders import AmendRequest, OrderType, Protection, Side
 from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.sandbox.behaviour import BehaviourSettings, ErrorCodes
@@ -25,6 +25,7 @@ from tests.kit.ctrader import MemoryStore, Recorder, connected, credentials_of, 
 from tests.kit.ctrader_node import run_ctrader
 from tests.kit.ctrader_node import sandbox as node_sandbox
 from tests.kit.node import EURUSD, Bench
+from tests.kit.requests import market_order
 
 D = Decimal
 T0_NS = 1_700_000_040 * 1_000_000_000  # a whole minute
@@ -143,17 +144,6 @@ class Scene:
         }
 
 
-def market(name: str, **changes: Any) -> OrderRequest:
-    facts = {
-        "client_order_id": name,
-        "symbol": "EURUSD",
-        "side": Side.BUY,
-        "type": OrderType.MARKET,
-        "units": D(10_000),
-    }
-    return OrderRequest(**{**facts, **changes})
-
-
 async def deeds(scene: Scene, session: CTraderSession) -> None:
     """A bracket that trails and is partly closed, a pending order that is moved and cancelled, refusals, a way out."""
     recorder = scene.recorder
@@ -163,7 +153,7 @@ async def deeds(scene: Scene, session: CTraderSession) -> None:
     await recorder.until(lambda: recorder.of(Tick))
 
     distances = Protection(stop_loss=D("0.00500"), take_profit=D("0.02000"), distance=True)
-    entry = asyncio.ensure_future(session.submit(market("O-1", protection=distances)))
+    entry = asyncio.ensure_future(session.submit(market_order("O-1", protection=distances)))
     await scene.until(lambda: entry.done() and scene.account().positions)
     await entry
     (ticket,) = scene.account().positions
@@ -175,18 +165,18 @@ async def deeds(scene: Scene, session: CTraderSession) -> None:
     await scene.until(lambda: close.done() and len(scene.account().deals) == 2)
     assert (await close).client_order_id == "C-1"
 
-    pending = await session.submit(market("O-2", type=OrderType.LIMIT, limit_price=D("1.05000")))
+    pending = await session.submit(market_order("O-2", type=OrderType.LIMIT, limit_price=D("1.05000")))
     await session.amend(AmendRequest(order_id=pending.order_id, symbol="EURUSD", limit_price=D("1.06000")))
     await session.cancel(pending.order_id, "EURUSD")
     for refused in (
-        session.submit(market("O-3", units=D(10_000_000_000))),
+        session.submit(market_order("O-3", units=D(10_000_000_000))),
         session.cancel("999", "EURUSD"),
         session.close_position("999", D(1_000), "C-9"),
     ):
         with pytest.raises(PepperstoneError):
             await refused
 
-    other = asyncio.ensure_future(session.submit(market("O-4", side=Side.SELL)))
+    other = asyncio.ensure_future(session.submit(market_order("O-4", side=Side.SELL)))
     await scene.until(lambda: other.done() and len(scene.account().deals) == 3)
     for minute in range(1, 6):
         scene.broker.advance(60)
@@ -281,7 +271,7 @@ def test_a_token_refreshed_on_a_living_session_leaves_it_trading(tmp_path: Path,
             scene.broker.advance(3_000)  # more than 80 % of its life
             await session._ask(lambda account: account._renew())
             await recorder.until(lambda: len(recorder.of(LinkUp)) == 2)
-            await session.submit(market("O-1"))
+            await session.submit(market_order("O-1"))
             await scene.until(lambda: scene.told())
             assert [saved.refreshing for saved in store.saved] == [True, False]
             assert [d.units for d in scene.account().deals] == [D(10_000)]

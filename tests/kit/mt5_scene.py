@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from pepperstone_adapter.broker.events import LinkUp, OrderChanged
-from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Side
+from pepperstone_adapter.broker.orders import OrderRequest, OrderType
 from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
 from tests.kit.mt5 import Gateway
+from tests.kit.requests import market_order
 
 D = Decimal
 
 
 def order(name: str = "O-1", kind: OrderType = OrderType.MARKET, **changes: Any) -> OrderRequest:
-    facts: dict[str, Any] = {"client_order_id": name, "symbol": "EURUSD", "side": Side.BUY, "type": kind}
-    return OrderRequest(**(facts | {"units": D(10_000)} | changes))
+    return market_order(name, type=kind, **changes)
 
 
 class Scene:

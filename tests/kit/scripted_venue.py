@@ -7,7 +7,6 @@ code of its own, so that ours is not proved against itself.
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from google.protobuf.message import Message
@@ -16,7 +15,6 @@ from twisted.internet.task import Clock as TwistedClock
 from pepperstone_adapter import openapi
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.events import BrokerEvent
-from pepperstone_adapter.broker.orders import OrderRequest, OrderType, Side
 from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.account import Account
@@ -250,16 +248,6 @@ class Outcome:
 
     def fail(self, error: BaseException) -> None:
         self.error, self.done = error, True
-
-
-def market_order(client_order_id: str = "O-1", units: int = 10_000) -> OrderRequest:
-    return OrderRequest(
-        client_order_id=client_order_id,
-        symbol="EURUSD",
-        side=Side.BUY,
-        type=OrderType.MARKET,
-        units=Decimal(units),
-    )
 
 
 # -- what a venue says about orders -------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import pytest
 
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
-    OrderRequest,
     OrderState,
     OrderStatus,
     OrderType,
@@ -19,25 +18,15 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.common.errors import OrderRefused
 from pepperstone_adapter.ctrader.client import requests
 from pepperstone_adapter.openapi import messages as oa
+from tests.kit.requests import market_order
 from tests.unit.ctrader.test_market import spec
 
 D = Decimal
 EURUSD = spec()
 
 
-def order(**changes: object) -> OrderRequest:
-    facts = {
-        "client_order_id": "O-1",
-        "symbol": "EURUSD",
-        "side": Side.BUY,
-        "type": OrderType.MARKET,
-        "units": D(10_000),
-    }
-    return OrderRequest(**{**facts, **changes})  # type: ignore[arg-type]
-
-
 def sent(**changes: object) -> oa.NewOrderReq:
-    return requests.new_order(order(**changes), 7, EURUSD)
+    return requests.new_order(market_order(**changes), 7, EURUSD)
 
 
 def test_a_market_order_with_levels_as_distances() -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
-    OrderRequest,
     OrderType,
     PositionState,
     Protection,
@@ -19,24 +18,14 @@ from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.mt5.client.parsing import order
 from pepperstone_adapter.mt5.gateway.calls import checked
 from tests.kit import mt5_rows as rows
+from tests.kit.requests import market_order
 
 CLOCK = parse_clock("NY+7")
 
 
-def request(**fields: object) -> OrderRequest:
-    base: dict[str, object] = {
-        "client_order_id": "O-1",
-        "symbol": "EURUSD",
-        "side": Side.BUY,
-        "type": OrderType.MARKET,
-        "units": Decimal(10_000),
-    }
-    return OrderRequest(**(base | fields))  # type: ignore[arg-type]
-
-
 def test_a_market_order_as_the_module_wants_it() -> None:
     levels = Protection(stop_loss=Decimal("1.09"), take_profit=Decimal("1.12"))
-    trade = requests.market(request(protection=levels), rows.spec(), Filling.IOC, 1.1001)
+    trade = requests.market(market_order(protection=levels), rows.spec(), Filling.IOC, 1.1001)
     assert trade == {
         "action": 1,
         "symbol": "EURUSD",
@@ -55,7 +44,7 @@ def test_a_market_order_as_the_module_wants_it() -> None:
 
 
 def test_a_close_names_its_ticket() -> None:
-    assert requests.market(request(side=Side.SELL), rows.spec(), Filling.IOC, 1.1, "42")["position"] == 42
+    assert requests.market(market_order(side=Side.SELL), rows.spec(), Filling.IOC, 1.1, "42")["position"] == 42
 
 
 def test_a_close_by_names_both_tickets_as_they_are_now_and_no_volume() -> None:
@@ -72,20 +61,20 @@ def test_a_close_by_names_both_tickets_as_they_are_now_and_no_volume() -> None:
 
 
 def test_a_stop_limit_has_its_trigger_in_price_and_its_limit_beside() -> None:
-    wanted = request(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1095"))
+    wanted = market_order(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1095"))
     trade = requests.pending(wanted, rows.spec(), CLOCK, 15)
     assert (trade["type"], trade["price"], trade["stoplimit"], trade["type_filling"]) == (6, 1.11, 1.1095, 2)
 
 
 def test_a_stop_limit_whose_limit_lies_beyond_its_stop_is_refused_before_it_is_sent() -> None:
-    wanted = request(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1105"))
+    wanted = market_order(type=OrderType.STOP_LIMIT, stop_price=Decimal("1.11"), limit_price=Decimal("1.1105"))
     with pytest.raises(OrderRefused, match="at or below the stop"):
         requests.pending(wanted, rows.spec(), CLOCK, 15)
 
 
 def test_an_expiry_is_sent_in_server_time() -> None:
     # 14:00 UTC in July is 17:00 on the server.
-    wanted = request(
+    wanted = market_order(
         type=OrderType.LIMIT,
         limit_price=Decimal("1.09"),
         time_in_force=TimeInForce.GTD,
@@ -96,13 +85,13 @@ def test_an_expiry_is_sent_in_server_time() -> None:
 
 
 def test_what_a_symbol_does_not_take_is_refused_before_it_is_sent() -> None:
-    wanted = request(type=OrderType.LIMIT, limit_price=Decimal("1.09"), time_in_force=TimeInForce.DAY)
+    wanted = market_order(type=OrderType.LIMIT, limit_price=Decimal("1.09"), time_in_force=TimeInForce.DAY)
     with pytest.raises(OrderRefused, match="DAY"):
         requests.pending(wanted, rows.spec(), CLOCK, 1)  # only GTC
     with pytest.raises(OrderRefused, match=r"10500 units .* multiple of 1000"):
         requests.lots(Decimal(10_500), rows.spec())
     with pytest.raises(OrderRefused, match="absolute"):
-        requests.market(request(protection=Protection(trailing=True)), rows.spec(), Filling.IOC, 1.1)
+        requests.market(market_order(protection=Protection(trailing=True)), rows.spec(), Filling.IOC, 1.1)
 
 
 def test_a_modification_sends_every_field_because_a_missing_one_removes() -> None:
