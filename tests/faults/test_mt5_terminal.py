@@ -7,6 +7,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, OrderChanged, PositionChanged
@@ -363,3 +364,39 @@ def test_a_cancel_and_a_close_go_before_the_pages_of_a_slow_history(tmp_path: Pa
             task.cancel()
 
     play(tmp_path, script)
+
+
+def test_f57_rows_that_cannot_be_true_are_left_out_counted_and_told_and_the_stream_goes_on(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        prices = s.broker.terminal.prices["EURUSD"]
+        await s.session.subscribe_quotes(["EURUSD"])
+        await s.told.until(lambda: len(s.told.of(Tick)) == 1)
+        newest_ms = prices.time_msc
+        nan = float("nan")
+        rows = [  # points of bid and ask, and how far ahead of the newest tick
+            (110_001.0, 110_011.0, 1),
+            (nan, 110_011.0, 2),
+            (-110_001.0, 110_011.0, 3),
+            (0.0, 0.0, 4),
+            (110_012.0, 110_011.0, 5),
+            (110_001.4, 110_011.0, 6),
+            (110_002.0, 110_012.0, 7),
+            (110_003.0, 110_013.0, 400 * 86_400_000),
+        ]
+        bids, asks, ahead = (np.array(column) for column in zip(*rows, strict=True))
+        s.broker.call(prices.extend, bids, asks, newest_ms + ahead.astype(np.int64))
+        await s.told.until(lambda: len(s.told.of(Tick)) == 3)
+        s.broker.push("EURUSD", "1.10005", "1.10015")
+        await s.told.until(lambda: s.told.of(Tick)[-1].bid == 110_005)
+        assert [(t.bid, t.ask) for t in s.told.of(Tick)[1:]] == [
+            (110_001, 110_011),
+            (110_002, 110_012),
+            (110_005, 110_015),
+        ]
+        await s.session.close()
+        told = [n.text for n in s.told.of(Notice) if "cannot be true" in n.text]
+        for sum_ in ("3 ticks with no positive price", "1 ticks with a bid above the ask", "1 ticks with more digits"):
+            assert sum_ in told[-1]
+        assert any("ticks with an impossible time" in text for text in told)
+
+    play(tmp_path, script, judge=False)

@@ -18,8 +18,8 @@ from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
 from pepperstone_adapter.broker.server_time import ServerClock, to_utc
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import NotFound, VenueError
-from pepperstone_adapter.mt5.client import parsing
 from pepperstone_adapter.mt5.client.constants import TIMEFRAMES
+from pepperstone_adapter.mt5.client.market_rows import MarketRows
 
 NS: Final = 1_000_000_000
 MS_NS: Final = 1_000_000
@@ -60,6 +60,7 @@ def server_window(clock: ServerClock, start_ns: int, end_ns: int) -> tuple[int, 
 
 async def bars(
     call: Call,
+    read: MarketRows,
     spec: SymbolSpec,
     period: BarPeriod,
     start_ns: int,
@@ -78,7 +79,7 @@ async def bars(
             partial(call, "copy_rates_range", spec.name, TIMEFRAMES[period], page_low, page_high - 1)
         )
         if rows is not None:
-            out += [b for b in parsing.bars(rows, spec, period, clock) if start_ns <= b.open_ns < end_ns]
+            out += [b for b in read.bars(rows, spec, period, clock) if start_ns <= b.open_ns < end_ns]
     pages.ended()
     return out
 
@@ -94,7 +95,13 @@ def is_closed(bar: Bar, clock: ServerClock, now_ns: int) -> bool:
 
 
 async def ticks(
-    call: Call, spec: SymbolSpec, start_ns: int, end_ns: int, clock: ServerClock, pause: Pause = asyncio.sleep
+    call: Call,
+    read: MarketRows,
+    spec: SymbolSpec,
+    start_ns: int,
+    end_ns: int,
+    clock: ServerClock,
+    pause: Pause = asyncio.sleep,
 ) -> Sequence[Tick]:
     """Quotes in ``[start_ns, end_ns)``, ascending, a missing side carried from the tick before."""
     low, high = server_window(clock, start_ns, end_ns)
@@ -105,7 +112,7 @@ async def ticks(
     for page_low in range(low, high, PAGE_TICKS_S):
         page_high = min(page_low + PAGE_TICKS_S, high)
         for rows in await _tick_pages(call, spec.name, page_low, page_high, pages):
-            for tick in parsing.ticks(rows, spec, to_utc(rows["time_msc"] * MS_NS, clock).ns):
+            for tick in read.ticks(rows, spec, lambda stamps: to_utc(stamps * MS_NS, clock).ns):
                 bid, ask = tick.bid or bid, tick.ask or ask
                 if bid is not None and ask is not None and start_ns <= tick.ts_ns < end_ns:
                     out.append(Tick(spec.name, bid, ask, tick.ts_ns))

@@ -8,12 +8,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pepperstone_adapter.broker.account import AccountSnapshot, Environment, PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
-from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
 from pepperstone_adapter.broker.orders import (
     Deal,
     DealEntry,
@@ -26,7 +22,7 @@ from pepperstone_adapter.broker.orders import (
     Side,
     TimeInForce,
 )
-from pepperstone_adapter.broker.server_time import ServerClock, to_utc
+from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import AssetClass, SwapMode, SwapTerms, SymbolSpec, TradingMode, Weekday
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mt5.client.constants import (
@@ -333,25 +329,3 @@ def position(row: Row, spec: SymbolSpec, clock: ServerClock, money_digits: int) 
         comment=row["comment"],
         updated_ns=clock.to_utc_ns((row["time_update_msc"] or row["time_msc"]) * MS_NS),
     )
-
-
-def ticks(rows: NDArray[Any], spec: SymbolSpec, utc_ns: NDArray[np.int64]) -> list[Tick]:
-    """Ticks in order, made at `utc_ns`; a side that is zero did not come."""
-    scale = 10**spec.digits
-    bids = np.rint(rows["bid"] * scale).astype(np.int64).tolist()
-    asks = np.rint(rows["ask"] * scale).astype(np.int64).tolist()
-    stamps = utc_ns.tolist()
-    name = spec.name
-    return [Tick(name, bid or None, ask or None, ts) for bid, ask, ts in zip(bids, asks, stamps, strict=True)]
-
-
-def bars(rows: NDArray[Any], spec: SymbolSpec, period: BarPeriod, clock: ServerClock) -> list[Bar]:
-    """BID bars in order; the terminal stamps a bar with its opening."""
-    scale = 10**spec.digits
-    opens = to_utc(rows["time"] * S_NS, clock).ns.tolist()
-    columns = [np.rint(rows[c] * scale).astype(np.int64).tolist() for c in ("open", "high", "low", "close")]
-    volumes = rows["tick_volume"].astype(np.int64).tolist()
-    return [
-        Bar(spec.name, period, at, o, h, low, c, volume)
-        for at, o, h, low, c, volume in zip(opens, *columns, volumes, strict=True)
-    ]

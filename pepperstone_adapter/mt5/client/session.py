@@ -27,7 +27,6 @@ from pepperstone_adapter.common.errors import (
     ConnectFailed,
     DataError,
     LinkLost,
-    NotFound,
     OrderRefused,
     PepperstoneError,
 )
@@ -38,19 +37,21 @@ from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
 from pepperstone_adapter.mt5.client.history import Pause
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
+from pepperstone_adapter.mt5.client.market_rows import WRONG_TIME, MarketRows
 from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
-from pepperstone_adapter.mt5.client.server_clock import ClockCheck, closes, symbols_to_watch
-from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes, passes
+from pepperstone_adapter.mt5.client.quotes import Quotes
+from pepperstone_adapter.mt5.client.server_clock import closes, symbols_to_watch
+from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, passes
 from pepperstone_adapter.mt5.client.swaps import swap_gaps
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
-from pepperstone_adapter.mt5.gateway.wire import unpack_array
+from pepperstone_adapter.mt5.gateway.wire import WireError
 
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
 BY_TICKET: Final = frozenset({"orders_get", "positions_get", "history_orders_get", "history_deals_get"})
-
+UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError, WireError)
 
 type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
 
@@ -77,8 +78,8 @@ class Mt5Session:
         self._expected = account
         self._open_link = open_link
         self._clock = parse_clock(account.server_time)
-        self._clock_check = ClockCheck(self._clock)
-        self._times = StreamTimes(self._clock)
+        self._market_rows = MarketRows(self._emit, now_ns)
+        self._quotes = Quotes(self._call, self._clock, self._market_rows, self._emit, now_ns)
         self._link: GatewayLink | None = None
         self._on_events: OnEvents = lambda _events: None
         self._rows: dict[str, Any] = {}
@@ -91,9 +92,6 @@ class Mt5Session:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recovering: asyncio.Task[Any] | None = None
         self._trader = Trader(self._call, self._book, self._rows, self._ready, self._clock_known, self._emit, now_ns)
-        self._quoted: set[str] = set()
-        self._priced: set[str] = set()  # those of them that have had a price
-        self._clock_symbols: tuple[str, ...] = ()  # their ticks are read for the clock, whoever wants quotes
         self._left_out: list[BrokerEvent] = []
         self._early: list[Any] = []  # what the gateway told while the first snapshot was read
         self._alive_s = self._now_ns() // NS
@@ -135,6 +133,7 @@ class Mt5Session:
         return snapshot
 
     async def close(self) -> None:
+        self._market_rows.tell(last=True)
         self._up = self._started = False
         self._bars.close()
         for task in list(self._tasks):
@@ -191,8 +190,8 @@ class Mt5Session:
             self._rows[name], self._book.specs[name] = row, spec
         if (gaps := swap_gaps(self._rows.values())) is not None:
             self._left_out.append(Notice(level="warning", text=gaps, ts_ns=self._now_ns()))
-        self._clock_symbols = symbols_to_watch(self._rows, self._expected.symbols)
-        wrong = self._clock_check.newest(self._rows, self._now_ns())
+        self._quotes.watched = symbols_to_watch(self._rows, self._expected.symbols)
+        wrong = self._quotes.clock_check.newest(self._rows, self._now_ns())
         if wrong is not None:
             raise ConfigurationError(wrong)
 
@@ -223,7 +222,7 @@ class Mt5Session:
         now_ns = self._now_ns()
         for item in news:
             if isinstance(item, GatewayUp):
-                if not item.resumed and self._quoted:
+                if not item.resumed and self._quotes.wanted:
                     text = "the gateway no longer has the quotes of the time without a link; they are missing"
                     events.append(Notice(level="warning", text=text, ts_ns=now_ns))
                 if item.terminal:
@@ -231,7 +230,11 @@ class Mt5Session:
             elif isinstance(item, GatewayDown):
                 events += self._down(item.reason, item.permanent, now_ns)
             else:
-                events += self._on_event(item, now_ns)
+                try:
+                    events += self._on_event(item, now_ns)
+                except UNREADABLE as error:  # what came with it must not be lost; the audit finds what this one said
+                    text = f"an event of the gateway ({item['k']}) cannot be read: {type(error).__name__}: {error}"
+                    events.append(Notice(level="error", text=text, ts_ns=now_ns))
         self._emit(events)
 
     def _on_event(self, raw: Any, now_ns: int) -> list[BrokerEvent]:
@@ -253,6 +256,9 @@ class Mt5Session:
             case "account" | "terminal":
                 self._spawn(self._account_changed())
                 return []
+            case "bad_ticks":
+                self._market_rows.count(item["symbol"], f"ticks with {WRONG_TIME}", item["count"])
+                return []
             case "tick_gap":
                 lost = f"the terminal no longer had the ticks after {item['from_msc']}; some are missing"
                 return [Notice(level="warning", text=f"{item['symbol']}: {lost}", ts_ns=now_ns)]
@@ -266,17 +272,10 @@ class Mt5Session:
 
     def _on_ticks(self, item: Any, now_ns: int) -> list[BrokerEvent]:
         spec = self._book.specs.get(item["symbol"])
-        if spec is None or spec.name not in self._quoted.union(self._clock_symbols):
+        if spec is None:
             return []
-        rows = unpack_array(item["rows"])
-        ticks = parsing.ticks(rows, spec, self._times.utc_ns(spec.name, rows["time_msc"], item["polled_ns"]))
-        if not ticks:
-            return []
-        out: list[BrokerEvent] = []
-        if spec.name in self._quoted:
-            self._priced.add(spec.name)
-            out += ticks
-        wrong = self._clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))
+        ticks, wrong = self._quotes.news(item, spec)
+        out: list[BrokerEvent] = [*ticks]
         if wrong is not None:
             out.append(Notice(level="error", text=wrong, ts_ns=now_ns, halt=True))
             out += self._down(wrong, True, now_ns)
@@ -301,8 +300,7 @@ class Mt5Session:
         while True:
             try:
                 await self._read_account()
-                for symbol in sorted(self._quoted.union(self._clock_symbols)):
-                    await self._call("subscribe_ticks", symbol)
+                await self._quotes.again()
                 await self._compare()
                 break
             except AuthenticationFailed as error:
@@ -337,8 +335,7 @@ class Mt5Session:
     async def _watch(self) -> None:
         """Ask for vanished orders until history knows them; settle what only waiting settles; listen to the clock."""
         with contextlib.suppress(PepperstoneError):  # a link that is lost now subscribes again when it is back
-            for symbol in self._clock_symbols:
-                await self._call("subscribe_ticks", symbol)
+            await self._quotes.watch()
         while True:
             await asyncio.sleep(LOOKUP_S)
             if self._up:
@@ -348,6 +345,7 @@ class Mt5Session:
             except PepperstoneError:
                 continue
             self._emit(self._book.on_time(self._now_ns()))
+            self._market_rows.tell()
 
     async def _ask_for_ended(self) -> None:
         for ticket in sorted(self._book.lookups):
@@ -397,20 +395,11 @@ class Mt5Session:
 
     async def subscribe_quotes(self, symbols: Sequence[str]) -> None:
         for symbol in symbols:
-            spec = self._spec(symbol)
-            self._quoted.add(symbol)
-            newest = await self._call("subscribe_ticks", symbol)
-            if newest is not True and symbol not in self._priced:
-                self._priced.add(symbol)
-                stamps_ns = self._times.utc_ns(symbol, newest["time_msc"], self._now_ns())
-                self._emit(parsing.ticks(newest, spec, stamps_ns))
+            await self._quotes.subscribe(self._spec(symbol))
 
     async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
         for symbol in symbols:
-            self._quoted.discard(symbol)
-            self._priced.discard(symbol)
-            if symbol not in self._clock_symbols:
-                await self._call("unsubscribe_ticks", symbol)
+            await self._quotes.unsubscribe(symbol)
 
     async def subscribe_depth(self, symbol: str) -> None:
         raise OrderRefused("UNSUPPORTED", f"{symbol}: MetaTrader symbols at Pepperstone have no depth of market")
@@ -426,12 +415,12 @@ class Mt5Session:
 
     async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
         spec = self._spec(symbol)
-        found = await history.bars(self._call, spec, period, start_ns, end_ns, self._clock)
+        found = await history.bars(self._call, self._market_rows, spec, period, start_ns, end_ns, self._clock)
         now_ns = self._now_ns()
         return [bar for bar in found if history.is_closed(bar, self._clock, now_ns)]
 
     async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
-        return await history.ticks(self._call, self._spec(symbol), start_ns, end_ns, self._clock)
+        return await history.ticks(self._call, self._market_rows, self._spec(symbol), start_ns, end_ns, self._clock)
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -456,14 +445,7 @@ class Mt5Session:
     async def _clock_known(self, request: OrderRequest | AmendRequest) -> None:
         netting = self._account is not None and self._account.mode is PositionMode.NETTING
         if not closes(request, self._book.positions.values() if netting else ()):
-            await self._clock_check.wait(request.symbol, self._now_ns, self._listen)
-
-    async def _listen(self, symbol: str) -> None:
-        self._clock_symbols = tuple(dict.fromkeys((*self._clock_symbols, symbol)))
-        await self._call("subscribe_ticks", symbol)
-        with contextlib.suppress(NotFound):  # a price that is there already comes sooner than the next poll
-            newest_ns = (await self._call("symbol_info_tick", symbol))["time_msc"] * NS_PER_MS
-            self._clock_check.seen(self._clock.to_utc_ns(newest_ns), self._now_ns(), None)
+            await self._quotes.clock_check.wait(request.symbol, self._now_ns, self._quotes.listen)
 
     def _ready(self, symbol: str) -> SymbolSpec:
         if not self._up:

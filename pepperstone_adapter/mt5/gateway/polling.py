@@ -9,12 +9,13 @@ the only source of fills; each ticket is emitted once.
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pepperstone_adapter.mt5.gateway.calls import plain
 from pepperstone_adapter.mt5.gateway.ticks import (
     PAGE,
+    PAGE_MAX,
     TickCursor,
     TickPage,
     advance,
@@ -22,6 +23,8 @@ from pepperstone_adapter.mt5.gateway.ticks import (
     both_passes,
     fall,
     in_second_pass,
+    in_time,
+    may_be,
 )
 from pepperstone_adapter.mt5.gateway.wire import Message, pack_array
 
@@ -49,6 +52,7 @@ class _Feed:
     page: int = PAGE
     seen: tuple[Any, ...] | None = None
     read_ns: int = 0
+    bad: int = 0  # rows with impossible stamps in the last read
 
 
 @dataclass(slots=True)
@@ -65,8 +69,8 @@ class Poller:
     """Finds what changed since the last poll, as plain events.
 
     Events are maps with ``k``: ``ticks`` (symbol, array, cursor, `polled_ns` when they were read, and `made_ns`, our time
-    when the last row has just been made, None while catching up), ``tick_gap``, ``deals``, ``orders``, ``positions``,
-    ``account``, ``terminal``.
+    when the last row has just been made, None while catching up), ``tick_gap``, ``bad_ticks`` (symbol, how many more rows had
+    impossible stamps), ``deals``, ``orders``, ``positions``, ``account``, ``terminal``.
 
     Parameters
     ----------
@@ -82,6 +86,7 @@ class Poller:
         self._state: Message | None = None
         self._state_ns = 0
         self._rows_left = 0
+        self._bad = 0
 
     def subscribe(self, symbol: str, cursor: TickCursor | None) -> None:
         """Read on at `cursor` (after a worker was replaced), or start with the newest tick."""
@@ -128,15 +133,18 @@ class Poller:
         if now_seen == feed.seen and now_ns - feed.read_ns < GUARD_NS:
             return
         cursor, page = feed.cursor, feed.page
+        newest_msc = tick.time_msc if may_be(tick.time_msc, now_ns) else 0
         if cursor is None:
-            if tick.time_msc <= 0:
+            if not newest_msc:
                 return
-            cursor = self._begin(symbol, tick.time_msc, page)
-        elif tick.time_msc < cursor.time_msc and not cursor.first_until_msc and now_ns - feed.read_ns < GUARD_NS:
+            cursor = self._begin(symbol, newest_msc, page, now_ns)
+        newest_msc = newest_msc or cursor.time_msc
+        self._bad = 0
+        if newest_msc < cursor.time_msc and not cursor.first_until_msc and now_ns - feed.read_ns < GUARD_NS:
             return  # the server's clock went back: ask for its second pass once a second until there is one
         caught_up = False
         while not caught_up and self._rows_left > 0:
-            result = self._read(symbol, cursor, page, tick.time_msc)
+            result = self._read(symbol, cursor, page, newest_msc, now_ns)
             if result is None:
                 self._raise_if_gone("copy_ticks")
                 return
@@ -157,27 +165,42 @@ class Poller:
             self._rows_left -= len(result.rows)
             caught_up = not result.more
         feed.seen, feed.read_ns = now_seen if caught_up else None, now_ns
+        if self._bad > feed.bad:
+            events.append({"k": "bad_ticks", "symbol": symbol, "count": self._bad - feed.bad})
+        feed.bad = self._bad
         moved.append((feed, cursor, page))
 
-    def _begin(self, symbol: str, newest_msc: int, page: int) -> TickCursor:
+    def _begin(self, symbol: str, newest_msc: int, page: int, now_ns: int) -> TickCursor:
         """Start with the newest tick itself, so that a fresh subscriber has a price at once."""
         cursor = TickCursor(newest_msc)
         read = self._terminal.copy_ticks_from(symbol, cursor.second, page, COPY_TICKS_INFO)
+        read = read if read is None else in_time(cursor, read, now_ns)
         turn = 0 if read is None else fall(read)
         if read is None or turn == len(read):
             return cursor
         return TickCursor(newest_msc, 0, int(read["time_msc"][turn - 1]))
 
-    def _read(self, symbol: str, cursor: TickCursor, page: int, newest_msc: int) -> TickPage | None:
+    def _read(self, symbol: str, cursor: TickCursor, page: int, newest_msc: int, now_ns: int) -> TickPage | None:
         """New ticks after `cursor`; None when the terminal gave no answer."""
         if not in_second_pass(cursor, newest_msc):
             read = self._terminal.copy_ticks_from(symbol, cursor.second, page, COPY_TICKS_INFO)
             if read is None:
                 return None
-            if fall(read) == len(read):
-                return advance(cursor, read, page)
+            found = in_time(cursor, read, now_ns)
+            bad = len(read) - len(found)
+            if fall(found) == len(found):
+                self._bad += bad
+                result = advance(cursor, found, page)
+                if not bad or len(read) < page:
+                    return result
+                # The page was full before: the next one must reach beyond what is left out again.
+                return replace(result, page=min(page * 2, PAGE_MAX))
         read = self._terminal.copy_ticks_range(symbol, *both_passes(cursor, newest_msc), COPY_TICKS_INFO)
-        return None if read is None else advance_again(cursor, read, newest_msc, page, self._rows_left)
+        if read is None:
+            return None
+        found = in_time(cursor, read, now_ns)
+        self._bad += len(read) - len(found)
+        return advance_again(cursor, found, newest_msc, page, self._rows_left)
 
     def _poll_trades(self, now_ns: int, events: list[Message]) -> _Trades | None:
         known = self._trades

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 PAGE: Final = 4096  # the terminal keeps that many ticks of a symbol in its fast cache
 PAGE_MAX: Final = 1 << 18  # 15 MiB, half of what a frame may hold; no symbol makes that many ticks in a second
 HOUR_S: Final = 3600
+AHEAD_MS: Final = 2 * 86_400_000  # server clocks run hours ahead of UTC, never days
 BACK_MS: Final = 10_000  # a stamp so much older than the one before: the clock went back
 
 
@@ -62,6 +63,21 @@ class TickPage:
     more: bool
     page: int
     lost: bool
+
+
+def may_be(stamp_msc: int, now_ns: int) -> bool:
+    """Whether a stamp may be one of the server's clock by now."""
+    return 0 < stamp_msc <= now_ns // 1_000_000 + AHEAD_MS
+
+
+def in_time(cursor: TickCursor, read: NDArray[Any], now_ns: int) -> NDArray[Any]:
+    """`read` without the rows whose stamps the server's clock cannot have: one of next year would take the cursor there,
+    and nothing would be read until then."""
+    stamps, low = read["time_msc"], cursor.time_msc - 2 * HOUR_S * 1000
+    high = now_ns // 1_000_000 + AHEAD_MS
+    if len(read) == 0 or (stamps.min() >= low and stamps.max() <= high):
+        return read
+    return read[(stamps >= low) & (stamps <= high)]
 
 
 def advance(cursor: TickCursor, read: NDArray[Any], page: int) -> TickPage:

@@ -11,11 +11,13 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import UTC_CLOCK
 from pepperstone_adapter.common.errors import NotFound, VenueError
 from pepperstone_adapter.mt5.client import history
+from pepperstone_adapter.mt5.client.market_rows import MarketRows
 from pepperstone_adapter.mt5.gateway.wire import RATES_DTYPE, TICKS_DTYPE
 from tests.kit.mt5_rows import spec
 
 NS = 1_000_000_000
 FIRST_S = 1_600_000_000
+ROWS = MarketRows(lambda _events: None, lambda: 2_000_000_000 * NS)
 
 
 def test_a_page_of_ticks_too_large_for_one_answer_is_halved_until_it_fits() -> None:
@@ -36,7 +38,7 @@ def test_a_page_of_ticks_too_large_for_one_answer_is_halved_until_it_fits() -> N
         return None
 
     found = asyncio.run(
-        history.ticks(call, spec(), FIRST_S * NS, (FIRST_S + seconds) * NS, UTC_CLOCK, pause)  # type: ignore[arg-type]
+        history.ticks(call, ROWS, spec(), FIRST_S * NS, (FIRST_S + seconds) * NS, UTC_CLOCK, pause)  # type: ignore[arg-type]
     )
     assert [t.ts_ns // NS for t in found] == ticks["time"].tolist()
     assert asked[0] == 4000
@@ -68,7 +70,7 @@ def bars_of(refused: Callable[[int], bool], pages: int) -> tuple[list[int], list
     start_s = FIRST_S // 60 * 60
     end_s = start_s + pages * history.PAGE_BARS * 60
     found = asyncio.run(
-        history.bars(call, spec(), BarPeriod.M1, start_s * NS, end_s * NS, UTC_CLOCK, pause)  # type: ignore[arg-type]
+        history.bars(call, ROWS, spec(), BarPeriod.M1, start_s * NS, end_s * NS, UTC_CLOCK, pause)  # type: ignore[arg-type]
     )
     return [(bar.open_ns // NS - start_s) // 60 for bar in found], paused
 

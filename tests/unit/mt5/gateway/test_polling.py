@@ -54,9 +54,67 @@ def test_the_ticks_of_hours_come_in_frames_that_can_travel_and_none_is_lost() ->
         poller.subscribe(name, TickCursor(BEGAN_MS))
     seen: dict[str, list[int]] = {name: [] for name in counts}
     for turn in range(10):
-        now = [e for e in poller.poll(turn) if e["k"] == "ticks"]
+        now = [e for e in poller.poll(BEGAN_MS * 1_000_000 + turn) if e["k"] == "ticks"]
         rows = [(e["symbol"], unpack_array(e["rows"])["volume"].tolist()) for e in now]
         assert sum(len(r) for _, r in rows) < POLL_TICK_ROWS + PAGE
         for name, numbers in rows:
             seen[name] += numbers
     assert seen == {name: list(range(count)) for name, count in counts.items()}
+
+
+class Spoilt(Terminal):
+    """A terminal that shows ticks of a year ahead and of long ago among the others, and may show one as its newest."""
+
+    newest_ms = 0
+
+    def symbol_info_tick(self, name: str) -> Tick:
+        return Tick(self.newest_ms or super().symbol_info_tick(name).time_msc, 1.1, 1.2)
+
+    def copy_ticks_from(self, name: str, second: int, count: int, flags: int) -> Any:
+        rows = super().copy_ticks_from(name, second, count, flags).copy()
+        if len(rows) > 2:
+            rows["time_msc"][1], rows["time_msc"][-1] = 0, BEGAN_MS + 365 * 86_400_000
+        return rows
+
+
+def told(poller: Poller, second: int) -> tuple[list[int], int]:
+    """The numbers of the ticks of one poll, and how many were said to be bad."""
+    events = poller.poll((BEGAN_MS // 1000 + second) * 1_000_000_000)
+    numbers = [n for e in events if e["k"] == "ticks" for n in unpack_array(e["rows"])["volume"].tolist()]
+    return numbers, sum(e["count"] for e in events if e["k"] == "bad_ticks")
+
+
+def test_a_tick_with_an_impossible_time_stops_nothing_and_is_counted_once() -> None:
+    terminal = Spoilt(A=10)
+    poller = Poller(terminal)
+    poller.subscribe("A", TickCursor(BEGAN_MS))
+    assert told(poller, 1) == ([0, *range(2, 9)], 2)
+    assert told(poller, 3) == ([], 0)
+    more = np.zeros(3, TICKS_DTYPE)
+    more["time"], more["volume"] = BEGAN_MS // 1000 + 5, (10, 11, 12)
+    more["time_msc"] = more["time"] * 1000
+    terminal.ticks["A"] = np.concatenate((terminal.ticks["A"], more))
+    # The last row of every read is the spoilt one; the ninth is not any more.
+    assert told(poller, 5) == ([9, 10, 11], 0)
+
+
+def test_a_newest_tick_of_next_year_begins_no_stream_there() -> None:
+    terminal = Spoilt(A=10)
+    terminal.newest_ms = BEGAN_MS + 365 * 86_400_000
+    poller = Poller(terminal)
+    poller.subscribe("A", None)
+    assert told(poller, 1) == ([], 0)
+    terminal.newest_ms = 0
+    assert told(poller, 2)[0] == []
+    poller.subscribe("A", TickCursor(BEGAN_MS))
+    terminal.newest_ms = BEGAN_MS + 365 * 86_400_000
+    assert told(poller, 3) == ([0, *range(2, 9)], 2)
+
+
+def test_a_second_with_bad_rows_that_is_larger_than_a_page_is_read_to_its_end() -> None:
+    terminal = Spoilt(A=PAGE * 3)
+    terminal.ticks["A"]["time"], terminal.ticks["A"]["time_msc"] = BEGAN_MS // 1000, BEGAN_MS
+    poller = Poller(terminal)
+    poller.subscribe("A", TickCursor(BEGAN_MS))
+    seen = [n for second in range(1, 20, 2) for n in told(poller, second)[0]]
+    assert len(seen) == len(set(seen)) >= PAGE * 3 - 10

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.mt5.client import history, parsing
+from pepperstone_adapter.mt5.client.market_rows import MarketRows
 from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 from pepperstone_adapter.mt5.gateway.polling import Poller
 from pepperstone_adapter.mt5.gateway.ticks import TickCursor
@@ -46,6 +48,7 @@ class Desk:
         self.told: list[tuple[int, int]] = []
         self.cursor: TickCursor | None = None
         self.times = StreamTimes(RULE)
+        self.rows = MarketRows(lambda _events: None, self.clock.now_ns)
         self.new_worker()
 
     def new_worker(self) -> None:
@@ -81,9 +84,9 @@ class Desk:
 
     def poll(self) -> None:
         for event in self.events():
-            rows = unpack_array(event["rows"])
-            stamps = self.times.utc_ns("BTCUSD", rows["time_msc"], event["polled_ns"])
-            self.told += [(t.bid or 0, t.ts_ns) for t in parsing.ticks(rows, self.spec, stamps)]
+            to_ns = partial(self.times.utc_ns, "BTCUSD", read_ns=event["polled_ns"])
+            ticks = self.rows.ticks(unpack_array(event["rows"]), self.spec, to_ns)
+            self.told += [(t.bid or 0, t.ts_ns) for t in ticks]
             self.cursor = TickCursor(*event["cursor"])
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -192,6 +195,6 @@ def test_history_has_both_passes_at_their_own_times(begin: str, end: str) -> Non
     async def at_once(_seconds: float) -> None:
         pass
 
-    found = asyncio.run(history.ticks(call, desk.spec, *window, RULE, at_once))
+    found = asyncio.run(history.ticks(call, desk.rows, desk.spec, *window, RULE, at_once))
     assert [(t.bid, t.ts_ns) for t in found] == [row for row in desk.pushed if window[0] <= row[1] < window[1]]
     assert found

@@ -1,0 +1,96 @@
+"""The ticks of one session: who wants those of which symbols, and what new ones say about the server's clock.
+
+A few symbols are read for the clock alone, whoever wants quotes (see `server_clock`).
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pepperstone_adapter.broker.events import BrokerEvent
+from pepperstone_adapter.broker.market import Tick
+from pepperstone_adapter.broker.server_time import ServerClock
+from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.errors import NotFound
+from pepperstone_adapter.mt5.client.market_rows import MarketRows, is_time
+from pepperstone_adapter.mt5.client.server_clock import ClockCheck
+from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes
+from pepperstone_adapter.mt5.gateway.wire import unpack_array
+
+
+class Quotes:
+    """Subscriptions and news of ticks.
+
+    Attributes
+    ----------
+    wanted
+        Symbols whose quotes somebody has asked for.
+    watched
+        Symbols that are read for the clock.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Awaitable[Any]],
+        clock: ServerClock,
+        rows: MarketRows,
+        emit: Callable[[Sequence[BrokerEvent]], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._call = call
+        self._clock = clock
+        self._rows = rows
+        self._emit = emit
+        self._now_ns = now_ns
+        self._times = StreamTimes(clock)
+        self._priced: set[str] = set()  # wanted ones that have had a price
+        self.clock_check = ClockCheck(clock)
+        self.wanted: set[str] = set()
+        self.watched: tuple[str, ...] = ()
+
+    async def subscribe(self, spec: SymbolSpec) -> None:
+        self.wanted.add(spec.name)
+        newest = await self._call("subscribe_ticks", spec.name)
+        if newest is not True and spec.name not in self._priced:
+            self._priced.add(spec.name)
+            self._emit(self._ticks(newest, spec, self._now_ns()))
+
+    async def unsubscribe(self, symbol: str) -> None:
+        self.wanted.discard(symbol)
+        self._priced.discard(symbol)
+        if symbol not in self.watched:
+            await self._call("unsubscribe_ticks", symbol)
+
+    async def again(self) -> None:
+        """Subscribe anew to all of them, at a gateway that may know none."""
+        for symbol in sorted(self.wanted.union(self.watched)):
+            await self._call("subscribe_ticks", symbol)
+
+    async def watch(self) -> None:
+        for symbol in self.watched:
+            await self._call("subscribe_ticks", symbol)
+
+    async def listen(self, symbol: str) -> None:
+        """Have the ticks of a symbol read for the clock from now on."""
+        self.watched = tuple(dict.fromkeys((*self.watched, symbol)))
+        await self._call("subscribe_ticks", symbol)
+        with contextlib.suppress(NotFound):  # a price that is there already comes sooner than the next poll
+            newest_ms, now_ns = (await self._call("symbol_info_tick", symbol))["time_msc"], self._now_ns()
+            if is_time(newest_ms // 1000, now_ns):
+                self.clock_check.seen(self._clock.to_utc_ns(newest_ms * NS_PER_MS), now_ns, None)
+
+    def news(self, item: Any, spec: SymbolSpec) -> tuple[Sequence[Tick], str | None]:
+        """The ticks that somebody wants, and why trading must stop where they contradict the clock's rule."""
+        if spec.name not in self.wanted and spec.name not in self.watched:
+            return (), None
+        ticks = self._ticks(unpack_array(item["rows"]), spec, item["polled_ns"])
+        if not ticks:
+            return (), None
+        wrong = self.clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))
+        if spec.name not in self.wanted:
+            return (), wrong
+        self._priced.add(spec.name)
+        return ticks, wrong
+
+    def _ticks(self, rows: Any, spec: SymbolSpec, read_ns: int) -> list[Tick]:
+        return self._rows.ticks(rows, spec, lambda stamps: self._times.utc_ns(spec.name, stamps, read_ns))
