@@ -18,7 +18,7 @@ from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
-from tests.kit.ctrader import Recorder
+from tests.kit.ctrader import Recorder, recorded, run
 from tests.kit.mt5 import LOGIN, NETTING, Gateway
 from tests.kit.mt5_scene import order
 
@@ -40,14 +40,10 @@ def play(
         broker.call(prepare, broker)
 
         async def main() -> None:
-            session, told = kit.session_of(gate, **(account or {})), Recorder()
-            await session.connect(told)
-            try:
+            async with recorded(kit.session_of(gate, **(account or {}))) as (session, told):
                 await script(session, told, broker, gate)
-            finally:
-                await session.close()
 
-        asyncio.run(asyncio.wait_for(main(), 60))
+        run(main)
 
 
 def test_an_order_is_refused_when_the_terminal_shows_another_account_however_the_gateway_was_started(

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
-from tests.kit.ctrader import Recorder
+from tests.kit.ctrader import Recorder, recorded, run
 from tests.kit.mt5 import LOGIN, NETTING, Gateway
 from tests.kit.mt5_scene import order
 
@@ -41,18 +41,8 @@ D = Decimal
 HOUR_NS = 3_600_000_000_000
 
 
-@asynccontextmanager
-async def connected(gate: Gateway, **options: Any) -> AsyncIterator[tuple[Mt5Session, Recorder]]:
-    session, recorder = kit.session_of(gate, **options), Recorder()
-    await session.connect(recorder)
-    try:
-        yield session, recorder
-    finally:
-        await session.close()
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 60))
+def connected(gate: Gateway, **options: Any) -> AbstractAsyncContextManager[tuple[Mt5Session, Recorder]]:
+    return recorded(kit.session_of(gate, **options))
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.events import BrokerEvent, OrderChanged
+from pepperstone_adapter.broker.session import BrokerSession
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.session import CTraderSession
@@ -109,13 +111,18 @@ def session_of(
 
 
 @contextlib.asynccontextmanager
-async def connected(broker: Sandbox, **options: Any) -> AsyncIterator[tuple[CTraderSession, Recorder]]:
-    session, recorder = session_of(broker, **options), Recorder()
+async def recorded[S: BrokerSession](session: S) -> AsyncIterator[tuple[S, Recorder]]:
+    """A session of any venue, connected and closed again, and what it told."""
+    recorder = Recorder()
     await session.connect(recorder)
     try:
         yield session, recorder
     finally:
         await session.close()
+
+
+def connected(broker: Sandbox, **options: Any) -> AbstractAsyncContextManager[tuple[CTraderSession, Recorder]]:
+    return recorded(session_of(broker, **options))
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

@@ -15,7 +15,7 @@ from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
-from tests.kit.ctrader import Recorder
+from tests.kit.ctrader import Recorder, recorded, run
 from tests.kit.mt5 import Gateway
 from tests.kit.requests import market_order
 
@@ -81,13 +81,9 @@ async def scene(broker: Sandbox, gate: Gateway, **account: Any) -> AsyncIterator
     loop, raised = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _loop, context: raised.append(context))
     before = asyncio.all_tasks()
-    session, told = kit.session_of(gate, **account), Recorder()
-    await session.connect(told)
-    try:
+    async with recorded(kit.session_of(gate, **account)) as (session, told):
         yield Scene(broker, gate, session, told)
-    finally:
-        await session.close()
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
     assert asyncio.all_tasks() <= before
     assert raised == []
     assert broker.failure is None
@@ -104,7 +100,7 @@ def play(path: Path, script: Callable[[Scene], Awaitable[None]], judge: bool = T
                 if judge:
                     await stage.judge()
 
-        asyncio.run(asyncio.wait_for(main(), 60))
+        run(main)
     # The network thread serves the whole process; every other one belonged to the chain.
     for thread in set(threading.enumerate()) - threads:
         if thread.name != "network" and threading.current_thread() is not thread:
