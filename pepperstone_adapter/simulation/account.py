@@ -266,6 +266,9 @@ class Account:
 
     def refuse_at_trigger(self, order: Any) -> bool:
         """Whether a pending order that has been met opens more than free margin allows; it is then canceled."""
+        key = str(order.client_order_id)
+        if key in self.recorder.reasons:
+            return True  # on its way out; what happens in the same instant does not bring it back
         symbol, now, position_id = str(order.instrument_id.symbol), self.broker.now_ns(), self._ticket_of(order)
         self.settle(now)
         reason = None if position_id is None else self._misdirected(order, position_id)
@@ -276,10 +279,8 @@ class Account:
             reason = self._short_of_margin(self._specs[symbol], 1 if order.side == OrderSide.BUY else -1, opened, now)
         if reason is None:
             return False
-        key = str(order.client_order_id)
-        if key not in self.recorder.reasons:
-            self.recorder.reasons[key] = reason
-            self.broker.withdraw(order.client_order_id)
+        self.recorder.reasons[key] = reason
+        self.broker.withdraw(order.client_order_id)
         return True
 
     def _ticket_of(self, order: Any) -> Any:

@@ -258,3 +258,18 @@ def test_a_pending_order_without_margin_is_canceled_when_it_is_met(kind: str, pr
     assert order.status == "CANCELED"
     assert order.reason.startswith("NOT_ENOUGH_MONEY: needs 36")
     assert "OrderCanceled" in [type(e).__name__ for e in steps.events]
+
+
+@pytest.mark.parametrize("kind", ["limit", "limit_if_touched"])
+def test_a_refused_pending_order_stays_refused_when_margin_comes_free_in_the_same_instant(kind: str) -> None:
+    # 20,000 at 1.10 use 733.33 of 1,000; 20,000 more at 1.095 need 730.00 when the bar meets them. On that bar the
+    # strategy closes its position: the broker has said no by then.
+    def pending(s):  # type: ignore[no-untyped-def]
+        prices = [s.px(EURUSD, 1.095)] * (1 if kind == "limit" else 2)
+        s.submit_order(getattr(s.order_factory, kind)(s.id_of(EURUSD), OrderSide.BUY, s.qty(EURUSD, 20_000), *prices))
+
+    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.09, 1.094), 1.094, 1.094]
+    record = run_steps(market, {1: buy(20_000), 2: pending, 3: close_all()}, start_balance=D(1_000))
+    assert [(f.order_type, f.reason) for f in record.fills] == [("MARKET", "client"), ("MARKET", "client")]
+    (order,) = [o for o in record.orders if o.order_type != "MARKET"]
+    assert (order.status, order.reason[:17]) == ("CANCELED", "NOT_ENOUGH_MONEY:")
