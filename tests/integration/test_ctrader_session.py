@@ -22,6 +22,7 @@ from pepperstone_adapter.broker.orders import (
     OrderStatus,
     OrderType,
     Protection,
+    Side,
     TimeInForce,
 )
 from pepperstone_adapter.common.errors import (
@@ -85,6 +86,20 @@ def test_a_market_order_with_distances_fills_and_is_protected(broker: Sandbox) -
             # 1.10010 - 0.00500 and 1.10010 + 0.00700
             assert protective.position.protection == Protection(stop_loss=D("1.09510"), take_profit=D("1.10710"))
             assert filled.position.tag == "ema"
+
+    run(main)
+
+
+def test_margin_of_a_hedge_is_what_the_broker_counts(broker: Sandbox) -> None:
+    async def main() -> None:
+        async with connected(broker) as (session, recorder):
+            for name, side, units in (("O-1", Side.BUY, 20_000), ("O-2", Side.SELL, 10_000)):
+                await session.submit(market_order(name, side=side, units=D(units)))
+                await recorder.until(lambda name=name: "filled" in recorder.changes(name))
+            held = broker.ledger.accounts[1001].positions.values()
+            # 20,000 x 1.10010 / 30 and 10,000 x 1.10000 / 30: the larger side counts
+            assert [p.used_margin for p in held] == [D("733.40"), D("366.67")]
+            assert (await session.snapshot()).account.used_margin == D("733.40")
 
     run(main)
 

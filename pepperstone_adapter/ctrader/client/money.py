@@ -1,7 +1,7 @@
 """The account's money: balance by version, equity and margin worked out, since no message carries them. Pure.
 
 equity = balance + bonuses + net unrealised profit of the open positions (asked for every few seconds while there are
-any); used margin = the sum of what each position uses. Between two answers the profit of a position that was closed
+any); used margin = what the positions use, opposite ones counted by the account's rule. Between two answers the profit of a position that was closed
 since is left out, and that of one closed in part counts by the part that is left: it stands in the balance already.
 """
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pepperstone_adapter.broker.account import AccountSnapshot, Environment
 from pepperstone_adapter.broker.events import AccountChanged, BrokerEvent
-from pepperstone_adapter.broker.orders import PositionState
+from pepperstone_adapter.broker.orders import PositionState, Side
 from pepperstone_adapter.ctrader.client import parsing
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.openapi import messages as oa
@@ -43,6 +43,7 @@ class Money:
         self.now: AccountSnapshot | None = None
         self.telling = False
         self._bonus = Decimal(0)
+        self._hedge = oa.TotalMarginCalculationType.SUM
         self._version = -1
         self._unrealized: dict[str, tuple[Decimal, Decimal]] = {}  # position -> profit, and of how many units
         self._told: AccountSnapshot | None = None
@@ -63,6 +64,8 @@ class Money:
         self._version = max(self._version, trader.balanceVersion)
         fresh = parsing.account(trader, currency, self._wanted.environment, ts_ns)
         self._bonus = u.money(trader.managerBonus + trader.ibBonus, fresh.money_digits)
+        if trader.HasField("totalMarginCalculationType"):
+            self._hedge = oa.TotalMarginCalculationType(trader.totalMarginCalculationType)
         old = self.now
         self.now = replace(
             fresh,
@@ -90,7 +93,7 @@ class Money:
         if self.now is None:
             return []
         held = list(positions)
-        used = sum((p.used_margin for p in held if p.used_margin is not None), Decimal(0))
+        used = used_margin(held, self._hedge)
         profit = sum((self._profit(p, self.now.money_digits) for p in held), Decimal(0))
         equity = self.now.balance + self._bonus + profit
         self.now = replace(self.now, equity=equity, used_margin=used)
@@ -103,3 +106,22 @@ class Money:
     def _profit(self, position: PositionState, digits: int) -> Decimal:
         profit, units = self._unrealized.get(position.position_id, (Decimal(0), position.units))
         return profit if position.units >= units else round(profit * position.units / units, digits)
+
+
+def used_margin(positions: Iterable[PositionState], rule: oa.TotalMarginCalculationType) -> Decimal:
+    """Margin of positions together: of opposite ones in a symbol the larger side counts, both, or their difference.
+
+    The venue states each position's own margin and, with the account, the rule.
+    """
+    sides: dict[str, dict[Side, Decimal]] = {}
+    for position in positions:
+        if position.used_margin is not None:
+            pair = sides.setdefault(position.symbol, {Side.BUY: Decimal(0), Side.SELL: Decimal(0)})
+            pair[position.side] += position.used_margin
+    match rule:
+        case oa.TotalMarginCalculationType.MAX:
+            return sum((max(pair.values()) for pair in sides.values()), Decimal(0))
+        case oa.TotalMarginCalculationType.NET:
+            return sum((abs(pair[Side.BUY] - pair[Side.SELL]) for pair in sides.values()), Decimal(0))
+        case _:
+            return sum((sum(pair.values(), Decimal(0)) for pair in sides.values()), Decimal(0))

@@ -1,6 +1,9 @@
-"""Equity between two answers of the venue: what was closed stands in the balance and nowhere else."""
+"""Equity between two answers of the venue: what was closed stands in the balance and nowhere else. Margin of hedges."""
 
+from dataclasses import replace
 from decimal import Decimal
+
+import pytest
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.orders import PositionState, Side
@@ -63,3 +66,42 @@ def test_a_position_opened_since_has_no_profit_yet() -> None:
     assert equity(money) == D("9300.00")
     money.refresh([], 4)
     assert equity(money) == D("10000.00")
+
+
+RULES = oa.TotalMarginCalculationType
+
+
+@pytest.mark.parametrize(
+    ("rule", "used"),
+    [
+        (RULES.MAX, D("50.00")),  # EURUSD: the larger of 30 and 12; GBPUSD: 20
+        (RULES.SUM, D("62.00")),  # 30 + 12 + 20
+        (RULES.NET, D("38.00")),  # 30 - 12, and 20
+        (None, D("62.00")),  # not said: what the venue states for each position, added up
+    ],
+)
+def test_opposite_positions_share_margin_by_the_rule_of_the_account(rule: int | None, used: Decimal) -> None:
+    money = Money(Wanted(account_number="5001", environment=Environment.DEMO))
+    trader = oa.Trader(ctidTraderAccountId=1, balance=1_000_000, depositAssetId=1, moneyDigits=2, traderLogin=5001)
+    if rule is not None:
+        trader.totalMarginCalculationType = rule  # type: ignore[assignment]
+    money.trader(trader, "USD", 1)
+    held = [
+        position("1", 1_000),  # 10.00
+        position("2", 2_000),  # 20.00
+        replace(position("3", 1_200), side=Side.SELL),  # 12.00
+        replace(position("4", 2_000), symbol="GBPUSD", side=Side.SELL),  # 20.00
+    ]
+    money.refresh(held, 2)
+    assert money.now is not None
+    assert money.now.used_margin == used
+
+
+def test_a_limited_risk_account_is_told_that_its_orders_would_be_refused() -> None:
+    money = Money(Wanted(account_number="5001", environment=Environment.DEMO))
+    trader = oa.Trader(ctidTraderAccountId=1, balance=1_000_000, depositAssetId=1, moneyDigits=2, isLimitedRisk=True)
+    money.trader(trader, "USD", 1)
+    account = money.now
+    assert account is not None
+    assert (account.trading_allowed, account.closing_allowed) == (False, True)
+    assert "guaranteed stop loss" in account.trading_note
