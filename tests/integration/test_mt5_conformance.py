@@ -24,7 +24,7 @@ from tests.kit import conformance_data as data
 from tests.kit.conformance import ACCEPTED, BUY, CASES, FILLED, LIMIT, SELL, Case, all_in, denied
 from tests.kit.conformance_data import HISTORY, M1
 from tests.kit.mt5_node import report, run_mt5, sandbox
-from tests.kit.node import EURUSD, Bench
+from tests.kit.node import EURUSD, USDJPY, Bench
 
 #: Where MetaTrader's answer is another than cTrader's.
 DIFFERENT = {
@@ -105,6 +105,20 @@ def test_tc_market_entry_brackets(side: OrderSide, tmp_path: Path) -> None:
 
     with sandbox(tmp_path) as broker:
         run_mt5(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
+@pytest.mark.parametrize("unsubscribes", [True, False])
+def test_tc_e83_what_a_strategy_subscribed_ends_when_it_stops(unsubscribes: bool, tmp_path: Path) -> None:
+    # Of a symbol that is the tester's alone: nothing is quoted for the account itself.
+    config = {"instrument_id": USDJPY, "can_unsubscribe": unsubscribes}
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: "USDJPY" in b.connection.quoted_symbols(), "the tester's subscription")
+
+    with sandbox(tmp_path) as broker:
+        b = run_mt5(tmp_path, broker, script, symbols=[], **tc.tester(config))
+        assert ("USDJPY" in b.connection.quoted_symbols()) is not unsubscribes
         assert broker.violations() == []
 
 

@@ -264,9 +264,8 @@ CASES = [
 
 
 def exec_config(config: dict[str, Any]) -> ExecTesterConfig:
-    return ExecTesterConfig(
-        instrument_id=EURUSD, client_id=ClientId(VENUE), order_qty=Quantity.from_int(10_000), **(QUIET | config)
-    )
+    facts = {"instrument_id": EURUSD, "client_id": ClientId(VENUE), "order_qty": Quantity.from_int(10_000)}
+    return ExecTesterConfig(**(facts | QUIET | config))
 
 
 def ours(b: Bench) -> Orders:
