@@ -35,7 +35,7 @@ COMMANDS = (
     Entry("report", "report", "Backtest", "Show a result again, or compare two.", True),
     Entry("data", "data", "Backtest", "Import, download, check and list market data; keep recordings.", True),
     Entry("live", "live", "Trade", "Run a strategy on a live, demo or sandbox account.", True),
-    Entry("sandbox", "sandbox", "Trade", "Start the simulated broker that speaks cTrader's wire."),
+    Entry("sandbox", "sandbox", "Trade", "Start the simulated broker: cTrader and MetaTrader 5."),
     Entry("auth", "auth", "Trade", "Log in to cTrader; show, refresh or remove stored credentials."),
     Entry("probe", "probe", "Trade", "Run read-only checks against a real account and report what it answers."),
     Entry("mt5-gateway", "mt5_gateway", "Trade", "Serve a MetaTrader 5 terminal on this machine to a live node."),

@@ -16,10 +16,11 @@ def command(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the ports as one JSON line and nothing else.")] = False,
 ) -> None:
-    """Start a simulated broker on this machine that speaks cTrader's wire.
+    """Start a simulated broker on this machine: cTrader's wire, and a MetaTrader 5 terminal.
 
     It needs no account. Clients connect to 127.0.0.1 with the printed test credentials and must trust the printed
-    certificate file. Prices come from a seeded random walk or from the catalog.
+    certificate file; a node with `terminal: local` finds the terminal. Prices come from a seeded random walk or from
+    the catalog.
 
         pepperstone sandbox configs/sandbox/default.yaml
 

@@ -70,7 +70,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _facts(sandbox: Sandbox) -> dict[str, object]:
-    given = sandbox.credentials
+    given, terminal = sandbox.credentials, sandbox.settings.mt5
     return {
         "host": sandbox.settings.host,
         "demo_port": sandbox.ports.demo,
@@ -82,6 +82,8 @@ def _facts(sandbox: Sandbox) -> dict[str, object]:
         "access_token": given.access_token,
         "refresh_token": given.refresh_token,
         "accounts": [account.login for account in sandbox.settings.accounts],
+        "mt5_port": sandbox.ports.mt5,
+        "mt5_accounts": [account.login for account in terminal.accounts] if terminal is not None else [],
     }
 
 
@@ -97,6 +99,11 @@ def _table(sandbox: Sandbox) -> Table:
     for account in sandbox.settings.accounts:
         words = f"{account.environment}, {account.mode}, {account.currency}, 1:{account.leverage}"
         table.add_row(f"account {account.login}", f"id {account.id}, {words}, balance {account.balance}")
+    if (terminal := sandbox.settings.mt5) is not None:
+        table.add_row("terminal", f"{host}:{ports.mt5} (MetaTrader 5, no TLS)")
+        for holder in terminal.accounts:
+            words = f"MetaTrader 5, {holder.mode}, {holder.currency}, 1:{holder.leverage}"
+            table.add_row(f"account {holder.login}", f"{words}, balance {holder.balance}")
     table.add_row("prices", f"{sandbox.settings.tape.source}, speed {sandbox.settings.tape.speed:g}")
     opens = sandbox.call(_opens_at, sandbox)
     if opens is not None:
@@ -120,7 +127,8 @@ def _status(sandbox: Sandbox) -> Text:
     """One line, made on the broker's thread so that it is of one moment."""
     venue = sandbox.venue
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(sandbox.clock.now_ns() // 1_000_000_000))
-    accounts = venue.ledger.accounts.values()
+    books = [venue.ledger] if sandbox.mt5 is None else [venue.ledger, sandbox.terminal.ledger]
+    accounts = [account for ledger in books for account in ledger.accounts.values()]
     ticks = sum(len(history.tick_ms) for history in venue.history.values())
     parts = [
         f"{moment} UTC",

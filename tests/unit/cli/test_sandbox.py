@@ -1,16 +1,19 @@
 """`pepperstone sandbox`: what it prints, and its errors. Ctrl-C is tested with a real process (integration)."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pepperstone_adapter.broker.orders import OrderType, Side
 from pepperstone_adapter.cli import sandbox_console
 from pepperstone_adapter.cli.main import main
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.sandbox.clock import TestClock
+from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.server import settings_for_tests, start
 from pepperstone_adapter.sandbox.settings import SandboxSettings
 
@@ -41,6 +44,25 @@ def test_the_table_and_the_status_line(tmp_path: Path) -> None:
     assert f"127.0.0.1:{sandbox.ports.demo} (TLS)" in said
     assert "id 1000002, demo, netting, EUR, 1:30, balance 10000" in said
     assert "0 connected | 1 ticks | 0 positions | 0 orders | 0 deals" in said
+
+
+def test_the_terminal_and_its_accounts_are_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = settings_for_tests(tmp_path, mt5={"port": 0, "accounts": [{"login": 3_000_001}]})
+    sandbox_console.serve(settings, 0.0, as_json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["mt5_accounts"] == [3_000_001]
+    assert facts["mt5_port"] > 0
+    with start(settings) as sandbox:
+        sandbox.push("EURUSD", "1.10000", "1.10002")
+        order = NewOrder(symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=Decimal(10_000))
+        sandbox.call(sandbox.terminal.ledger.submit, 3_000_001, order, sandbox.clock.now_ns())
+        console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
+        console.print(sandbox_console._table(sandbox))
+        console.print(sandbox.call(sandbox_console._status, sandbox))
+        said = console.export_text()
+    assert f"127.0.0.1:{sandbox.ports.mt5}" in said
+    assert "MetaTrader 5, hedging, USD, 1:30, balance 10000" in said
+    assert "1 positions | 0 orders | 1 deals" in said
 
 
 def test_a_closed_market_is_told_with_its_opening(tmp_path: Path) -> None:
