@@ -2,8 +2,9 @@
 
 The framework cannot keep its cache with Python clients, so this SQLite file (WAL) is the memory of who is who: one row
 for every order we meant to send, written *before* the order leaves. A row whose order the broker never saw does no
-harm; an order without a row would come back as a stranger's. The intent is flushed to the disk (0.3 ms measured on an
-SSD); later notes reach it with the next intent, and what a power cut takes of them is found again at the broker.
+harm; an order without a row would come back as a stranger's. The intent is flushed to the disk; later notes reach it
+with the next intent, and what a power cut takes of them is found again at the broker (`common.journal` is about the
+flush).
 
 All texts are ours or the venue's ids; no money, no prices, no secrets.
 """
@@ -18,6 +19,7 @@ from typing import Self
 
 from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.common.errors import DataError
+from pepperstone_adapter.common.journal import open_journal
 from pepperstone_adapter.mapping.ids import Leg
 
 _SCHEMA = """
@@ -36,8 +38,9 @@ CREATE TABLE IF NOT EXISTS orders (
     ended           INTEGER NOT NULL DEFAULT 0,
     created_ns      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS orders_by_order_id ON orders (order_id);
-CREATE INDEX IF NOT EXISTS orders_by_position ON orders (position_id);
+CREATE INDEX IF NOT EXISTS orders_by_order_id ON orders (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS orders_by_position ON orders (position_id) WHERE position_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS orders_by_parent ON orders (parent) WHERE parent IS NOT NULL;
 """
 VERSION = 1
 
@@ -94,18 +97,27 @@ class IdStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._db = sqlite3.connect(path, isolation_level=None)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise DataError(f"{path}: written by a newer version of this program; update it, or move the file away")
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
+            self._db = open_journal(path)
+            try:
+                self._check_version()
+                self._db.executescript(_SCHEMA)
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                self._db.close()
+                raise
+        except sqlite3.OperationalError as e:
+            raise DataError(f"{path}: the order store cannot be written ({e}); look at its disk and its rights") from e
         except sqlite3.DatabaseError as e:
-            self._db.close()
             raise DataError(f"{path}: not a usable order store ({e}); move it away and start again") from e
+
+    def _check_version(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise DataError(
+                f"{self._path}: written by a newer version of this program; update it, or move the file away"
+            )
 
     def __enter__(self) -> Self:
         return self

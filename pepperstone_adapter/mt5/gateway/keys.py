@@ -6,10 +6,11 @@ stays so here; only the broker's own lists can settle it.
 """
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pepperstone_adapter.common.journal import open_journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Kept:
 
 
 class OrderKeys:
-    """Keys on disk (SQLite, WAL, full sync).
+    """Keys on disk (SQLite, WAL, every commit flushed).
 
     Parameters
     ----------
@@ -29,9 +30,7 @@ class OrderKeys:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db = open_journal(path)
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, created_ns INTEGER NOT NULL, answer TEXT)"
         )

@@ -92,6 +92,11 @@ def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"something else")
 
 
+def test_a_store_that_cannot_be_opened_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        IdStore(tmp_path)  # a folder
+
+
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "orders.sqlite"
     IdStore(path).close()
