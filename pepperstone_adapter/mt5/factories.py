@@ -38,7 +38,7 @@ from pepperstone_adapter.mt5.constants import (
 )
 from pepperstone_adapter.mt5.data import Mt5DataClient
 from pepperstone_adapter.mt5.execution import Mt5ExecutionClient
-from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions
+from pepperstone_adapter.mt5.gateway.options import GatewayOptions
 
 type Config = Mt5DataConfig | Mt5ExecConfig
 

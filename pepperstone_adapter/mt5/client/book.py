@@ -6,6 +6,8 @@ Rules that keep it honest:
 * History lags: a position may vanish seconds before the deal that closed it can be read, or the reverse. A vanished
   position is told only when its deals explain it, or after `LAG_NS` with a warning; otherwise the levels of the
   position would look canceled although one of them was hit.
+* For the same reason an open position and the sum of its deals may differ for a moment; where they still do after
+  `LAG_NS`, a fill is missing, and a person must know.
 * A pending order that vanished was filled, canceled, expired or rejected: only the order history says which, so it is
   asked for (`lookups`), again and again until it answers.
 * Ours is what carries a magic number we made; a comment may have been changed by the broker.
@@ -79,6 +81,7 @@ class Book:
     _deals: set[int] = field(default_factory=set)
     _held: dict[str, Decimal] = field(default_factory=dict)  # signed units per position, from deals
     _vanished: dict[str, int] = field(default_factory=dict)
+    _differs: dict[str, int] = field(default_factory=dict)  # since when a position and its deals say two volumes
     _told: set[str] = field(default_factory=set)
     _accepted: set[int] = field(default_factory=set)  # orders whose acceptance was told
     _times: StreamTimes = field(init=False)  # of the deals, one stream
@@ -277,7 +280,25 @@ class Book:
 
     def on_time(self, now_ns: int) -> list[BrokerEvent]:
         """What waiting alone decides."""
-        return self._settle_vanished(now_ns)
+        return self._settle_vanished(now_ns) + self._check_volumes(now_ns)
+
+    def _check_volumes(self, now_ns: int) -> list[BrokerEvent]:
+        out: list[BrokerEvent] = []
+        for pid, position in self.positions.items():
+            shown, dealt = position.side.sign * position.units, self._held.get(pid, Decimal(0))
+            if shown == dealt or pid in self._vanished:
+                self._differs.pop(pid, None)
+                continue
+            since_ns = self._differs.setdefault(pid, now_ns)
+            if now_ns - since_ns < LAG_NS or pid in self._told:
+                continue
+            self._told.add(pid)
+            text = (
+                f"position {pid} of {position.symbol} has {shown.normalize():f} units at the terminal, its deals come to {dealt.normalize():f} "
+                f"for {LAG_NS // 10**9} s: a fill is missing in the history; look at the account"
+            )
+            out.append(Notice(level="error", text=text, ts_ns=now_ns))
+        return out
 
     def _settle_vanished(self, now_ns: int) -> list[BrokerEvent]:
         out: list[BrokerEvent] = []
@@ -287,6 +308,7 @@ class Book:
                 continue
             del self._vanished[pid]
             gone = self.positions.pop(pid)
+            self._differs.pop(pid, None)
             if not explained:
                 text = f"position {pid} of {gone.symbol} is gone and no deal explains it after {LAG_NS // 10**9} s"
                 out.append(Notice(level="error", text=text, ts_ns=now_ns))

@@ -9,7 +9,7 @@ from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
 from pepperstone_adapter.mt5.client.protocol import GatewayNews
 from pepperstone_adapter.mt5.gateway.hosted import HostedGateway
-from pepperstone_adapter.mt5.gateway.supervisor import BadOptions, GatewayOptions
+from pepperstone_adapter.mt5.gateway.options import BadOptions, GatewayOptions
 
 
 class LocalLink(GatewayLink):

@@ -50,6 +50,7 @@ from pepperstone_adapter.mt5.gateway.wire import WireError
 NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
+SNAPSHOT_TRIES: Final = 5
 BY_TICKET: Final = frozenset({"orders_get", "positions_get", "history_orders_get", "history_deals_get"})
 UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError, WireError)
 
@@ -196,9 +197,13 @@ class Mt5Session:
             raise ConfigurationError(wrong)
 
     async def _first_snapshot(self, account: AccountSnapshot) -> BrokerSnapshot:
-        orders = await self._call("orders_get")
-        positions = await self._call("positions_get")
-        deals = await self._call("history_deals_get", *self._deals_window())
+        for _ in range(SNAPSHOT_TRIES):
+            orders = await self._call("orders_get")
+            positions = await self._call("positions_get")
+            deals = await self._call("history_deals_get", *self._deals_window())
+            held = [(row["ticket"], row["volume"]) for row in await self._call("positions_get")]
+            if held == [(row["ticket"], row["volume"]) for row in positions]:
+                break  # no deal was made between the two: each is in both or in neither
         self._book.start(orders, positions, deals)
         return self._snapshot(account, orders, positions)
 

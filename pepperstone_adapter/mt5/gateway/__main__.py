@@ -23,7 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
-from pepperstone_adapter.mt5.gateway.supervisor import BadOptions, GatewayOptions, Supervisor
+from pepperstone_adapter.mt5.gateway.options import BadOptions, GatewayOptions
+from pepperstone_adapter.mt5.gateway.supervisor import Supervisor
 
 PACKAGE = Path(__file__).parents[2]
 

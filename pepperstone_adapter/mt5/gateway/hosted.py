@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
-from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions, Supervisor
+from pepperstone_adapter.mt5.gateway.options import GatewayOptions
+from pepperstone_adapter.mt5.gateway.supervisor import Supervisor
 
 START_S = 10.0
 STOP_S = 4.0

@@ -225,3 +225,24 @@ def test_a_close_by_is_told_as_an_order_on_each_of_its_positions() -> None:
     assert all(e.order.closing for e in told)
     gone = [e.position for e in subject.on_positions([row._asdict() for row in module.positions_get()], NOW)]  # type: ignore[union-attr]
     assert {(p.position_id, p.units) for p in gone} == {(str(long), Decimal(20_000)), (str(short), Decimal(0))}
+
+
+def test_a_position_whose_deals_do_not_come_to_its_volume_is_told_once_after_a_while() -> None:
+    subject = book(positions=[rows.position(7, volume=0.3)])
+    assert subject.on_time(NOW) == []
+    # 0.1 lots were closed, and history does not show the deal.
+    subject.on_positions([rows.position(7, volume=0.2)], NOW)
+    assert subject.on_time(NOW) == subject.on_time(NOW + LAG_NS - 1) == []
+    (told,) = subject.on_time(NOW + LAG_NS)
+    assert isinstance(told, Notice)
+    assert told.level == "error"
+    assert "has 20000 units at the terminal, its deals come to 30000" in told.text
+    assert subject.on_time(NOW + 2 * LAG_NS) == []
+
+
+def test_a_deal_that_comes_late_ends_the_difference() -> None:
+    subject = book(positions=[rows.position(7, volume=0.3)])
+    subject.on_positions([rows.position(7, volume=0.2)], NOW)
+    assert subject.on_time(NOW) == []
+    subject.on_deals([rows.deal(9, type=1, entry=1, position_id=7, volume=0.1)], NOW + LAG_NS // 2)
+    assert subject.on_time(NOW + LAG_NS) == subject.on_time(NOW + 3 * LAG_NS) == []

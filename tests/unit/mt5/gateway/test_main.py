@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.mt5.gateway.__main__ import main, options, parser
-from pepperstone_adapter.mt5.gateway.supervisor import BadOptions
+from pepperstone_adapter.mt5.gateway.options import BadOptions
 
 TOKEN = "abcdefghij0123456789"
 
