@@ -294,8 +294,8 @@ class Book:
                 continue
             self._told.add(pid)
             text = (
-                f"position {pid} of {position.symbol} has {shown.normalize():f} units at the terminal, its deals come to {dealt.normalize():f} "
-                f"for {LAG_NS // 10**9} s: a fill is missing in the history; look at the account"
+                f"position {pid} of {position.symbol} has {shown.normalize():f} units at the terminal, its deals come to "
+                f"{dealt.normalize():f} for {LAG_NS // 10**9} s: a fill is missing in the history; look at the account"
             )
             out.append(Notice(level="error", text=text, ts_ns=now_ns))
         return out
