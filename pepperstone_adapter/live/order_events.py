@@ -311,11 +311,14 @@ class OrderEvents:
         return SetExactLevels(order.client_order_id, position_id)
 
     def _end(self, order: TrackedOrder, state: OrderState, ts: int, expired: bool) -> list[Emission]:
+        out: list[Emission] = []
         if order.kind != LEG:
+            if expired:  # the framework knows no way from submitted to expired
+                out += self._accept(order, state, ts)
             self.table.name(order, state.order_id)
         order.phase = Phase.ENDED
         kind = Expired if expired else Canceled
-        out: list[Emission] = [kind(order.client_order_id, order.order_id, ts)]
+        out.append(kind(order.client_order_id, order.order_id, ts))
         legs = self.table.legs_of_entry(order.client_order_id)
         if not order.filled:
             for leg in legs:

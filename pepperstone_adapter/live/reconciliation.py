@@ -73,6 +73,7 @@ class Reconciler:
     unanswered: list[Unanswered] = field(default_factory=list)
     _misses: dict[str, int] = field(default_factory=dict)
     _deals_from_ns: int = 0
+    _resolving: bool = False
 
     def unknown(self, kind: str, order: TrackedOrder) -> None:
         """A request's outcome is unknown; the order keeps the state it has."""
@@ -81,15 +82,19 @@ class Reconciler:
 
     async def resolve(self) -> None:
         """One round over everything unanswered that is old enough to ask about."""
-        if not self.connection.up:
+        if not self.connection.up or self._resolving:
             return
-        for item in list(self.unanswered):
-            if time.monotonic() - item.written_s < self.answer_deadline_s:
-                continue
-            try:
-                await self._ask(item)
-            except (PepperstoneError, OutcomeUnknown) as error:
-                self.log.debug(f"{item.order.client_order_id}: could not be asked about: {error}")
+        self._resolving = True
+        try:
+            for item in list(self.unanswered):
+                if time.monotonic() - item.written_s < self.answer_deadline_s:
+                    continue
+                try:
+                    await self._ask(item)
+                except (PepperstoneError, OutcomeUnknown) as error:
+                    self.log.debug(f"{item.order.client_order_id}: could not be asked about: {error}")
+        finally:
+            self._resolving = False
 
     async def _ask(self, item: Unanswered) -> None:
         order = item.order
@@ -224,19 +229,32 @@ class Reconciler:
 
     def _positions(self, snapshot: BrokerSnapshot) -> None:
         for position in snapshot.positions:
+            self._misses.pop(position.position_id, None)
             self.perform(self.events.on_position(PositionChanged(position=position, ts_ns=snapshot.ts_ns)))
         open_ids = {p.position_id for p in snapshot.positions}
-        for position_id in set(self.table.positions) - open_ids:
+        held = dict(self.table.positions)
+        for leg in self.table.open_orders():
+            # A position that opened and closed while nobody listened was never in the table; its other level was.
+            if leg.kind == LEG and leg.phase is Phase.ACCEPTED and leg.position_id is not None:
+                held.setdefault(leg.position_id, _flat(leg, leg.position_id))
+        for position_id in held.keys() - open_ids:
             misses = self._misses.get(position_id, 0) + 1
             self._misses[position_id] = misses
             if misses >= LOST_AFTER_MISSES:
                 del self._misses[position_id]
-                gone = self.table.positions[position_id]
-                self.perform(
-                    self.events.on_position(
-                        PositionChanged(position=replace(gone, units=Decimal(0)), ts_ns=snapshot.ts_ns)
-                    )
-                )
+                gone = replace(held[position_id], units=Decimal(0))
+                self.perform(self.events.on_position(PositionChanged(position=gone, ts_ns=snapshot.ts_ns)))
+
+
+def _flat(leg: TrackedOrder, position_id: str) -> PositionState:
+    return PositionState(
+        position_id=position_id,
+        symbol=leg.symbol,
+        side=leg.side.opposite,
+        units=Decimal(0),
+        open_price=Decimal(0),
+        opened_ns=leg.submitted_ns,
+    )
 
 
 def deals_by_position(deals: Iterable[Deal]) -> dict[str, list[Deal]]:

@@ -176,8 +176,9 @@ class Sender:
 
     async def exact_levels(self, entry: TrackedOrder, position_id: str) -> None:
         """After a market fill: replace the distances that were sent by the levels that were asked for."""
-        legs = self._table.legs_of_position(position_id)
         try:
+            await self.link(timeout_s=300.0)  # the fill may have been learnt while reconnecting
+            legs = self._table.legs_of_position(position_id)
             failed = await self._apply_levels(legs[0], {}) if legs else None
         finally:
             self._events.settling.discard(entry.client_order_id)

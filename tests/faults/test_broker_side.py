@@ -11,7 +11,7 @@ from pepperstone_adapter.broker.orders import OrderType, Side
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.records import Protect
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
-from tests.kit.faults import Trader, account, run_live
+from tests.kit.faults import Trader, account, rule, run_live
 from tests.kit.node import BUY, EURUSD, SELL, Bench, px, units
 
 D = Decimal
@@ -174,6 +174,24 @@ def test_F66_an_order_that_expires_at_the_broker_is_expired(tmp_path: Path) -> N
         )
         b.probe.submit_order(order)
         await t.reach(order, "EXPIRED")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F66_an_order_that_expired_before_it_was_answered_is_expired(tmp_path: Path) -> None:
+    """The framework knows no way from submitted to expired: what the broker has taken is told as accepted first."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.sandbox.add_fault(rule("mute", "NewOrderReq"))
+        soon = b.sandbox.clock.now_ns() + 300_000_000
+        order = b.probe.order_factory.limit(
+            EURUSD, BUY, units(1_000), px("1.05000"), time_in_force=TimeInForce.GTD, expire_time=soon
+        )
+        b.probe.submit_order(order)
+        await t.reach(order, "EXPIRED")
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Expired")
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)

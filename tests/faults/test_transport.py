@@ -4,9 +4,11 @@ The wire is broken at a chosen message; the node never learns how. See README.md
 """
 
 import socket
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from nautilus_trader.model import OrderType
 
 from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.sandbox.process import start_process
@@ -14,7 +16,7 @@ from pepperstone_adapter.sandbox.server import settings_for_tests
 from tests.kit.ctrader import session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, PRICES, sandbox
 from tests.kit.faults import SHORT, Trader, account, entries, nothing_left_behind, requests, rule, run_live
-from tests.kit.node import SELL, Bench, px
+from tests.kit.node import BUY, EURUSD, SELL, Bench, px, units
 
 ENDED = {"Rejected", "Canceled", "Expired", "Denied", "CancelRejected", "ModifyRejected"}
 
@@ -83,6 +85,57 @@ def test_F03_a_link_lost_between_acceptance_and_fill_gives_the_fill_once(tmp_pat
         await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
 
     with sandbox(tmp_path, behaviour={"execution_delay_ms": 50.0}) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F03_a_bracket_that_fills_while_the_link_is_down_gets_its_exact_levels_afterwards(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.sandbox.add_fault(rule("cut_after", "ExecutionEvent", on="reply", execution="ORDER_ACCEPTED"))
+        bracket = b.probe.order_factory.bracket(
+            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
+        )
+        b.probe.submit_order_list(bracket)
+        await b.until(lambda: not b.connection.up, "the lost link")
+        b.sandbox.push(
+            "EURUSD", "1.08540", "1.08547"
+        )  # filled 40 points higher than asked, so the distances miss by 40
+        await t.reach(bracket[0], "FILLED")
+        await b.until(
+            lambda: (
+                [(p.stop_loss, p.take_profit) for p in account(b.sandbox).positions.values()]
+                == [(Decimal("1.08000"), Decimal("1.09000"))]
+            ),
+            "exact levels",
+        )
+
+    with sandbox(tmp_path, behaviour={"execution_delay_ms": 200.0}) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F03_a_bracket_that_opens_and_closes_while_the_link_is_down_leaves_no_level_behind(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.sandbox.add_fault(rule("cut_after", "NewOrderReq"))
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD,
+            BUY,
+            units(10_000),
+            entry_order_type=OrderType.LIMIT,
+            entry_price=px("1.08400"),
+            sl_trigger_price=px("1.08000"),
+            tp_price=px("1.09000"),
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        await b.until(lambda: not b.connection.up, "the lost link")
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")
+        b.sandbox.push("EURUSD", "1.09010", "1.09017")
+        await t.reach(entry, "FILLED")
+        await t.reach(profit, "FILLED")
+        await t.reach(stop, "CANCELED")
+        assert b.cache.orders_open() == []
+
+    with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
 
 

@@ -117,6 +117,26 @@ def test_f38_an_event_lost_on_a_healthy_link_is_found_by_the_audit(tmp_path: Pat
     run_bench(tmp_path, script)
 
 
+def test_f38_a_position_missing_now_and_then_keeps_its_levels(tmp_path: Path) -> None:
+    """Snapshots flicker: only one that is missing twice in a row is gone."""
+
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.probe.order_factory.bracket(
+            EURUSD, BUY, units(10_000), sl_trigger_price=px("1.08000"), tp_price=px("1.09000")
+        )
+        b.probe.submit_order_list([entry, stop, profit])
+        await b.until(lambda: b.cache.positions_open() and not b.client._events.settling, "the protected position")
+        for _ in range(3):
+            shown = dict(b.broker.positions)
+            b.broker.positions.clear()
+            await b.client.reconciler.audit()
+            b.broker.positions.update(shown)
+            await b.client.reconciler.audit()
+        assert [b.cache.order(o.client_order_id).status.name for o in (stop, profit)] == ["ACCEPTED", "ACCEPTED"]
+
+    run_bench(tmp_path, script, audit_interval_s=3600.0)
+
+
 def test_f05_a_cancel_without_an_answer_is_settled_by_asking(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         order = b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.08000"))
