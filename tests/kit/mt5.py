@@ -17,7 +17,7 @@ from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
 from pepperstone_adapter.mt5.client.session import Mt5Session
 from pepperstone_adapter.mt5.gateway.hosted import HostedGateway
-from pepperstone_adapter.mt5.gateway.supervisor import GatewayOptions
+from pepperstone_adapter.mt5.gateway.options import GatewayOptions
 from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Fault, Mt5FaultKind
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
