@@ -106,6 +106,11 @@ class Connection:
             raise LinkError("not connected to the broker yet")
         return self._session
 
+    @property
+    def reconciled(self) -> bool:
+        """The execution client has taken the account in and follows its events."""
+        return self._trading is not None
+
     async def start(self) -> None:
         """Connect once for all clients; every caller gets the same outcome.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from nautilus_trader.model import OrderStatus, Venue
 
+from pepperstone_adapter.broker.orders import OrderType as BrokerOrderType
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.keys import label
 from pepperstone_adapter.live.market_state import market_state
@@ -62,11 +63,15 @@ def summary(account: AccountSettings, connection: Connection, cache: Any) -> str
     if now is not None and before is not None:
         change = now.balance - before.account.balance
         parts.append(f"balance {now.balance:,.2f} {now.currency} ({change:+,.2f} since the start)")
-    if execution is not None:
+    if execution is not None and before is not None:
+        # Until the start has taken the account in, the only books are those the broker showed at the connect.
+        known = connection.reconciled
+        held = execution.table.positions.values() if known else before.positions
         positions = [
-            f"{p.symbol} {p.side.value} {p.units:,f} (no. {p.position_id})" for p in execution.table.positions.values()
+            f"{p.symbol} {p.side.value} {format(p.units.normalize(), ',f')} (no. {p.position_id})" for p in held
         ]
-        working = sum(o.kind == ENTRY for o in execution.table.open_orders())
+        waiting = [o for o in before.orders if o.type is not BrokerOrderType.PROTECTION and not o.closing]
+        working = sum(o.kind == ENTRY for o in execution.table.open_orders()) if known else len(waiting)
         parts.append(
             f"at the broker: {', '.join(positions) or 'no positions'}, {working or 'no'} working order"
             f"{'' if working == 1 else 's'}"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ import pyarrow.ipc
 import pytest
 import yaml
 
+from pepperstone_adapter.broker.orders import OrderType, Side
 from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.ctrader.client.stores import EnvironmentStore
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
+from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
@@ -448,6 +451,8 @@ def test_a_wrong_or_expired_access_token_ends_with_code_4_and_says_what_to_do(tm
 @pytest.mark.slow
 def test_what_does_not_fit_the_account_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
+        by_hand = NewOrder(symbol="EURUSD", side=Side.SELL, type=OrderType.MARKET, units=Decimal(5_000))
+        broker.call(broker.ledger.submit, ACCOUNT_ID, by_hand, broker.clock.now_ns())
         for account, text in (
             ({"symbols": ["EURUSDD"]}, "no symbol EURUSDD (did you mean EURUSD"),
             ({"mode": "netting"}, "set mode: hedging"),
@@ -457,7 +462,9 @@ def test_what_does_not_fit_the_account_is_refused_before_anything_is_sent(tmp_pa
             out = process.communicate(timeout=60)[0]
             assert process.returncode == 2, out[-3000:]
             assert text in out
-        assert report(broker)["orders"] == []
+            # What the account holds is said as the broker showed it, although the node never took it in.
+            assert "at the broker: EURUSD sell 5,000 (no. 5000001), no working orders" in out
+        assert len(report(broker)["orders"]) == 1
 
 
 @pytest.mark.slow
