@@ -13,6 +13,7 @@ from pepperstone_adapter.sandbox.behaviour import BehaviourSettings
 from pepperstone_adapter.sandbox.ctrader_server import codes
 from pepperstone_adapter.sandbox.ctrader_server.directory import Directory, measurement_units, money, ms, volume
 from pepperstone_adapter.sandbox.ledger import Deal, LedgerEvent, Order, Position, PositionStatus, SymbolTerms
+from pepperstone_adapter.sandbox.ledger.checks import PENDING
 from pepperstone_adapter.sandbox.ledger.records import Cash, CashKind, Protect
 
 _CASH = {
@@ -222,7 +223,7 @@ class Encoder:
         message = oa.ExecutionEvent(
             ctidTraderAccountId=event.account_id,
             executionType=codes.EXECUTION[event.kind],
-            isServerEvent=event.by_server,
+            isServerEvent=event.by_server and (self._switches.pending_fill_by_server or not _fills_pending(event)),
         )
         position = event.position
         unborn = position is not None and not position.opened_ns
@@ -258,3 +259,7 @@ class Encoder:
             equity=money(cash.equity, digits),
             moneyDigits=digits,
         )
+
+
+def _fills_pending(event: LedgerEvent) -> bool:
+    return event.deal is not None and event.order is not None and event.order.type in PENDING

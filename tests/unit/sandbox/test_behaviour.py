@@ -107,6 +107,17 @@ def test_a_stop_out_is_flagged_or_not(tmp_path: Path, flagged: bool) -> None:
     assert [m.order.isStopOut for m in events] == [flagged, flagged]
 
 
+@pytest.mark.parametrize("by_server", [True, False])
+def test_the_fill_of_a_pending_order_is_the_servers_deed_or_not(tmp_path: Path, by_server: bool) -> None:
+    bench, link = scene(tmp_path, pending_fill_by_server=by_server)
+    stop = {"orderType": oa.OrderType.STOP, "tradeSide": oa.TradeSide.BUY, "stopPrice": 1.101}
+    link.ask(oa.NewOrderReq(ctidTraderAccountId=ACCOUNT, symbolId=EURUSD, volume=LOT // 10, **stop))
+    link.read()
+    bench.push("1.10150", "1.10152")
+    (filled,) = link.messages()
+    assert (kinds([filled]), filled.isServerEvent) == (["ORDER_FILLED"], by_server)
+
+
 @pytest.mark.parametrize(("silence_s", "calls"), [(600.0, 1), (0.0, 2)])
 def test_margin_calls_keep_silent_for_a_while(tmp_path: Path, silence_s: float, calls: int) -> None:
     bench, link = scene(tmp_path, margin_call_silence_s=silence_s)
