@@ -130,6 +130,15 @@ def writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, **options)
 
 
+def meets(group: Any, low: int, high: int) -> bool:
+    """Whether a row group can hold times of ``[low, high)``, by the statistics it was written with."""
+    for i in range(group.num_columns):
+        column = group.column(i)
+        if column.path_in_schema == "ts_init" and column.is_stats_set and column.statistics.has_min_max:
+            return bool(column.statistics.min_raw < high and column.statistics.max_raw >= low)
+    return True
+
+
 def check_build() -> None:
     """Refuse a framework build with another fixed point than the layout above.
 

@@ -62,10 +62,8 @@ def rows_between(files: Sequence[Path], first_ns: int, last_ns: int) -> Iterator
     """Stored columns of the rows in a closed range, a row group at a time; groups of other times are not read."""
     for file in files:
         source = pq.ParquetFile(file)
-        column = source.schema_arrow.get_field_index("ts_init")
         for group in range(source.num_row_groups):
-            known = source.metadata.row_group(group).column(column).statistics
-            if known is not None and known.has_min_max and (known.max_raw < first_ns or known.min_raw > last_ns):
+            if not layout.meets(source.metadata.row_group(group), first_ns, last_ns + 1):
                 continue
             table = source.read_row_group(group)
             ts = layout.nanoseconds(table["ts_init"])

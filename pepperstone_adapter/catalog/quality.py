@@ -3,15 +3,15 @@
 quality = slots filled by sound rows / slots due by the symbol's trading hours; a slot is a bar's period, for quotes
 five minutes. All findings but the last lower it.
 
-* missing, gaps: due slots without a row, and runs of them.
+* missing, gaps: due slots without any row, and runs of them.
 * duplicates, disorder: equal or falling times of bars, falling times of quotes.
 * non_positive, off_tick, ohlc, crossed: prices that cannot be, off the symbol's digits, high below low, bid above ask.
 * spikes: away from the rows before *and* after by more than 5 % (FX), 10 % (metals, indices), 20 % (others); for quotes
-  by a fifth of it.
+  by a fifth of it. A first or last row that does not touch its one neighbour is held to the two next to it.
 * outside: slots filled while the symbol is closed by its trading hours.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from pepperstone_adapter.catalog import manifest, slots
 from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.periods import DAY_NS, parse_period
-from pepperstone_adapter.catalog.rows import BarColumns, QuoteColumns
+from pepperstone_adapter.catalog.rows import BarColumns
 from pepperstone_adapter.catalog.store import CatalogStore, Series
 
 SPIKE = {AssetClass.FX: 0.05, AssetClass.METAL: 0.10, AssetClass.INDEX: 0.10}
@@ -120,17 +120,19 @@ def check_series(
     period = parse_period(series.period) if series.kind == "bars" else slots.QUOTE_SLOT
     clock = slots.grid_clock(_clock_of(store, series), period)
     tick = 10 ** max(0, series.digits - spec.digits)
+    held: list[Int64s] = []
     filled: list[Int64s] = []
     judged = _judge_bars if series.kind == "bars" else _judge_quotes
     for ts_ns, bad in judged(store, series, spec, tick, quality, start_ns, end_ns):
         quality.rows += len(ts_ns)
         is_bars = series.kind == "bars"
         local = slots.bar_open_local(ts_ns, period, clock) if is_bars else to_local(ts_ns, clock)
+        held.append(np.unique(slots.slot_of(local, period)))
         filled.append(np.unique(slots.slot_of(local[~bad], period)))
-    sound = np.unique(np.concatenate(filled)) if filled else np.empty(0, np.int64)
+    present, sound = (np.unique(np.concatenate(found)) if found else np.empty(0, np.int64) for found in (held, filled))
     quality.start_ns = series.start_ns if start_ns is None else start_ns
     quality.end_ns = series.end_ns if end_ns is None else end_ns - 1
-    _compare_slots(quality, spec, sound, period, clock)
+    _compare_slots(quality, spec, present, sound, period, clock)
     return quality
 
 
@@ -150,7 +152,7 @@ def _known(store: CatalogStore, series: Series) -> dict[str, SymbolSpec]:
 
 
 def _compare_slots(
-    quality: SeriesQuality, spec: SymbolSpec, sound: Int64s, period: BarPeriod, clock: ServerClock
+    quality: SeriesQuality, spec: SymbolSpec, present: Int64s, sound: Int64s, period: BarPeriod, clock: ServerClock
 ) -> None:
     start_ns, end_ns = quality.start_ns, quality.end_ns
     is_bars = quality.series.kind == "bars"
@@ -160,15 +162,15 @@ def _compare_slots(
     if is_bars:  # stored at their close, which is the opening of the next
         closes = slots.slot_start(due + 1, period, clock)
         due = due[(closes >= start_ns) & (closes <= end_ns)]
-    is_filled = np.isin(due, sound, assume_unique=True)
-    outside = np.setdiff1d(sound, due, assume_unique=True)
+    is_held, is_filled = (np.isin(due, found, assume_unique=True) for found in (present, sound))
+    outside = np.setdiff1d(present, due, assume_unique=True)
     if len(outside):
         quality.counts["outside"] = len(outside)
         quality.first_ns["outside"] = int(slots.slot_start(outside[:1], period, clock)[0])
     quality.due, quality.sound = len(due), int(is_filled.sum())
-    quality.missing = quality.due - quality.sound
+    quality.missing = quality.due - int(is_held.sum())
     starts = slots.slot_start(due, period, clock)
-    quality.gap_count, quality.gaps = _gaps(due, is_filled, period, clock)
+    quality.gap_count, quality.gaps = _gaps(due, is_held, period, clock)
     names, index = np.unique(starts.astype("datetime64[ns]").astype("datetime64[M]"), return_inverse=True)
     dues, sounds = np.bincount(index), np.bincount(index, weights=is_filled)
     quality.months = tuple(
@@ -176,9 +178,9 @@ def _compare_slots(
     )
 
 
-def _gaps(due: Int64s, is_filled: Bools, period: BarPeriod, clock: ServerClock) -> tuple[int, tuple[Gap, ...]]:
-    """Runs of unfilled slots among the due ones: a night or a weekend between two of them does not end a run."""
-    edges = np.diff(np.concatenate(([0], (~is_filled).astype(np.int8), [0])))
+def _gaps(due: Int64s, is_held: Bools, period: BarPeriod, clock: ServerClock) -> tuple[int, tuple[Gap, ...]]:
+    """Runs of empty slots among the due ones: a night or a weekend between two of them does not end a run."""
+    edges = np.diff(np.concatenate(([0], (~is_held).astype(np.int8), [0])))
     first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
     if not len(first):
         return 0, ()
@@ -203,13 +205,15 @@ def _judge_bars(
 ) -> Iterator[tuple[Int64s, Bools]]:
     other = store.bar_series(series.symbol, series.period, "BID") if series.side == "ASK" else None
     limit = SPIKE.get(spec.asset_class, SPIKE_OTHER)
-    last_ns, last_close = np.iinfo(np.int64).min, 0
-    for chunk in store.bar_chunks(series.symbol, series.period, series.side, start_ns, end_ns):
+    last_ns, last_close = np.iinfo(np.int64).min, None
+    chunks = store.bar_chunks(series.symbol, series.period, series.side, start_ns, end_ns)
+    for chunk, behind in _followed(chunks):
         ts, prices = chunk.ts_ns, np.stack([chunk.open, chunk.high, chunk.low, chunk.close])
         bad = _times(quality, ts, last_ns, equal_is_bad=True) | _values(quality, prices, tick, ts)
         shape = (chunk.high < prices[[0, 3]].max(axis=0)) | (chunk.low > prices[[0, 3]].min(axis=0))
         quality.count("ohlc", shape, ts)
-        spikes = _bar_spikes(chunk, last_close, limit)
+        around = _around(chunk.open, chunk.close, last_close, None if behind is None else int(behind.open[0]), limit)
+        spikes = _spikes(chunk.high, chunk.low, around, limit)
         quality.count("spikes", spikes, ts)
         bad |= shape | spikes
         if other is not None:
@@ -228,14 +232,15 @@ def _judge_quotes(
     end_ns: int | None,
 ) -> Iterator[tuple[Int64s, Bools]]:
     limit = SPIKE.get(spec.asset_class, SPIKE_OTHER) * QUOTE_SPIKE_SHARE
-    last_ns, last_bid = np.iinfo(np.int64).min, 0
-    for chunk in store.quote_chunks(series.symbol, start_ns, end_ns):
+    last_ns, last_bid = np.iinfo(np.int64).min, None
+    for chunk, behind in _followed(store.quote_chunks(series.symbol, start_ns, end_ns)):
         ts = chunk.ts_ns
         bad = _times(quality, ts, last_ns, equal_is_bad=False)
         bad |= _values(quality, np.stack([chunk.bid, chunk.ask]), tick, ts)
         wrong = crossed([chunk.bid], [chunk.ask])
         quality.count("crossed", wrong, ts)
-        spikes = _quote_spikes(chunk, last_bid, limit)
+        around = _around(chunk.bid, chunk.bid, last_bid, None if behind is None else int(behind.bid[0]), limit)
+        spikes = _spikes(chunk.bid, chunk.bid, around, limit)
         quality.count("spikes", spikes, ts)
         last_ns, last_bid = int(ts[-1]), int(chunk.bid[-1])
         yield ts, bad | wrong | spikes
@@ -262,21 +267,40 @@ def _values(quality: SeriesQuality, prices: Int64s, tick: int, ts: Int64s) -> Bo
     return np.asarray(non_positive | off_tick)
 
 
-def _bar_spikes(chunk: BarColumns, last_close: int, limit: float) -> Bools:
-    """Bars that reach too far from both the close before and the open after."""
-    before = np.concatenate(([last_close or chunk.open[0]], chunk.close[:-1])).astype(np.float64)
-    after = np.concatenate((chunk.open[1:], [chunk.close[-1]])).astype(np.float64)
-    low, high = np.minimum(before, after), np.maximum(before, after)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((chunk.high / high - 1 > limit) | (1 - chunk.low / low > limit))
+def _followed[T](chunks: Iterable[T]) -> Iterator[tuple[T, T | None]]:
+    """Each chunk with the one behind it; None behind the last."""
+    held: T | None = None
+    for chunk in chunks:
+        if held is not None:
+            yield held, chunk
+        held = chunk
+    if held is not None:
+        yield held, None
 
 
-def _quote_spikes(chunk: QuoteColumns, last_bid: int, limit: float) -> Bools:
-    before = np.concatenate(([last_bid or chunk.bid[0]], chunk.bid[:-1])).astype(np.float64)
-    after = np.concatenate((chunk.bid[1:], [chunk.bid[-1]])).astype(np.float64)
-    low, high = np.minimum(before, after), np.maximum(before, after)
+def _around(
+    opens: Int64s, closes: Int64s, before: int | None, after: int | None, limit: float
+) -> tuple[Int64s, Int64s]:
+    """The price in front of each row and the one behind it; `before` and `after` the rows, None where there is nothing."""
+
+    def outer(own: int, touching: int, inner: list[int]) -> int:
+        """What stands for the side without a row: the row itself, or if it does not touch its neighbour the one beyond."""
+        return inner[-1] if inner and abs(touching - inner[0]) > limit * abs(inner[0]) else own
+
+    inward = opens[1:3].tolist() or ([] if after is None else [after])
+    backward = closes[-2:-4:-1].tolist() or ([] if before is None else [before])
+    if before is None:
+        before = outer(int(opens[0]), int(closes[0]), inward)
+    if after is None:
+        after = outer(int(closes[-1]), int(opens[-1]), backward)
+    return np.concatenate(([before], closes[:-1])), np.concatenate((opens[1:], [after]))
+
+
+def _spikes(highs: Int64s, lows: Int64s, around: tuple[Int64s, Int64s], limit: float) -> Bools:
+    """Rows that reach too far from both the price before and the one after."""
+    low, high = (reach(*around).astype(np.float64) for reach in (np.minimum, np.maximum))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((chunk.bid / high - 1 > limit) | (1 - chunk.bid / low > limit))
+        return np.asarray((highs / high - 1 > limit) | (1 - lows / low > limit))
 
 
 def _crossed_bars(store: CatalogStore, other: Series, chunk: BarColumns, quality: SeriesQuality) -> Bools:

@@ -284,25 +284,18 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
             continue
         source = open_parquet(file)
         for group in range(source.num_row_groups):
-            if not _meets(source.metadata.row_group(group), low, high):
+            if not layout.meets(source.metadata.row_group(group), low, high):
                 continue
             table = source.read_row_group(group)
             ts = layout.nanoseconds(table["ts_init"])
             if not len(ts) or ts[-1] < low or ts[0] >= high:
                 continue
             a, b = np.searchsorted(ts, [low, high])
+            if a == b:
+                continue
             pending.append(table.slice(a, b - a))
             if sum(len(t) for t in pending) >= rows:
                 yield pa.concat_tables(pending)
                 pending = []
     if pending:
         yield pa.concat_tables(pending)
-
-
-def _meets(group: Any, low: int, high: int) -> bool:
-    """Whether a row group can hold times of ``[low, high)``, by the statistics it was written with."""
-    for i in range(group.num_columns):
-        column = group.column(i)
-        if column.path_in_schema == "ts_init" and column.is_stats_set and column.statistics.has_min_max:
-            return bool(column.statistics.min_raw < high and column.statistics.max_raw >= low)
-    return True

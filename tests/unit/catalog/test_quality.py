@@ -6,17 +6,21 @@ from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.hours import Holiday, TradingHours
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.catalog import layout
 from pepperstone_adapter.catalog import specs as spec_store
+from pepperstone_adapter.catalog.columns import Chunk
 from pepperstone_adapter.catalog.importer import import_file
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.quality import SeriesQuality, check_series
 from pepperstone_adapter.catalog.request import ImportRequest, Policy
 from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.catalog.writing import SeriesKey, SeriesWriter
 from pepperstone_adapter.common.resources import resource
 from tests.unit.catalog.conftest import Run, Write
 
@@ -156,6 +160,57 @@ def test_a_spike_is_not_a_sound_bar_and_a_new_level_is(judged: Callable[..., Ser
     assert quality.counts["spikes"] == 1
     assert iso(quality.first_ns["spikes"]) == "2024-01-02T10:00:00Z"
     assert (quality.due, quality.sound) == (5, 4)
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_a_spike_at_either_end_has_one_neighbour_to_tell_it_by(
+    judged: Callable[..., SeriesQuality], place: int
+) -> None:
+    far = "1.16000 1.16010 1.15990 1.16000"  # all of the bar is 5.45 % away
+    hours = ["02 08", "02 09", "02 10", "02 11", "04 08"]
+    quality = judged(*(f"{hour} {far}" if i == place else hour for i, hour in enumerate(hours)))
+    assert (quality.counts["spikes"], quality.due, quality.sound, quality.missing) == (1, 5, 4, 0)
+
+
+def test_a_last_bar_that_moves_far_by_itself_is_no_spike(judged: Callable[..., SeriesQuality]) -> None:
+    quality = judged("02 08", "02 09", "02 10 1.10000 1.16010 1.10000 1.16000")
+    assert (quality.counts["spikes"], quality.sound) == (0, 3)
+
+
+def test_rows_that_are_not_sound_are_found_and_not_missing(judged: Callable[..., SeriesQuality]) -> None:
+    spike = "1.10000 1.16000 1.09990 1.10000"
+    quality = judged("02 08", f"02 09 {spike}", "02 11")
+    # 10:00 is missing; 09:00 is there, and not sound
+    assert (quality.due, quality.sound, quality.missing, quality.gap_count) == (4, 2, 1, 1)
+    assert [(iso(g.start_ns), g.slots) for g in quality.gaps] == [("2024-01-02T10:00:00Z", 1)]
+    assert quality.percent == 50
+
+
+@pytest.mark.parametrize("at", [299_999, 300_000])
+def test_a_spike_where_two_pieces_of_a_long_series_meet_is_found(at: int, tmp_path: Path) -> None:
+    # Three row groups of 100,000 are read at a time: the neighbour of the one is in the next piece.
+    ts = np.arange(400_000, dtype=np.int64) * 10**9 + 1_704_182_400 * 10**9
+    bid = np.full(len(ts), 110_000, np.int64)
+    bid[at] = 116_000
+    name = "EURUSD.PEPPERSTONE"
+    path = tmp_path / "data" / "quotes" / name / layout.file_name(int(ts[0]), int(ts[-1]))
+    path.parent.mkdir(parents=True)
+    key = SeriesKey(kind="quotes", identifier=name, instrument_id=name, digits=5, size_digits=0, roles=("bid", "ask"))
+    with SeriesWriter(key, path) as writer:
+        writer.write(Chunk(ts, {"bid": bid, "ask": bid + 10}))
+    store = CatalogStore(tmp_path)
+    quality = check_series(store, store.series()[0])
+    assert (quality.counts["spikes"], quality.first_ns["spikes"]) == (1, ts[at])
+
+
+def test_a_range_inside_a_gap_holds_nothing(judged: Callable[..., SeriesQuality], tmp_path: Path) -> None:
+    judged("04 08", "04 09", "05 10", "05 11")
+    store = CatalogStore(tmp_path / "c")
+    start, end = (
+        int(datetime.fromisoformat(f"2024-01-{t}:00+00:00").timestamp()) * 10**9 for t in ("04T11:00", "05T10:00")
+    )
+    quality = check_series(store, store.series()[0], {"EURUSD": spec()}, start, end)
+    assert (quality.due, quality.sound, quality.rows) == (3, 0, 0)  # bars that close at 11:00, 12:00 and 9:00
 
 
 def test_months_have_their_own_percentage(judged: Callable[..., SeriesQuality]) -> None:
