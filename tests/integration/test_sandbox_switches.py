@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nautilus_trader.model import OrderSide, Quantity
+from nautilus_trader.model import OrderSide, PositionId, Quantity
 
 from pepperstone_adapter.broker.events import LinkUp, OrderChange, OrderChanged
 from pepperstone_adapter.broker.market import BarPeriod, Tick
@@ -295,3 +295,60 @@ def test_a_strategy_hears_of_a_refusal_once_however_it_is_said(tmp_path: Path, h
 
     with node_sandbox(tmp_path, behaviour={"order_refusals": how}) as broker:
         run_ctrader(tmp_path, broker, script)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"acceptance": "after_fill"},
+        {"acceptance": "left_out"},
+        {"protection_events": "before_fill"},
+        {"acceptance": "after_fill", "protection_events": "before_fill"},
+        {"replaced_after_partial_close": False},
+        {"announce_protection_cancel": False},
+        {"trailing_events": "both"},
+        {"empty_positions": False, "echo_client_order_id": False},
+        {"follow_ups_keep_id": False, "ids_on_other_links": False},
+    ],
+    ids=str,
+)
+def test_a_bracket_of_a_strategy_is_told_the_same_whatever_the_order_of_events(
+    tmp_path: Path, switches: dict[str, Any]
+) -> None:
+    told: dict[str, list[str]] = {}
+
+    async def script(b: Bench) -> None:
+        entry, stop, profit = b.bracket("1.08200", "1.09000")
+        await b.reach(entry, "FILLED")
+        for leg in (stop, profit):
+            await b.reach(leg, "ACCEPTED")
+        await b.until(lambda: [p.stop_loss for p in held()] == [D("1.08200")], "the exact stop loss")
+        ticket = PositionId(str(held()[0].position_id))
+        close = b.probe.order_factory.market(EURUSD, OrderSide.SELL, Quantity.from_int(4_000))
+        b.probe.submit_order(close, position_id=ticket)
+        await b.reach(close, "FILLED")
+        for leg in (stop, profit):
+            await b.until(lambda leg=leg: int(b.cache.order(leg.client_order_id).quantity) == 6_000, "a smaller leg")
+        b.probe.cancel_order(profit.client_order_id)
+        await b.reach(profit, "CANCELED")
+        b.sandbox.push("EURUSD", "1.08100", "1.08110")
+        await b.reach(stop, "FILLED")
+        await b.until(lambda: not b.cache.positions_open(), "a flat book")
+        assert not held()
+        for name, order in (("entry", entry), ("stop", stop), ("profit", profit), ("close", close)):
+            told[name] = [n for n in b.probe.names(order.client_order_id) if n != "Updated"]
+
+    with node_sandbox(tmp_path, behaviour=switches) as broker:
+
+        def held() -> list[Any]:
+            return list(broker.ledger.accounts[1_000_001].positions.values())
+
+        run_ctrader(tmp_path, broker, script)
+    begin = ["Initialized", "Submitted", "Accepted"]
+    assert told == {
+        "entry": [*begin, "Filled"],
+        "stop": [*begin, "Filled"],
+        "profit": [*begin, "PendingCancel", "Canceled"],
+        "close": [*begin, "Filled"],
+    }
