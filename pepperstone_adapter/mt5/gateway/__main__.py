@@ -27,6 +27,7 @@ from pepperstone_adapter.mt5.gateway.options import BadOptions, GatewayOptions
 from pepperstone_adapter.mt5.gateway.supervisor import Supervisor
 
 PACKAGE = Path(__file__).parents[2]
+SHARED = ("common/journal.py",)  # what the gateway takes of the other floors; it must need no more than this
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,9 +94,10 @@ def bundle(target: Path) -> None:
             root / "pepperstone_adapter" / "mt5" / "gateway",
             ignore=ignore_patterns("__pycache__"),
         )
-        for package in (PACKAGE, PACKAGE / "mt5"):
-            relative = package.relative_to(PACKAGE.parent)
-            (root / relative / "__init__.py").write_bytes((package / "__init__.py").read_bytes())
+        for name in ("__init__.py", "mt5/__init__.py", "common/__init__.py", *SHARED):
+            file = root / PACKAGE.name / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes((PACKAGE / name).read_bytes())
         zipapp.create_archive(root, target, main="pepperstone_adapter.mt5.gateway.__main__:entry", compressed=True)
 
 
