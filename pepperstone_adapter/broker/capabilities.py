@@ -25,19 +25,15 @@ class Capabilities:
         Longest texts the venue keeps.
     """
 
-    venue: str
     time_in_force: dict[OrderType, frozenset[TimeInForce]] = field(default_factory=dict)
-    hedging: bool = True
     depth: bool = False
     historical_ticks: bool = True
     bar_periods: tuple[BarPeriod, ...] = ()
     live_bar_periods: tuple[BarPeriod, ...] = ()
     absolute_protection_on_market: bool = False
     trailing_stop: bool = False
-    guaranteed_stop: bool = False
     stop_limit_as_distance: bool = False  # the limit of a stop-limit is a distance in points from its stop price
     amend_units: bool = True
-    amend_expiry: bool = True
     close_by: bool = False
     post_only: bool = False
     client_order_id_max: int = 50

@@ -17,7 +17,6 @@ from pepperstone_adapter.sandbox.ctrader_server.tokens import CLIENT_ID, CLIENT_
 from pepperstone_adapter.sandbox.ctrader_server.venue import Venue
 from pepperstone_adapter.sandbox.faults import FaultKind
 
-HEAD_MAX = 16_384
 PAGE = """<!doctype html><meta charset="utf-8"><title>Sandbox broker</title>
 <body style="font-family: sans-serif; max-width: 32em; margin: 4em auto">
 <h1>Sandbox broker</h1>

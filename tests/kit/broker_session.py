@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.capabilities import Capabilities
 from pepperstone_adapter.broker.events import (
     AccountChanged,
@@ -53,7 +52,6 @@ class KitSession:
         self.bars: dict[tuple[str, BarPeriod], list[Bar]] = {}
         self.ticks: dict[str, list[Tick]] = {}
         facts: dict[str, object] = {
-            "venue": "kit",
             "time_in_force": {
                 OrderType.MARKET: frozenset({TimeInForce.IOC, TimeInForce.FOK}),
                 OrderType.MARKET_RANGE: frozenset({TimeInForce.IOC}),
@@ -61,7 +59,6 @@ class KitSession:
                 OrderType.STOP: PENDING,
                 OrderType.STOP_LIMIT: PENDING,
             },
-            "hedging": broker.mode is not PositionMode.NETTING,
             "depth": True,
             "bar_periods": tuple(BarPeriod),
             "live_bar_periods": tuple(BarPeriod),

@@ -19,7 +19,7 @@ class PastBroker:
         self.bars, self.ticks = list(bars), list(ticks)
         self.asked: list[tuple[int, int]] = []
         self.before_answer: Callable[[], None] = lambda: None
-        self.capabilities = Capabilities(venue="past", bar_periods=(BarPeriod.M1, BarPeriod.H1, BarPeriod.D1))
+        self.capabilities = Capabilities(bar_periods=(BarPeriod.M1, BarPeriod.H1, BarPeriod.D1))
 
     async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> list[Bar]:
         self.asked.append((start_ns, end_ns))

@@ -22,7 +22,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.capabilities import Capabilities
 from pepperstone_adapter.broker.events import BrokerEvent, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
@@ -118,7 +117,6 @@ class CTraderSession:
         self._mailbox: Mailbox[BrokerEvent] | None = None
         self._on_events: OnEvents | None = None
         self._told_conflated = 0
-        self._mode = PositionMode.HEDGING
 
     def __repr__(self) -> str:
         return f"<CTraderSession {self._account or 'not connected'}>"
@@ -127,19 +125,15 @@ class CTraderSession:
     def capabilities(self) -> Capabilities:
         periods = tuple(PERIODS)
         return Capabilities(
-            venue="ctrader",
             time_in_force=TIME_IN_FORCE,
-            hedging=self._mode is not PositionMode.NETTING,
             depth=True,
             historical_ticks=True,
             bar_periods=periods,
             live_bar_periods=periods,
             absolute_protection_on_market=False,
             trailing_stop=True,
-            guaranteed_stop=True,
             stop_limit_as_distance=True,
             amend_units=True,
-            amend_expiry=True,
             close_by=False,  # the Open API has no such request
             post_only=False,
             client_order_id_max=CLIENT_ORDER_ID_MAX,
@@ -187,7 +181,6 @@ class CTraderSession:
         except BaseException:
             await self.close()
             raise
-        self._mode = snapshot.account.mode
         return snapshot
 
     async def close(self) -> None:

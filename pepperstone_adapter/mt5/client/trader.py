@@ -42,7 +42,6 @@ POSITION_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 PENDING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
 CAPABILITIES: Final = Capabilities(
-    venue="MT5",
     time_in_force={
         OrderType.MARKET: frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
         OrderType.LIMIT: PENDING,

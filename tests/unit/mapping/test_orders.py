@@ -42,7 +42,6 @@ D = Decimal
 EURUSD = InstrumentId.from_str("EURUSD.PEPPERSTONE")
 SPEC = spec("EURUSD")
 CAPS = Capabilities(
-    venue="test",
     time_in_force={
         BrokerType.MARKET: frozenset({BrokerTif.IOC, BrokerTif.FOK}),
         BrokerType.MARKET_RANGE: frozenset({BrokerTif.IOC}),
