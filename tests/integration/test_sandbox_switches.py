@@ -328,8 +328,10 @@ def test_a_bracket_of_a_strategy_is_told_the_same_whatever_the_order_of_events(
         close = b.probe.order_factory.market(EURUSD, OrderSide.SELL, Quantity.from_int(4_000))
         b.probe.submit_order(close, position_id=ticket)
         await b.reach(close, "FILLED")
-        for leg in (stop, profit):
-            await b.until(lambda leg=leg: int(b.cache.order(leg.client_order_id).quantity) == 6_000, "a smaller leg")
+        await b.until(
+            lambda: {int(b.cache.order(leg.client_order_id).quantity) for leg in (stop, profit)} == {6_000},
+            "smaller legs",
+        )
         b.probe.cancel_order(profit.client_order_id)
         await b.reach(profit, "CANCELED")
         b.sandbox.push("EURUSD", "1.08100", "1.08110")
