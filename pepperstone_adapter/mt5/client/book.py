@@ -13,7 +13,7 @@ Rules that keep it honest:
 * Ours is what carries a magic number we made; a comment may have been changed by the broker.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -40,6 +40,7 @@ from pepperstone_adapter.mt5.client.stream_times import StreamTimes
 type Row = Mapping[str, Any]
 
 SERVER_REASONS: Final = frozenset(reason for reason in Reason if reason >= Reason.SL)
+UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 LAG_NS: Final = 10 * 1_000_000_000
 _ENDED: Final = {
     OrderStatus.CANCELED: OrderChange.CANCELED,
@@ -83,6 +84,7 @@ class Book:
     _vanished: dict[str, int] = field(default_factory=dict)
     _differs: dict[str, int] = field(default_factory=dict)  # since when a position and its deals say two volumes
     _told: set[str] = field(default_factory=set)
+    _odd: list[str] = field(default_factory=list)  # what could not be read and is not told yet
     _accepted: set[int] = field(default_factory=set)  # orders whose acceptance was told
     _times: StreamTimes = field(init=False)  # of the deals, one stream
 
@@ -126,18 +128,33 @@ class Book:
         spec = self.specs.get(row["symbol"])
         if spec is None:
             return None
-        return parsing.order(row, spec, self.clock, self.client_order_id(row))
+        return self._read("order", row, lambda: parsing.order(row, spec, self.clock, self.client_order_id(row)))
 
     def deal(self, row: Row) -> Deal | None:
         """An execution as a struct; None for balance rows and unknown symbols."""
         spec = self.specs.get(row["symbol"])
         if spec is None or not parsing.is_trade(row):
             return None
-        return parsing.deal(row, spec, self.clock, self.money_digits, self.client_order_id(row))
+        cid = self.client_order_id(row)
+        return self._read("deal", row, lambda: parsing.deal(row, spec, self.clock, self.money_digits, cid))
 
     def position(self, row: Row) -> PositionState | None:
         spec = self.specs.get(row["symbol"])
-        return None if spec is None else parsing.position(row, spec, self.clock, self.money_digits)
+        if spec is None:
+            return None
+        return self._read("position", row, lambda: parsing.position(row, spec, self.clock, self.money_digits))
+
+    def _read[T](self, what: str, row: Row, read: Callable[[], T]) -> T | None:
+        """A row that this program does not understand (a value newer than it) must not hide the others; it is told."""
+        try:
+            return read()
+        except UNREADABLE as error:
+            name = f"{what} {row['ticket']} of {row['symbol']}"
+            if name not in self._told:
+                self._told.add(name)
+                text = f"{name} cannot be read and is left out ({type(error).__name__}: {error}); look at the account"
+                self._odd.append(text)
+            return None
 
     def start(self, orders: Sequence[Row], positions: Sequence[Row], deals: Sequence[Row]) -> None:
         """Take a first snapshot as known; nothing is told about it."""
@@ -267,6 +284,7 @@ class Book:
         for row in rows:
             position = self.position(row)
             if position is None:
+                seen.add(str(row["identifier"]))  # it is there, whatever it is
                 out += self._unknown_symbol(row, now_ns)
                 continue
             seen.add(position.position_id)
@@ -280,7 +298,9 @@ class Book:
 
     def on_time(self, now_ns: int) -> list[BrokerEvent]:
         """What waiting alone decides."""
-        return self._settle_vanished(now_ns) + self._check_volumes(now_ns)
+        odd, self._odd = self._odd, []
+        told: list[BrokerEvent] = [Notice(level="error", text=text, ts_ns=now_ns) for text in odd]
+        return told + self._settle_vanished(now_ns) + self._check_volumes(now_ns)
 
     def _check_volumes(self, now_ns: int) -> list[BrokerEvent]:
         out: list[BrokerEvent] = []

@@ -33,7 +33,7 @@ from pepperstone_adapter.common.errors import (
 from pepperstone_adapter.mt5.client import history, parsing
 from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.aliases import Aliases
-from pepperstone_adapter.mt5.client.book import Book
+from pepperstone_adapter.mt5.client.book import UNREADABLE, Book
 from pepperstone_adapter.mt5.client.gateway_link import GatewayLink
 from pepperstone_adapter.mt5.client.history import Pause
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
@@ -52,8 +52,6 @@ DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
 SNAPSHOT_TRIES: Final = 5
 BY_TICKET: Final = frozenset({"orders_get", "positions_get", "history_orders_get", "history_deals_get"})
-UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError, WireError)
-
 type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
 
 
@@ -237,7 +235,10 @@ class Mt5Session:
             else:
                 try:
                     events += self._on_event(item, now_ns)
-                except UNREADABLE as error:  # what came with it must not be lost; the audit finds what this one said
+                except (
+                    *UNREADABLE,
+                    WireError,
+                ) as error:  # what came with it must not be lost; the audit finds what this one said
                     text = f"an event of the gateway ({item['k']}) cannot be read: {type(error).__name__}: {error}"
                     events.append(Notice(level="error", text=text, ts_ns=now_ns))
         self._emit(events)

@@ -246,3 +246,17 @@ def test_a_deal_that_comes_late_ends_the_difference() -> None:
     assert subject.on_time(NOW) == []
     subject.on_deals([rows.deal(9, type=1, entry=1, position_id=7, volume=0.1)], NOW + LAG_NS // 2)
     assert subject.on_time(NOW + LAG_NS) == subject.on_time(NOW + 3 * LAG_NS) == []
+
+
+def test_a_row_with_a_value_newer_than_this_program_is_told_once_and_hides_no_other() -> None:
+    subject = book(positions=[rows.position(7, volume=0.3)])
+    told = subject.on_deals([rows.deal(8, entry=9, position_id=7), rows.deal(9, position_id=50, order=50)], NOW)
+    assert [e.deal.deal_id for e in told if isinstance(e, OrderChanged) and e.deal] == ["9"]
+    assert subject.on_positions([rows.position(7, price_open=None)], NOW) == []
+    first, second = subject.on_time(NOW)
+    for notice, name in ((first, "deal 8 of EURUSD"), (second, "position 7 of EURUSD")):
+        assert isinstance(notice, Notice)
+        assert notice.level == "error"
+        assert notice.text.startswith(f"{name} cannot be read")
+    assert subject.on_deals([rows.deal(8, entry=9, position_id=7)], NOW) == subject.on_time(NOW + LAG_NS) == []
+    assert subject.positions["7"].units == Decimal(30_000)
