@@ -24,6 +24,7 @@ import numpy as np
 FIRST_POINTS, CYCLE = 110_000, 50_000  # below twice the first price, so that no jump is held back
 SYMBOL = "EURUSD"
 ACCOUNT_ID, LOGIN = 1001, 5001
+OTHER_ID, OTHER_LOGIN = 1002, 5002  # nobody's but the raw client's
 FLUSH_S = 0.001
 
 
@@ -85,7 +86,10 @@ def serve(folder: Path) -> None:
 
     pin(1)
     settings = settings_for_tests(
-        folder, accounts=[{"id": ACCOUNT_ID, "login": LOGIN}], limits={"enabled": False}, symbols={"always_open": True}
+        folder,
+        accounts=[{"id": ACCOUNT_ID, "login": LOGIN}, {"id": OTHER_ID, "login": OTHER_LOGIN}],
+        limits={"enabled": False},
+        symbols={"always_open": True},
     )
     with start(settings) as sandbox:
         for symbol, bid, ask in ((SYMBOL, "1.10000", "1.10010"), ("GBPUSD", "1.30000", "1.30010")):

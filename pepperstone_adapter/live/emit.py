@@ -47,12 +47,16 @@ class Emitter:
         self._log = log
 
     def emit(self, emission: Emission) -> None:
+        """Tell, then note: a strategy waits for the one, and what a crash takes of the other is found at a start."""
         try:
-            self._note(emission)
-        except (
-            sqlite3.Error
-        ) as error:  # the disk is full: what happened is told all the same, and found again at a start
-            self._log.error(f"{type(emission).__name__} could not be noted in the order store: {error}")
+            self._tell(emission)
+        finally:
+            try:
+                self._note(emission)
+            except sqlite3.Error as error:  # a full disk; the same holds
+                self._log.error(f"{type(emission).__name__} could not be noted in the order store: {error}")
+
+    def _tell(self, emission: Emission) -> None:
         match emission:
             case Accepted():
                 self._on(emission.client_order_id, self._accepted, emission)

@@ -125,7 +125,7 @@ class LinkProtocol:
     on_unknown
         Payload types the schema does not know, once each.
     on_batch
-        Called after the last message of each chunk of bytes.
+        Called after the last message of each chunk of bytes, and between the event of a trading answer and its promise.
     """
 
     def __init__(
@@ -351,6 +351,7 @@ class LinkProtocol:
         self._forget_later(request, now_s)
         if request.trading and error is None:
             self._on_message(message, request)  # first the event, then the answer: the broker's order
+            self._on_batch()  # the node hears of it while the answer is still worked on here
         self._settle(request, error if error is not None else message)
 
     def _unanswered(self, request: Request, now_s: float) -> None:

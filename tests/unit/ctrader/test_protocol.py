@@ -1,0 +1,35 @@
+"""The sans-I/O core of a link: in which order an answer reaches the node."""
+
+from pepperstone_adapter import openapi
+from pepperstone_adapter.ctrader.client.protocol import LinkProtocol
+from pepperstone_adapter.openapi import messages as oa
+
+ACCOUNT = 7
+NEW_ORDER = oa.NewOrderReq(
+    ctidTraderAccountId=ACCOUNT,
+    symbolId=1,
+    orderType=oa.OrderType.LIMIT,
+    tradeSide=oa.TradeSide.BUY,
+    volume=100_000,
+    limitPrice=1.05,
+)
+
+
+def test_an_acceptance_is_on_its_way_to_the_node_before_the_answer_is_worked_on() -> None:
+    seen: list[str] = []
+    core = LinkProtocol(
+        on_message=lambda _message, _request: seen.append("event"),
+        on_open=lambda: None,
+        on_lost=lambda _error: None,
+        on_failed=lambda _error: None,
+        on_unknown=lambda _kind: None,
+        on_batch=lambda: seen.append("handed on"),
+    )
+    core.opened(0.0)
+    request = core.ask(NEW_ORDER, 0.0)
+    request.promise.then(lambda _answer: seen.append("answer"), lambda error: seen.append(repr(error)))
+    assert core.output(0.0)
+    accepted = oa.ExecutionEvent(ctidTraderAccountId=ACCOUNT, executionType=oa.ExecutionType.ORDER_ACCEPTED)
+    data = openapi.encode(accepted, request.id)
+    core.received(len(data).to_bytes(4) + data, 0.1)
+    assert seen[:3] == ["event", "handed on", "answer"]
