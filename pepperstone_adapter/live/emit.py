@@ -11,7 +11,7 @@ from nautilus_trader.model import ClientOrderId, LiquiditySide, OrderStatus, Pri
 
 from pepperstone_adapter.broker.orders import Deal, OrderState
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.order_events import (
+from pepperstone_adapter.live.emissions import (
     Accepted,
     AmendRejected,
     Canceled,

@@ -42,10 +42,11 @@ from pepperstone_adapter.common.files import file_name_of
 from pepperstone_adapter.live.config import LiveExecConfig
 from pepperstone_adapter.live.connection import Connection, TradingEvent
 from pepperstone_adapter.live.data import publish_quotes
+from pepperstone_adapter.live.emissions import Emission, SetExactLevels, Warn
 from pepperstone_adapter.live.emit import Emitter
 from pepperstone_adapter.live.keys import check_terms
 from pepperstone_adapter.live.mass_status import record_of, tracked
-from pepperstone_adapter.live.order_events import Emission, OrderEvents, SetExactLevels, Warn
+from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.planning import (
     Close,
     Open,

@@ -24,7 +24,8 @@ from pepperstone_adapter.broker.orders import Deal, OrderState, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.order_events import AmendRejected, CancelRejected, Emission, OrderEvents, Updated
+from pepperstone_adapter.live.emissions import AmendRejected, CancelRejected, Emission, Updated
+from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
 
 NS = 1_000_000_000

@@ -21,14 +21,8 @@ from pepperstone_adapter.broker.events import OrderChange, OrderChanged, Positio
 from pepperstone_adapter.broker.orders import AmendRequest, OrderState, OrderStatus, Protection
 from pepperstone_adapter.common.errors import LinkError, NotFound, OutcomeUnknown, PepperstoneError, VenueError
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.order_events import (
-    AmendRejected,
-    Canceled,
-    CancelRejected,
-    Emission,
-    OrderEvents,
-    Updated,
-)
+from pepperstone_adapter.live.emissions import AmendRejected, Canceled, CancelRejected, Emission, Updated
+from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.planning import Close, Open, Protect
 from pepperstone_adapter.live.reconciliation import Reconciler
 from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder

@@ -12,9 +12,10 @@ from nautilus_trader.common import Logger
 
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.live.emissions import StrangerFill
 from pepperstone_adapter.live.emit import Emitter
 from pepperstone_adapter.live.mass_status import StartReader, StartState
-from pepperstone_adapter.live.order_events import OrderEvents, StrangerFill
+from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.reconciliation import AHEAD_NS, NS, OVERLAP_NS, run_forever
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.reports import ReportMaker

@@ -20,7 +20,8 @@ from pepperstone_adapter.broker.orders import (
     Side,
 )
 from pepperstone_adapter.broker.session import FoundOrder
-from pepperstone_adapter.live.order_events import Emission, OrderEvents
+from pepperstone_adapter.live.emissions import Emission
+from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.tracking import CLOSE, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg
 
