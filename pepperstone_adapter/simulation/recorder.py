@@ -33,7 +33,7 @@ from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.times import iso
 
 GRACE = 16
-BACKLOG = 256
+BACKLOG = 64
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _MARKET = OrderType.MARKET.name
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
