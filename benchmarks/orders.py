@@ -16,6 +16,9 @@ What this program adds is the node's time less the raw and the framework's media
 the raw median. The node's time holds one flush of the intent to the disk, measured beside it (`flush_p50_ms`): no order
 leaves without it. Targets: `added_p50_ms` at most 1, `added_p99_ms` at most 5; `ratio` is what the SDK adds over what
 the node adds (medians).
+
+Each is begun out of a pause, as an order is in life: a processor that has just been at work answers sooner, and only
+those that follow another would profit (a node's order right after the raw one was 0.3 to 0.6 ms faster).
 """
 
 import argparse
@@ -252,7 +255,9 @@ def main() -> None:
             store = IdStore(started.folder / "beside.sqlite")
             for n in range(args.orders):  # in turn, so that a busy moment of the machine meets all
                 raw_ns.append(await asyncio.to_thread(raw.place))
+                await asyncio.sleep(PAUSE_S)
                 flush_ns.append(flush(store, n))
+                await asyncio.sleep(PAUSE_S)
                 await placed(trader)
                 await asyncio.sleep(PAUSE_S)
 
