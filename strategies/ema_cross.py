@@ -110,6 +110,7 @@ class EmaCross(Strategy):
         self._atr = AverageTrueRange(config.atr_period)
         self._direction = 0  # sign of fast - slow on the bar before; 0 before the first one known
         self._tries_left = 0  # of the entry that belongs to the last cross
+        self._length_ns = 0  # of a bar
         self._instrument: Any = None
 
     def on_start(self) -> None:
@@ -120,7 +121,9 @@ class EmaCross(Strategy):
         for indicator in (self._fast, self._slow, self._atr):
             self.register_indicator_for_bars(bar_type, indicator)
         # Live, history warms the averages up; a backtest has no one to ask and starts cold.
-        history = bar_type.spec.timedelta * self._config.slow_period * 3 + timedelta(days=4)
+        length = bar_type.spec.timedelta
+        self._length_ns = int(length.total_seconds()) * 1_000_000_000
+        history = length * self._config.slow_period * 3 + timedelta(days=4)
         self.request_bars(bar_type, start=self.clock.utc_now() - history)
         self.subscribe_bars(bar_type)
 
@@ -130,6 +133,8 @@ class EmaCross(Strategy):
         before, self._direction = self._direction, _sign(self._fast.value - self._slow.value) or self._direction
         if before not in (0, self._direction):
             self._tries_left = TRIES
+        if self._is_past(bar):
+            return
         if self.cache.orders_inflight(instrument_id=self._config.instrument_id, strategy_id=self.strategy_id):
             return  # the broker has not answered yet; nothing is sent twice
         positions = self._open_positions()
@@ -225,6 +230,11 @@ class EmaCross(Strategy):
         for indicator in (self._fast, self._slow, self._atr):
             indicator.reset()
         self._direction = self._tries_left = 0
+
+    def _is_past(self, bar: Bar) -> bool:
+        """A newer bar has ended since: this one ended while the link was down, and moves the indicators only."""
+        quote = self.cache.quote(self._config.instrument_id)
+        return quote is not None and quote.ts_event - bar.ts_event >= self._length_ns
 
     def _open_positions(self) -> list[Any]:
         return self.cache.positions_open(instrument_id=self._config.instrument_id, strategy_id=self.strategy_id)

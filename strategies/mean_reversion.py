@@ -108,6 +108,7 @@ class MeanReversion(Strategy):
         self._config = config
         self._bands = BollingerBands(config.period, config.width)
         self._atr = AverageTrueRange(config.atr_period)
+        self._length_ns = 0  # of a bar
         self._instrument: Any = None
         self._wanted: dict[OrderSide, Price] = {}  # where entries should wait now
         self._entries: dict[OrderSide, ClientOrderId] = {}  # entries at the broker, or on their way
@@ -122,12 +123,16 @@ class MeanReversion(Strategy):
         for indicator in (self._bands, self._atr):
             self.register_indicator_for_bars(bar_type, indicator)
         # Live, history warms the indicators up; a backtest has no one to ask and starts cold.
-        history = bar_type.spec.timedelta * self._config.period * 2 + timedelta(days=4)
+        length = bar_type.spec.timedelta
+        self._length_ns = int(length.total_seconds()) * 1_000_000_000
+        history = length * self._config.period * 2 + timedelta(days=4)
         self.request_bars(bar_type, start=self.clock.utc_now() - history)
         self.subscribe_bars(bar_type)
 
     def on_bar(self, bar: Bar) -> None:
         if not (self._bands.initialized and self._atr.initialized):
+            return
+        if self._is_past(bar):
             return
         positions = self._open_positions()
         for position in positions:
@@ -292,6 +297,11 @@ class MeanReversion(Strategy):
         for order in self._open_orders():
             if not order.is_reduce_only:
                 self.cancel_order(order.client_order_id)
+
+    def _is_past(self, bar: Bar) -> bool:
+        """A newer bar has ended since: this one ended while the link was down, and moves the indicators only."""
+        quote = self.cache.quote(self._config.instrument_id)
+        return quote is not None and quote.ts_event - bar.ts_event >= self._length_ns
 
     def _open_positions(self) -> list[Any]:
         return self.cache.positions_open(instrument_id=self._config.instrument_id, strategy_id=self.strategy_id)

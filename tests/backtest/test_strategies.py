@@ -149,6 +149,21 @@ def test_positions_are_closed_at_the_end_only_when_asked() -> None:
     assert len([o for o in kept.orders if o.is_open]) == 2  # the bracket still guards it
 
 
+def test_a_cross_that_came_and_went_while_the_link_was_down_is_not_traded() -> None:
+    # Up at the fourteenth bar, down again at the sixteenth: bars 12 to 16 are handed over at once, an hour's half late.
+    path = FALL_AND_CROSS + steps(1.0900, -1, -1, -1, -1)
+    assert trade(ema(allow_short=False), path).filled() != []
+    assert trade(ema(allow_short=False), path, away=range(12, 17)).orders == []
+
+
+def test_a_cross_that_still_stands_after_an_outage_is_traded_at_the_newest_bar() -> None:
+    done = trade(ema(), FALL_AND_CROSS + steps(1.0900, 1), away=range(12, 15))
+    # the newest of them closed at 1.0910, and is half an hour old
+    assert [(o.side.name, str(o.trigger_price)) for o in done.orders if o.order_type == OrderType.STOP_MARKET] == [
+        ("SELL", "1.08700")  # 1.0910 - 2 x 0.0020
+    ]
+
+
 # --- Donchian breakout -------------------------------------------------------------------------------------------
 # Channel of 3 bars, 1.0990 to 1.1010. Entries 0.4 x 0.0020 = 0.0008 beyond it: buy 1.1018, sell 1.0982, stops 0.0040
 # behind. The fifth bar reaches 1.1020.
@@ -170,6 +185,15 @@ def test_entries_wait_on_both_sides_of_the_channel() -> None:
         ("SELL", True): "1.09780",
         ("SELL", False): "1.09820",
         ("BUY", True): "1.10220",
+    }
+
+
+def test_of_bars_that_ended_while_the_link_was_down_only_the_newest_places_breakout_entries() -> None:
+    wider = (1.1000, 1.1012, 1.0992, 1.1000)  # true range 20 pips as all, the channel 2 pips higher on top
+    done = trade(donchian(), [*QUIET[:3], wider, QUIET[0]], away=range(5))
+    assert len(done.orders) == 4  # placed once: two entries and their stops
+    assert {str(o.trigger_price) for o in done.orders if o.side == OrderSide.BUY and not o.is_reduce_only} == {
+        "1.10200"
     }
 
 
@@ -267,6 +291,15 @@ def test_entries_wait_at_the_bands_with_stop_and_target() -> None:
         ("LIMIT", "BUY", True): "1.09950",
     }
     assert not [o for o in done.orders if o.is_open]  # the end of the run takes waiting entries back
+
+
+def test_of_bars_that_ended_while_the_link_was_down_only_the_newest_places_band_entries() -> None:
+    # Typical prices of the last four: 1.1010, 1.1000, 1.1010, 1.1020: mean 1.1010, deviation root(2e-6 / 4) = 0.000707
+    done = trade(reversion(), [*SWING, (1.1010, 1.1030, 1.1010, 1.1020)], away=range(5))
+    entries = {
+        (o.side.name, str(o.price)) for o in done.orders if o.order_type == OrderType.LIMIT and not o.is_reduce_only
+    }
+    assert entries == {("BUY", "1.09959"), ("SELL", "1.10241")}
 
 
 @BOTH_MODES

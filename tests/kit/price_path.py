@@ -12,7 +12,7 @@ from typing import Any
 from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LoggerConfig
 from nautilus_trader.execution import MakerTakerFeeModel
-from nautilus_trader.model import AccountType, Bar, BarType, Currency, Money, OmsType, Price, Quantity, Venue
+from nautilus_trader.model import AccountType, Bar, BarType, Currency, Money, OmsType, Price, Quantity, QuoteTick, Venue
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.mapping.instruments import instrument_from_spec
@@ -53,8 +53,13 @@ def trade(
     spread: float = 0.00002,
     oms: OmsType = OmsType.HEDGING,
     balance: int = 100_000,
+    away: range = range(0),
 ) -> Outcome:
-    """Run `strategy` over hourly `bars` (BID) from Monday 00:00 UTC; the first bar closes at 01:00."""
+    """Run `strategy` over hourly `bars` (BID) from Monday 00:00 UTC; the first bar closes at 01:00.
+
+    Those whose numbers (from 0) are in `away` ended while a link was down: they are handed over together half an hour
+    after the last of them, behind a quote of that moment.
+    """
     instrument = instrument_from_spec(symbol_table.get(symbol), leverage=Decimal(30))
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggerConfig(bypass_logging=True)))
     engine.add_venue(
@@ -68,12 +73,17 @@ def trade(
     )
     engine.add_instrument(instrument)
     digits, size = instrument.price_precision, Quantity(10_000_000, instrument.size_precision)
-    data = []
+    data: list[Any] = []
+    back_ns = MONDAY_NS + away.stop * HOUR_NS + HOUR_NS // 2
     for k, ohlc in enumerate(bars, start=1):
         ts_ns = MONDAY_NS + k * HOUR_NS
+        seen_ns = back_ns if k - 1 in away else ts_ns
+        if k == away.stop:
+            sides = Price(ohlc[3], digits), Price(ohlc[3] + spread, digits)
+            data.append(QuoteTick(instrument.id, *sides, size, size, back_ns - 1, back_ns - 1))
         for side, more in (("ASK", spread), ("BID", 0.0)):
             prices = [Price(x + more, digits) for x in ohlc]
-            data.append(Bar(BarType.from_str(bar_type(symbol, side)), *prices, size, ts_ns, ts_ns))
+            data.append(Bar(BarType.from_str(bar_type(symbol, side)), *prices, size, ts_ns, seen_ns))
     engine.add_data(data)
     engine.add_strategy(strategy)
     engine.run()
