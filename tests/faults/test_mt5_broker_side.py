@@ -1,11 +1,13 @@
-"""What the broker or a person does on MetaTrader 5 (F58 to F70), judged by the broker's books."""
+"""What the broker or a person does on MetaTrader 5 (F50, F58 to F70), judged by the broker's books."""
 
+import asyncio
+import time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.broker.events import AccountChanged, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.events import AccountChanged, OrderChanged, PositionChanged, SymbolChanged
 from pepperstone_adapter.broker.orders import (
     DealReason,
     OrderType,
@@ -13,11 +15,14 @@ from pepperstone_adapter.broker.orders import (
     Side,
     TimeInForce,
 )
+from pepperstone_adapter.broker.symbols import TradingMode
 from pepperstone_adapter.common.errors import OrderRefused
 from pepperstone_adapter.sandbox.ledger import NewOrder, Protect
+from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
+from tests.kit.ctrader import Recorder
 from tests.kit.mt5 import LOGIN
-from tests.kit.mt5_scene import Scene, order, play
+from tests.kit.mt5_scene import Scene, chain, order, play
 
 D = Decimal
 
@@ -120,3 +125,38 @@ def test_f70_no_money_is_said_by_name(tmp_path: Path) -> None:
         assert s.orders_of("O-1") == 0
 
     play(tmp_path, script)
+
+
+def test_f50_a_symbol_that_changes_is_told_within_a_minute_and_measures_the_next_order(tmp_path: Path) -> None:
+    later_ns = 0
+
+    async def script(broker: Sandbox, gate: kit.Gateway) -> None:
+        nonlocal later_ns
+        session, told = kit.session_of(gate, now_ns=lambda: time.time_ns() + later_ns), Recorder()
+        await session.connect(told)
+        try:
+            await session.subscribe_quotes(["EURUSD"])
+            await session.submit(order())
+            await told.until(lambda: "filled" in told.changes("O-1"))
+            rules = broker.terminal.rules
+            broker.call(
+                rules.__setitem__, "EURUSD", rules["EURUSD"].model_copy(update={"trade_mode": 3, "stops_level": 40})
+            )
+            later_ns = 60_000_000_000
+            await told.until(lambda: told.of(SymbolChanged))
+            (change,) = told.of(SymbolChanged)
+            assert (change.spec.name, change.spec.trading_mode, change.spec.stops_distance_points) == (
+                "EURUSD",
+                TradingMode.CLOSE_ONLY,
+                40,
+            )
+            assert change.spec in await session.symbols()
+            with pytest.raises(OrderRefused, match="CLOSE_ONLY"):
+                await session.submit(order("O-2"))
+            (position,) = (await session.snapshot()).positions
+            await session.close_position(position.position_id, D(10_000), "C-1")
+        finally:
+            await session.close()
+
+    with chain(tmp_path) as (broker, gate):
+        asyncio.run(asyncio.wait_for(script(broker, gate), 60))

@@ -6,7 +6,8 @@ of its own: a test may kill the worker, cut the sockets or freeze the terminal, 
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -92,11 +93,17 @@ def gateway(sandbox: Sandbox, path: Path, **options: Any) -> Iterator[Gateway]:
         running.stop()
 
 
-def session_of(gate: Gateway, login: int = LOGIN, token: str = TOKEN, **account: Any) -> Mt5Session:
+def session_of(
+    gate: Gateway,
+    login: int = LOGIN,
+    token: str = TOKEN,
+    now_ns: Callable[[], int] = time.time_ns,
+    **account: Any,
+) -> Mt5Session:
     """A session on a gateway; made on the running loop."""
     address = GatewayAddress(port=gate.port, token=token)
     expected = Mt5Account(**{"login": login, "sandbox": True, "connect_timeout_s": 20.0, **account})
-    return Mt5Session(expected, lambda on_news: GatewayLink(address, on_news, QUICK))
+    return Mt5Session(expected, lambda on_news: GatewayLink(address, on_news, QUICK), now_ns)
 
 
 def fault(sandbox: Sandbox, kind: Mt5FaultKind | str, fn: str | None = None, **values: Any) -> None:

@@ -157,8 +157,6 @@ class MarketRows:
             self._told[symbol] = (now_ns, counts.total())
             sums = "; ".join(f"{number} {fault}" for fault, number in counts.items())
             text = f"{symbol}: rows that cannot be true are left out, so far {sums}"
-            if any(WRONG_DIGITS in fault for fault in counts):
-                text += "; where the broker has changed the symbol's digits, restart"
             self._emit([Notice(level="warning", text=text, ts_ns=now_ns)])
 
     def _without(self, symbol: str, what: str, faults: Mapping[str, Bools]) -> Bools:

@@ -25,7 +25,6 @@ from pepperstone_adapter.common.errors import (
     AuthenticationFailed,
     ConfigurationError,
     ConnectFailed,
-    DataError,
     LinkLost,
     OrderRefused,
     PepperstoneError,
@@ -43,7 +42,7 @@ from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, Ga
 from pepperstone_adapter.mt5.client.quotes import Quotes
 from pepperstone_adapter.mt5.client.server_clock import closes, symbols_to_watch
 from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, passes
-from pepperstone_adapter.mt5.client.swaps import swap_gaps
+from pepperstone_adapter.mt5.client.symbols import Symbols
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import WireError
 
@@ -84,6 +83,7 @@ class Mt5Session:
         self._rows: dict[str, Any] = {}
         self._aliases = Aliases()
         self._book = Book({}, self._clock)
+        self._symbols = Symbols(account, self._rows, self._book.specs)
         self._account: AccountSnapshot | None = None
         self._up = False
         self._started = False
@@ -174,21 +174,9 @@ class Mt5Session:
         return snapshot
 
     async def _load_symbols(self) -> None:
-        source = f"MT5 account {self._expected.login}"
         rows = await self._call("symbols_get")
         self._aliases.learn(self._expected.symbols, [row["name"] for row in rows])
-        for row in self._aliases.inbound(rows):
-            name = row["name"]
-            try:
-                spec = parsing.symbol_spec(row, self._expected.hours(name), self._expected.leverage_class(name), source)
-            except DataError as error:  # one odd row of a thousand must not keep the others from trading
-                if name in self._expected.symbols:
-                    raise
-                self._left_out.append(Notice(level="warning", text=f"left out: {error}", ts_ns=self._now_ns()))
-                continue
-            self._rows[name], self._book.specs[name] = row, spec
-        if (gaps := swap_gaps(self._rows.values())) is not None:
-            self._left_out.append(Notice(level="warning", text=gaps, ts_ns=self._now_ns()))
+        self._left_out += self._symbols.load(self._aliases.inbound(rows), self._now_ns())
         self._quotes.watched = symbols_to_watch(self._rows, self._expected.symbols)
         wrong = self._quotes.clock_check.newest(self._rows, self._now_ns())
         if wrong is not None:
@@ -352,6 +340,13 @@ class Mt5Session:
                 continue
             self._emit(self._book.on_time(self._now_ns()))
             self._market_rows.tell()
+            await self._look_at_symbols()
+
+    async def _look_at_symbols(self) -> None:
+        if self._up and self._symbols.due(self._now_ns()):
+            for name in sorted(self._quotes.wanted):
+                with contextlib.suppress(PepperstoneError):  # what is known still counts
+                    self._emit(self._symbols.look(await self._call("symbol_info", name), self._now_ns()))
 
     async def _ask_for_ended(self) -> None:
         for ticket in sorted(self._book.lookups):
