@@ -13,7 +13,7 @@ import yaml
 from pepperstone_adapter.backtest.figures import money, pct, ratio
 from pepperstone_adapter.backtest.report import assets, embedded, environment
 from pepperstone_adapter.backtest.report_data import MAX_POINTS, extremes
-from pepperstone_adapter.backtest.result import read_result
+from pepperstone_adapter.backtest.result import RATIO_DIGITS, read_result
 from pepperstone_adapter.common.errors import DataError
 
 MISSING = "–"
@@ -46,12 +46,19 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class FigureChange:
-    """One figure of both results as text; `change` is empty where one of them has none."""
+    """One figure of both results, as text for people and as numbers for programs.
+
+    `key` is where it stands in `result.json`. `change` is empty and `difference` None where one of the results has no such
+    figure, or where amounts are in two currencies.
+    """
 
     name: str
+    key: str
     a: str
     b: str
     change: str
+    values: tuple[float | None, float | None]
+    difference: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def compare(folder_a: Path, folder_b: Path) -> Comparison:
         b=b,
         settings=settings_difference(_settings(folder_a), _settings(folder_b)),
         same={name: a["hashes"][name] == b["hashes"][name] for name in a["hashes"]},
-        figures=[_change(name, _at(a, key), _at(b, key), kind, currencies) for name, key, kind in FIGURES],
+        figures=[_change(name, key, _at(a, key), _at(b, key), kind, currencies) for name, key, kind in FIGURES],
     )
 
 
@@ -139,7 +146,9 @@ def _at(result: Mapping[str, Any], key: str) -> Any:
     return result[section][name]
 
 
-def _change(name: str, a: float | None, b: float | None, kind: str, currencies: tuple[str, str]) -> FigureChange:
+def _change(
+    name: str, key: str, a: float | None, b: float | None, kind: str, currencies: tuple[str, str]
+) -> FigureChange:
     """Amounts in two currencies are named by them, and have no difference."""
     foreign = kind == "money" and currencies[0] != currencies[1]
 
@@ -151,6 +160,7 @@ def _change(name: str, a: float | None, b: float | None, kind: str, currencies: 
         shown = ratio(value, 0 if kind == "count" else 2)
         return f"+{shown}" if sign and value is not None and value > 0 else shown
 
-    if foreign:
-        return FigureChange(name, f"{text(a)} {currencies[0]}", f"{text(b)} {currencies[1]}", "")
-    return FigureChange(name, text(a), text(b), "" if a is None or b is None else text(b - a, True))
+    texts = (f"{text(a)} {currencies[0]}", f"{text(b)} {currencies[1]}") if foreign else (text(a), text(b))
+    difference = None if foreign or a is None or b is None else round(b - a, RATIO_DIGITS)
+    change = "" if difference is None else text(difference, True)
+    return FigureChange(name, key, *texts, change, (a, b), difference)

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +58,11 @@ def summary_table(result: dict[str, Any]) -> Table:
 def print_comparison(found: Comparison, a: Path, b: Path, html: Path | None, *, as_json: bool) -> None:
     """Both results side by side, or the same as JSON."""
     if as_json:
-        _print_json(
-            {"same": found.same, "settings": found.settings, "figures": [asdict(figure) for figure in found.figures]}
-        )
+        figures = [
+            {"name": f.name, "key": f.key, "a": f.values[0], "b": f.values[1], "change": f.difference}
+            for f in found.figures
+        ]
+        _print_json({"same": found.same, "settings": found.settings, "figures": figures})
         return
     console = Console()
     table = Table(title="Figures", title_justify="left")

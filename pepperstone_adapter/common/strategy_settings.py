@@ -53,9 +53,10 @@ class StrategySettings(StrictModel):
         values = dict(self.config)
         if self.name is not None:
             values["order_id_tag"] = self.name
-        check_arguments(config_class, values, f"{place.file}: {config_name}")
+        where = f"{place.file}: {config_name}" + (f" of '{self.name}'" if self.name else "")
+        check_arguments(config_class, values, where)
         try:
             built: S = cls(config_class(**values))
         except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
-            raise ConfigurationError(f"{place.file}: {config_name} refused its config: {e}") from e
+            raise ConfigurationError(f"{where} refused its config: {e}") from e
         return built

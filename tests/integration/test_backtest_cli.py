@@ -209,7 +209,13 @@ def test_show_and_compare(write: Written, pepperstone: Callable[..., Run], tmp_p
     assert "settings different" in out
     assert page.read_text().startswith("<!doctype html>")
     code, out, _ = pepperstone("report", "compare", a, b, "--json")
-    assert json.loads(out)["settings"]["account.balance"] == ["10000", "20000"]
+    compared = json.loads(out)
+    assert compared["settings"]["account.balance"] == ["10000", "20000"]
+    nets = [json.loads((folder / "result.json").read_text())["account"]["net_profit"] for folder in (a, b)]
+    assert compared["figures"][0] == {
+        "name": "Net profit", "key": "account.net_profit", "a": nets[0], "b": nets[1],
+        "change": pytest.approx(nets[1] - nets[0], abs=0.001),
+    }  # fmt: skip
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing(write: Written, tmp_path: Path) -> None:

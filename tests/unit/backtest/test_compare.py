@@ -46,7 +46,7 @@ def test_amounts_in_two_currencies_have_no_difference(two: tuple[Path, Path]) ->
     figures = {f.name: f for f in compare(*two).figures}
     assert figures["Net profit"].a.endswith(" USD")
     assert figures["Net profit"].b.endswith(" EUR")
-    assert figures["Net profit"].change == ""
+    assert (figures["Net profit"].change, figures["Net profit"].difference) == ("", None)
     assert figures["Return"].change.endswith(" %")
 
 

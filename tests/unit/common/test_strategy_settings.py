@@ -66,6 +66,7 @@ def test_another_configuration_class_of_the_file(tmp_path: Path) -> None:
         ("{strategy: hold:Hold, config_class: Hold}", r"Hold in .*hold\.py is not a BaseConfig"),
         ("{strategy: hold:Hold, config: {sise: 3}}", r"hold\.py: HoldConfig refused its config: no 'sise'"),
         ("{strategy: hold:Hold, config: {size: 0}}", r"HoldConfig refused its config: size 0 is not above zero$"),
+        ("{strategy: hold:Hold, name: A, config: {size: 0}}", r"HoldConfig of 'A' refused its config: size 0 is"),
     ],
 )
 def test_what_cannot_be_built_says_which_file_and_why(tmp_path: Path, text: str, words: str) -> None:
