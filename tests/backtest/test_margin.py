@@ -6,13 +6,31 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model import OrderSide
+from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.backtest.metrics import balance_drawdowns, equity_drawdowns, risk_section
+from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier
+from pepperstone_adapter.simulation.plan import Latency
 from pepperstone_adapter.simulation.record import LedgerKind
-from tests.kit.runs import EURUSD, amounts, bars, both, buy, close_all, run_steps, run_with, sell, spec, terms, utc
+from tests.kit.runs import (
+    EURUSD,
+    Steps,
+    amounts,
+    bars,
+    both,
+    buy,
+    close_all,
+    plan_steps,
+    run_steps,
+    run_with,
+    sell,
+    spec,
+    terms,
+    utc,
+)
 
 D = Decimal
 GBPUSD = spec("GBPUSD")
@@ -273,3 +291,37 @@ def test_a_refused_pending_order_stays_refused_when_margin_comes_free_in_the_sam
     assert [(f.order_type, f.reason) for f in record.fills] == [("MARKET", "client"), ("MARKET", "client")]
     (order,) = [o for o in record.orders if o.order_type != "MARKET"]
     assert (order.status, order.reason[:17]) == ("CANCELED", "NOT_ENOUGH_MONEY:")
+
+
+class Second(Steps):
+    """Another strategy on the same symbol."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "Second":
+        return Strategy.__new__(cls, StrategyConfig(order_id_tag="B"))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+@pytest.mark.parametrize(
+    ("other", "price", "profit", "left"),
+    [
+        # 20,000 and 10,000 long at 1.10 use 1,100 of 1,150. The stop-out at 550 is 600 down, 0.02 on 30,000 units: the
+        # larger loss goes, -400. The other, 10,000 at 1.06, is 400 down.
+        (buy(10_000), "1.08000", "-400.00", "350.00"),
+        # 20,000 long and 5,000 short: the larger side uses 733.33, out at 366.67, 783.33 down on 15,000 units, 0.0522222:
+        # sold at 1.04777, -1,044.60. The short side, 5,000 at 1.06, is 200 up.
+        (sell(5_000), "1.04777", "-1044.60", "305.40"),
+    ],
+)
+def test_a_netted_stop_out_closes_the_position_of_one_strategy(
+    other: Any, price: str, profit: str, left: str, latency_ms: float
+) -> None:
+    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.045, 1.06), 1.06, 1.06]
+    plan, first = plan_steps(
+        market, {1: buy(20_000)}, start_balance=D(1_150), mode=PositionMode.NETTING, latency=Latency(base_ms=latency_ms)
+    )
+    record = run(replace(plan, strategies=(first, Second({1: other}, first.listen))))
+    (closing,) = record.fills[2:]
+    assert (closing.strategy_id, closing.reason, closing.price) == ("Steps-001", "stop_out", D(price))
+    assert amounts(record, "realized_pnl") == [D(profit)]
+    assert (record.stop_outs, record.end_equity) == (1, D(left))
+    assert [p.strategy_id for p in record.positions if not p.closed_ns] == ["Second-B"]
