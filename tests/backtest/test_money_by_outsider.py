@@ -25,8 +25,10 @@ SYMBOLS = {
     name: spec(name, swap=SwapTerms(mode=SwapMode.POINTS, long=long, short=short))
     for name, (long, short) in SWAPS.items()
 }
-GBPUSD = spec("GBPUSD")
-LEVELS = {"EURUSD": 110_000, "USDJPY": 150_000, "EURGBP": 85_000, "GBPUSD": 129_000}
+GBPUSD, USDHKD = spec("GBPUSD"), spec("USDHKD")
+LEVELS = {"EURUSD": 110_000, "USDJPY": 150_000, "EURGBP": 85_000, "GBPUSD": 129_000, "USDHKD": 780_000}
+SPREADS = {"EURUSD": 7, "USDJPY": 9, "EURGBP": 11, "GBPUSD": 12, "USDHKD": 30}
+MINOR = {"JPY": D(1)}
 
 
 def walk(name: str, seed: int) -> BarArrays:
@@ -92,24 +94,32 @@ CHOICES = st.lists(
 
 
 def check(
-    record: RunRecord, markets: dict[str, BarArrays], spreads: dict[str, int], fee_percent: Decimal = NOTHING
+    record: RunRecord, markets: dict[str, BarArrays], fee_percent: Decimal = NOTHING, currency: str = "USD"
 ) -> None:
     def middle(name: str, ts_ns: int) -> Decimal:
         data = markets[name]
         i = int(np.searchsorted(data.ts_ns, ts_ns, side="right")) - 1
-        digits = SYMBOLS.get(name, GBPUSD).digits
-        return (D(int(data.close[i])) + D(spreads[name]) / 2).scaleb(-digits)
+        digits = {**SYMBOLS, "GBPUSD": GBPUSD, "USDHKD": USDHKD}[name].digits
+        return (D(int(data.close[i])) + D(SPREADS[name]) / 2).scaleb(-digits)
 
+    def rate(quote: str, ts_ns: int) -> Decimal:
+        """From the quote currency of a symbol to the account's, over the US dollar."""
+        if quote == currency:
+            return D(1)
+        dollars = {"USD": D(1), "JPY": 1 / middle("USDJPY", ts_ns), "GBP": middle("GBPUSD", ts_ns)}[quote]
+        return dollars if currency == "USD" else dollars * middle(f"USD{currency}", ts_ns)
+
+    quotes = {"EURUSD": "USD", "USDJPY": "JPY", "EURGBP": "GBP"}
+    cent = MINOR.get(currency, D("0.01"))
     nights = rollovers(START, int(markets["EURUSD"].ts_ns[-1]))
-    rates = {
-        ts: {"EURUSD": D(1), "USDJPY": 1 / middle("USDJPY", ts), "EURGBP": middle("GBPUSD", ts)} for ts, _ in nights
-    }
+    rates = {ts: {name: rate(quote, ts) for name, quote in quotes.items()} for ts, _ in nights}
     ledger = Ledger(
         start=record.start_balance,
-        minor={"EURUSD": D("0.01"), "USDJPY": D(1), "EURGBP": D("0.01")},
+        minor={name: MINOR.get(quote, D("0.01")) for name, quote in quotes.items()},
         swap={n: (*SWAPS[n], D(1).scaleb(-SYMBOLS[n].digits), 2) for n in SYMBOLS},
-        foreign=frozenset({"USDJPY", "EURGBP"}),
+        foreign=frozenset(name for name, quote in quotes.items() if quote != currency),
         conversion_percent=fee_percent,
+        cent=cent,
     )
     fills = [
         Fill(
@@ -138,14 +148,14 @@ def check(
         rows(ours, "conversion", "adjustment"), rows(theirs, "conversion", "adjustment"), strict=True
     ):
         assert mine == other
-        assert abs(amount - expected) <= D("0.01") * (1 if mine[1] == "conversion" else len(ledger.exact))
+        assert abs(amount - expected) <= cent * (1 if mine[1] == "conversion" else len(ledger.exact))
     profits = [r.amount for r in record.ledger if r.kind == "realized_pnl"]
     assert len(profits) == len(ledger.exact)
     for booked, exact, slack in zip(profits, ledger.exact, ledger.slack, strict=True):
         assert abs(booked - exact) <= slack
     drift = sum(row[2] for row in ours) - sum(row[2] for row in theirs)
     assert record.end_balance == ledger.balance + drift
-    assert abs(drift) <= D("0.02") * len(profits)
+    assert abs(drift) <= 2 * sum(ledger.slack, cent)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -153,17 +163,16 @@ def check(
 def test_an_outsider_agrees_to_the_cent(
     choices: list[tuple[int, str, str, int]], seed: int, netting: bool, slips: bool
 ) -> None:
-    spreads = {"EURUSD": 7, "USDJPY": 9, "EURGBP": 11, "GBPUSD": 12}
     markets = {name: walk(name, seed) for name in (*SYMBOLS, "GBPUSD")}
     others = [(SYMBOLS[n], markets[n]) for n in ("USDJPY", "EURGBP")] + [(GBPUSD, markets["GBPUSD"])]
     record = run_steps(
-        markets["EURUSD"], {}, symbol=SYMBOLS["EURUSD"], others=others, spread=spreads, strategy=Choices(choices),
+        markets["EURUSD"], {}, symbol=SYMBOLS["EURUSD"], others=others, spread=SPREADS, strategy=Choices(choices),
         commission=CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.50"), currency="USD"),
         mode=PositionMode.NETTING if netting else PositionMode.HEDGING,
         slippage={n: Slippage(probability=0.5, min_points=1, max_points=9) for n in SYMBOLS} if slips else {},
         start_balance=D(1_000_000),
     )  # fmt: skip
-    check(record, markets, spreads)
+    check(record, markets)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -173,16 +182,35 @@ def test_an_outsider_agrees_when_the_broker_closes_positions(
 ) -> None:
     # 1,000 USD at 500:1, half of it used from the start: stop-outs, debts given back, and a fee on converted profit.
     choices = [(0, "buy", "EURGBP", 150), (1, "sell", "USDJPY", 80), *choices]
-    spreads = {"EURUSD": 7, "USDJPY": 9, "EURGBP": 11, "GBPUSD": 12}
     markets = {name: walk(name, seed) for name in (*SYMBOLS, "GBPUSD")}
     others = [(SYMBOLS[n], markets[n]) for n in ("USDJPY", "EURGBP")] + [(GBPUSD, markets["GBPUSD"])]
     record = run_steps(
-        markets["EURUSD"], {}, symbol=SYMBOLS["EURUSD"], others=others, spread=spreads, strategy=Choices(choices),
+        markets["EURUSD"], {}, symbol=SYMBOLS["EURUSD"], others=others, spread=SPREADS, strategy=Choices(choices),
         commission=CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.50"), currency="USD"),
         mode=PositionMode.NETTING if netting else PositionMode.HEDGING, leverage=500, start_balance=D(1_000),
         term_changes={"conversion_fee_percent": D("0.5")},
     )  # fmt: skip
-    check(record, markets, spreads, D("0.5"))
+    check(record, markets, D("0.5"))
+    event(f"stop-outs: {min(record.stop_outs, 3)}")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(choices=CHOICES, seed=st.integers(0, 9), netting=st.booleans(), currency=st.sampled_from(["JPY", "HKD"]))
+def test_an_outsider_agrees_where_money_is_converted_in_two_steps(
+    choices: list[tuple[int, str, str, int]], seed: int, netting: bool, currency: str
+) -> None:
+    # Pounds become dollars and then yen or Hong Kong dollars. About 1,000 USD, half of it used from the start, as above.
+    choices = [(0, "buy", "EURGBP", 150), (1, "sell", "USDJPY", 80), *choices]
+    markets = {name: walk(name, seed) for name in (*SYMBOLS, "GBPUSD", "USDHKD")}
+    others = [(SYMBOLS[n], markets[n]) for n in ("USDJPY", "EURGBP")]
+    others += [(GBPUSD, markets["GBPUSD"]), (USDHKD, markets["USDHKD"])]
+    record = run_steps(
+        markets["EURUSD"], {}, symbol=SYMBOLS["EURUSD"], others=others, spread=SPREADS, strategy=Choices(choices),
+        commission=CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.50"), currency="USD"),
+        mode=PositionMode.NETTING if netting else PositionMode.HEDGING, leverage=500, currency=currency,
+        start_balance=D(150_000) if currency == "JPY" else D(7_800), term_changes={"conversion_fee_percent": D("0.5")},
+    )  # fmt: skip
+    check(record, markets, D("0.5"), currency)
     event(f"stop-outs: {min(record.stop_outs, 3)}")
 
 

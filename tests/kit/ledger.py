@@ -74,6 +74,8 @@ class Ledger:
         Symbol -> (points long, points short, point, triple weekday).
     foreign, conversion_percent
         Symbols whose profit is converted, and the fee on it.
+    cent
+        Minor unit of the account currency.
     """
 
     start: Decimal
@@ -81,6 +83,7 @@ class Ledger:
     swap: Mapping[str, tuple[Decimal, Decimal, Decimal, int]] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
     conversion_percent: Decimal = Decimal(0)
+    cent: Decimal = CENT
     lots: dict[str, Lot] = field(default_factory=dict)
     accounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     history: list[tuple[int, str, Decimal]] = field(default_factory=list)
@@ -111,15 +114,15 @@ class Ledger:
             average = lot.cost / lot.units
             exact = (fill.price - average) * closed * lot.sign
             quote = exact.quantize(self.minor[fill.symbol], ROUND_HALF_UP)
-            profit = (quote * fill.rate).quantize(CENT, ROUND_HALF_UP)
+            profit = (quote * fill.rate).quantize(self.cent, ROUND_HALF_UP)
             self._post(fill.ts_ns, "profit", profit)
             if fill.symbol in self.foreign:
-                fee = (abs(profit) * self.conversion_percent / 100).quantize(CENT, ROUND_HALF_UP)
+                fee = (abs(profit) * self.conversion_percent / 100).quantize(self.cent, ROUND_HALF_UP)
                 if fee:
                     self._post(fill.ts_ns, "conversion", -fee)
             # Two roundings lie between the exact profit and cents; a tie (an average price ends in half a point) may
             # fall either way.
-            self.slack.append(CENT / 2 + self.minor[fill.symbol] / 2 * fill.rate + Decimal("1e-9"))
+            self.slack.append(self.cent / 2 + self.minor[fill.symbol] / 2 * fill.rate + Decimal("1e-9"))
             self.exact.append(exact * fill.rate)
             lot.cost -= average * closed
             lot.units -= closed
@@ -145,7 +148,7 @@ class Ledger:
             long, short, point, triple = self.swap[lot.symbol]
             nights = 3 if day.weekday() == triple else 1
             amount = lot.units * (long if lot.sign > 0 else short) * point * nights * rates[lot.symbol]
-            if cents := amount.quantize(CENT, ROUND_HALF_UP):
+            if cents := amount.quantize(self.cent, ROUND_HALF_UP):
                 self._post(ts_ns, "swap", cents)
 
 
