@@ -9,6 +9,7 @@ from nautilus_trader.model import Price, Quantity
 
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.conformance import BUY, FILLED, SELL
+from tests.kit.mt5 import NETTING
 from tests.kit.mt5_node import LOGIN, report, run_mt5, sandbox
 from tests.kit.node import EURUSD, Bench
 
@@ -102,6 +103,22 @@ def test_a_strategy_closes_a_position_by_another_and_both_tickets_have_their_tru
         run_mt5(tmp_path, broker, second, claim=True)
         assert len(report(broker)["deals"]) == 4
         assert broker.violations() == []
+
+
+def test_a_netting_account_has_nothing_to_close_by(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(order)
+        await b.until(lambda: b.cache.order(order.client_order_id).status is FILLED, "fill")
+        (position,) = b.cache.positions_open()
+        b.probe.close_position(position, params={"close_by": "1"})
+        await b.until(lambda: b.probe.names()[-1] == "Denied", "denial")
+        assert "a netting account has one position a symbol" in str(b.probe.events[-1].reason)
+
+    with sandbox(tmp_path) as broker:
+        broker.call(setattr, broker.terminal, "login", NETTING)
+        run_mt5(tmp_path, broker, script, account=str(NETTING), mode="netting", currency="EUR")
+        assert len(report(broker, NETTING)["orders"]) == 1
 
 
 def test_a_close_by_that_cannot_be_done_is_denied_before_the_terminal_sees_it(tmp_path: Path) -> None:

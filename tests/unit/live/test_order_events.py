@@ -103,6 +103,27 @@ ACCEPTED = OrderChanged(change=OrderChange.ACCEPTED, order=state())
 FILLED = OrderChanged(change=OrderChange.FILLED, order=state(status=OrderStatus.FILLED), deal=deal())
 
 
+@pytest.mark.parametrize("told_first", ["acceptance", "deal"])
+def test_a_close_by_takes_what_the_smaller_position_has_whatever_comes_first(told_first: str) -> None:
+    """10,000 were to go, the other position has 4,000: the order is told to be for these, and is filled whole."""
+    events = decide(order("C", kind=CLOSE, side=Side.SELL, position_id="7001"))
+    half = state(order_id="9/7001", client_order_id="text-C", side=Side.SELL, units=D(4_000), closing=True)
+    out = deal(1, 4_000, order_id="9/7001", side=Side.SELL, entry=DealEntry.OUT_BY)
+    other = replace(half, order_id="9/7002", client_order_id=None, side=Side.BUY, position_id="7002")
+    both = [
+        OrderChanged(change=OrderChange.ACCEPTED, order=half),
+        OrderChanged(change=OrderChange.FILLED, order=replace(half, status=OrderStatus.FILLED), deal=out),
+    ]
+    told = [e for event in (both if told_first == "acceptance" else both[::-1]) for e in events.on_order(event)]
+    assert names(told) == ["Accepted", "Updated", "Filled"]
+    assert (told[1].units, told[2].complete) == (D(4_000), True)  # type: ignore[union-attr]
+    # The other half is an order of its own, on the other position.
+    theirs = deal(2, 4_000, order_id="9/7002", position_id="7002", entry=DealEntry.OUT_BY)
+    filled = OrderChanged(change=OrderChange.FILLED, order=other, deal=theirs)
+    assert names(events.on_order(filled)) == ["StrangerOrder", "StrangerFill"]
+    assert names(events.on_order(filled)) == []
+
+
 def test_f29_a_fill_before_its_acceptance_brings_the_acceptance_with_it() -> None:
     events = decide(order())
     assert names(events.on_order(FILLED)) == ["Accepted", "Filled"]
