@@ -1,8 +1,9 @@
 """The account's money: balance by version, equity and margin worked out, since no message carries them. Pure.
 
 equity = balance + bonuses + net unrealised profit of the open positions (asked for every few seconds while there are
-any); used margin = what the positions use, opposite ones counted by the account's rule. Between two answers the profit of a position that was closed
-since is left out, and that of one closed in part counts by the part that is left: it stands in the balance already.
+any); used margin = what the positions use, opposite ones counted by the account's rule. Between two answers the profit
+of a position that was closed since is left out, and that of one closed in part counts by the part that is left: it
+stands in the balance already.
 """
 
 from collections.abc import Iterable, Mapping
