@@ -6,8 +6,8 @@ Rules every implementation keeps (one contract suite holds both to them):
   in the broker's order. No method blocks the loop.
 * `submit`, `amend`, `cancel`, `close_position`, `close_by` and `set_protection` return when the broker has *answered*,
   not when the outcome is known: fills, rejections and later changes come as events. `OrderRefused` (a `VenueError`) means
-  the broker said no. `OutcomeUnknown` means the request was written and not answered: the caller must neither resend nor give up,
-  but ask `find_order` until it has evidence (design D8). `LinkError` means nothing was written.
+  the broker said no. `OutcomeUnknown` means the request was written and not answered: the caller must neither resend nor
+  give up, but ask `find_order` until it has evidence (design D8). `LinkError` means nothing was written.
 * After a lost link the session reconnects, authorises, resubscribes and reconciles by itself, emits what it found as
   ordinary events (each deal once per session), and only then emits `LinkUp`. Between `LinkDown` and `LinkUp` the order
   verbs raise `LinkLost` without writing.
