@@ -190,7 +190,11 @@ class StartReader:
     def _record(self, state: OrderState) -> OrderRecord | None:
         """Our record of a broker's order; made up from the venue's own texts where the store was lost."""
         text = state.client_order_id
-        record = self._store.by_order_id(state.order_id) or (self._store.by_venue_text(text) if text else None)
+        record = self._store.by_order_id(state.order_id)
+        if record is None and text:
+            record = self._store.by_venue_text(text)
+            if record is not None and state.closing and record.kind == ENTRY:
+                return None  # a venue may echo an entry's text on the orders that close its position
         if record is None and text and is_our_tag(state.tag) and not state.closing:
             return OrderRecord(
                 client_order_id=text,

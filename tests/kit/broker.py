@@ -165,8 +165,12 @@ class KitBroker:
         price: Decimal | None = None,
         reason: DealReason = DealReason.CLIENT,
         units: object = None,
+        echo: str | None = None,
     ) -> None:
-        """A level was hit, a person closed by hand, or the broker stopped the account out."""
+        """A level was hit, a person closed by hand, or the broker stopped the account out.
+
+        `echo`: what the venue writes on the closing order of the text the position was opened with.
+        """
         position = self.positions[position_id]
         part = position.units if units is None else D(str(units))
         hit = reason in (DealReason.STOP_LOSS, DealReason.TAKE_PROFIT)
@@ -178,6 +182,7 @@ class KitBroker:
             position_id=position_id,
             closing=True,
             stop_out=reason is DealReason.STOP_OUT,
+            client_order_id=echo,
         )
         self._fill(order, price or self.touch(position.symbol, position.side.opposite), reason)
 

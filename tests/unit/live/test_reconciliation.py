@@ -214,6 +214,29 @@ def test_a_restart_finds_positions_deals_legs_and_working_orders_again(tmp_path:
     run_bench(tmp_path, second, broker, claim=True)
 
 
+def test_a_part_closed_by_hand_under_the_entrys_text_is_not_taken_for_the_entry_at_a_restart(tmp_path: Path) -> None:
+    """MetaTrader may write a position's comment on the deals that close it."""
+    broker = KitBroker()
+    ids: dict[str, str] = {}
+
+    async def first(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        ids.update(ticket=next(iter(b.broker.positions)), entry=str(order.client_order_id))
+
+    run_bench(tmp_path, first, broker)
+    broker.close_at_broker(ids["ticket"], units=4_000, echo=ids["entry"])
+
+    async def second(b: Bench) -> None:
+        mine = b.cache.position(PositionId(ids["ticket"]))
+        assert int(mine.quantity) == 6_000
+        assert {str(t) for t in mine.trade_ids()} == {d.deal_id for d in broker.all_deals}
+        assert [str(t) for t in b.cache.order(ClientOrderId(ids["entry"])).trade_ids] == [broker.all_deals[0].deal_id]
+
+    run_bench(tmp_path, second, broker, claim=True)
+
+
 def test_f82_an_intent_that_was_never_sent_is_closed_at_the_next_start(tmp_path: Path) -> None:
     broker = KitBroker()
 
