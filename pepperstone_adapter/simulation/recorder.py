@@ -131,10 +131,12 @@ class Recorder:
         if quote is not None:
             bid, ask = quote[0].raw // grid.raw_point, quote[1].raw // grid.raw_point
         slipped = self._fill_model.slipped.pop(key, 0) if self._fill_model.slipped else 0
-        met_ns = 0 if at_market else ts_ns
-        if at_market and key in self.reasons:
-            # A stop-out too is somewhere inside a bar: the one that called for it, which with latency is before the fill.
-            met_ns = self.cache.order(event.client_order_id).ts_init
+        met_ns = 0
+        if not at_market or key in self.reasons:
+            # A stop-out too is somewhere inside a bar: the one that called for it, which with latency is before the fill. An
+            # order that fills as soon as it is sent is at the end of one.
+            sent_ns = self.cache.order(event.client_order_id).ts_init
+            met_ns = sent_ns if at_market else 0 if sent_ns == ts_ns else ts_ns
         if met_ns:
             # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.
             met, spread = (price - slipped if buy else price + slipped), ask - bid

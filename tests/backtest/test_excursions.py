@@ -89,6 +89,22 @@ def test_the_bar_of_a_stop_out_goes_on_without_what_was_left_of_the_position(lat
     assert (row.exit_reason, row.gross, row.mae) == ("stop_out", Decimal("-1700.10"), Decimal("-1700.10"))
 
 
+def test_a_limit_that_fills_when_it_is_sent_leaves_at_the_end_of_its_bar() -> None:
+    # Long 10,000 at 1.10; a bar falls to 1.05 (-500), rises to 1.12 (+200) and closes at 1.10. Then a limit of 1.09 sells at
+    # 1.10: the position was held through all of that bar.
+    rows: list[Any] = [1.1, 1.1, (1.1, 1.12, 1.05, 1.1), 1.1]
+
+    def leave(s: Steps) -> None:
+        order = s.order_factory.limit(
+            s.id_of(EURUSD), OrderSide.SELL, s.qty(EURUSD, 10_000), s.px(EURUSD, 1.09), reduce_only=True
+        )
+        s.submit_order(order, s.cache.positions_open()[0].id)
+
+    (row,) = run_steps(rows, {1: buy(10_000), 2: leave}).positions
+    assert (row.close_price, row.gross) == (Decimal("1.10000"), Decimal("0.00"))
+    assert (row.mae, row.mfe) == (Decimal("-500.00"), Decimal("200.00"))
+
+
 def test_excursions_in_another_currency() -> None:
     # Long 100,000 USDJPY at 150: up to 151, half sold: 50,000 JPY / 151 = 331.13 USD. The rest gaps to 149:
     # -50,000 JPY / 149 = -335.57, together -4.44; best 100,000 / 151 = 662.25.
