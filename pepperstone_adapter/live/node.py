@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from nautilus_trader.common import Environment as FrameworkEnvironment
@@ -197,15 +198,16 @@ class LiveRun:
         settings = self._settings
         log = settings.log
         shown = next((a for a in settings.accounts if a.environment is Environment.LIVE), settings.accounts[0])
+        run = node_name(shown.environment, shown.account)
         return LiveNodeConfig(
             # The trader id stands on every log line of the framework: it says DEMO or LIVE and the masked account.
-            trader_id=TraderId(node_name(shown.environment, shown.account)),
+            trader_id=TraderId(run),
             # To the framework every venue that is reached over a wire is live, a demo account's too.
             environment=FrameworkEnvironment.LIVE,
             logging=LoggerConfig(
                 stdout_level=LEVELS[log.level],
                 fileout_level=LEVELS[log.file_level] if log.dir is not None else None,
-                file_config=FileWriterConfig(directory=str(log.dir), file_name="live") if log.dir is not None else None,
+                file_config=log_file(log.dir, run) if log.dir is not None else None,
                 print_config=False,
                 is_colored=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
                 component_levels={NODE_NAME: "WARN"},  # its banner of the machine and its libraries
@@ -348,6 +350,12 @@ class LiveRun:
         self._say(f"stopping: orders {policy.orders}, positions {policy.positions}; once more ends at once")
         if self._stopping is not None:
             self._stopping.set()
+
+
+def log_file(folder: Path, run: str) -> FileWriterConfig:
+    """A log file of its own for each run: the framework would append to one that is there."""
+    begun = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return FileWriterConfig(directory=str(folder), file_name=f"{begun}-{run}")
 
 
 def install_signal(number: int, handler: Callable[[], None]) -> None:

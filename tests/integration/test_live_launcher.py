@@ -158,7 +158,7 @@ def traded(broker: Sandbox) -> bool:
 
 @pytest.mark.slow
 def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) -> None:
-    with sandbox(tmp_path) as broker, running(settings(tmp_path, broker)) as process:
+    with sandbox(tmp_path) as broker, running(settings(tmp_path, broker, log={"dir": "logs"})) as process:
         until(lambda: traded(broker), "position and order", process)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -171,7 +171,7 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
         assert re.search(r"SANDBOX-x001-[a-z2-7]{4}\.OneOfEach-000", out)  # on every log line
         assert LOGIN not in out  # the account is always masked
         # the same settings again: the position is the strategy's own, so it opens no second one
-        with running(settings(tmp_path, broker)) as again:
+        with running(settings(tmp_path, broker, log={"dir": "logs"})) as again:
             out = read_until(again, "SANDBOX-x001 | link up")
             assert "1 position |" in out.splitlines()[-1]
             again.send_signal(signal.SIGTERM)
@@ -179,6 +179,12 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
             assert again.returncode == 130, out[-3000:]
             assert len(report(broker)["positions"]) == 1
         assert broker.violations() == []
+    logs = {file: file.read_text() for file in (tmp_path / "logs").iterdir()}
+    assert len(logs) == 2  # one file a run, and each holds its own run's lines
+    for file, text in logs.items():
+        assert set(re.findall(r"SANDBOX-x001-[a-z2-7]{4}", text)) == set(
+            re.findall(r"SANDBOX-x001-[a-z2-7]{4}", file.name)
+        )
 
 
 @pytest.mark.slow
