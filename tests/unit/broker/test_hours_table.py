@@ -142,6 +142,19 @@ def test_a_bad_holiday_is_refused(holiday: dict[str, object], said: str) -> None
         hours_from_mapping({"zone": "UTC", "week": {}, "holidays": [holiday]}, "x")
 
 
+@pytest.mark.parametrize(
+    ("holiday", "before", "winter"), [("2024-04-01", "2024-03-31", 0), ("2024-12-26", "2024-12-25", 1)]
+)
+def test_a_day_off_in_frankfurt_is_the_whole_server_day(holiday: str, before: str, winter: int) -> None:
+    # Easter Monday and Boxing Day: closed from 17:00 New York of the day before to 17:00, then the next server day opens.
+    evening = [f"{day} {hour + winter}:05" for day in (before, holiday) for hour in (21, 22)]
+    assert [is_open("GER40", t) for t in evening] == [False, False, True, True]
+    assert not is_open("GER40", f"{holiday} 03:00")
+    assert not is_open("GER40", f"{holiday} 12:00")
+    # London's own day
+    assert not is_open("UK100", f"{holiday} 12:00")
+
+
 def test_equal_hours_are_equal_keys() -> None:
     # `is_open` keeps rendered months by the hours themselves
     again = hours_from_mapping({"zone": "UTC", "week": {"monday": "00:00-12:00"}}, "x")
