@@ -365,7 +365,10 @@ class OrderEvents:
                 return out
             if state.order_id not in self.table.introduced:
                 self.table.introduced.add(state.order_id)
-                out.append(StrangerOrder(state, introduce=True))
+                met_less = state.status is OrderStatus.FILLED and Decimal(0) < state.filled_units < state.units
+                out.append(
+                    StrangerOrder(replace(state, units=state.filled_units) if met_less else state, introduce=True)
+                )
             out.append(StrangerFill(deal))
             if not state.status.is_open:
                 self.table.foreign.pop(state.order_id, None)

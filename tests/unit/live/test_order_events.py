@@ -163,6 +163,14 @@ def test_an_order_the_broker_ends_filled_with_less_has_become_smaller() -> None:
     assert (close.units, close.phase) == (D(4_000), Phase.ENDED)
 
 
+def test_a_strangers_close_that_met_less_is_shown_with_what_it_did() -> None:
+    events = decide()
+    done = state(status=OrderStatus.FILLED, client_order_id=None, units=D(3_000), filled_units=D(1_000), closing=True)
+    told = events.on_order(OrderChanged(change=OrderChange.FILLED, order=done, deal=deal(1, 1_000)))
+    assert names(told) == ["StrangerOrder", "StrangerFill"]
+    assert told[0].order.units == D(1_000)  # type: ignore[union-attr]
+
+
 def test_an_order_that_ends_filled_keeps_its_size_while_a_deal_of_it_is_missing() -> None:
     close = order("C", kind=CLOSE, side=Side.SELL, units=D(5_000), position_id="7001")
     events = decide(close)
