@@ -80,6 +80,7 @@ class BlockParser:
         self._header_due = form.header
         self.epoch_number = 0.0  # typical size of the block's time numbers, to tell a wrong unit
         self._last_side = {"bid": np.nan, "ask": np.nan}
+        self.carried = False  # a blank side was filled with an earlier price
         self._block = Block(b"", 1)
         self._lines: list[tuple[int, str]] | None = None
 
@@ -292,6 +293,7 @@ class BlockParser:
             if len(filled):
                 self._last_side[role] = filled[-1]
             unknown |= np.isnan(filled)
+            self.carried |= bool(np.isnan(price).any())
             numbers[role] = np.where(np.isnan(filled), 1.0, filled)
         return unknown
 

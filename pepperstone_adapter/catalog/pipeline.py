@@ -50,6 +50,7 @@ class Pipeline:
         self._clock = reading.clock or UTC_CLOCK
         self._fold = FoldState()
         self._order = Order()
+        self._as_written, self._disordered = Order(), False  # before a sort
         self._scratch = scratch
         self._on_progress = on_progress
         self._last_price = 0
@@ -110,7 +111,18 @@ class Pipeline:
         self._parser.drop(rows, bad, {"epoch": self._unit_hint()})
         if not self.reading.policy.sort:
             self._parser.drop(rows, self._order_masks(rows.ts_ns), keep_equal=self._keeps_equal())
+        elif self.reading.form.carry:
+            self._check_sides(rows.ts_ns)
         return Chunk(rows.ts_ns, self._values(rows))
+
+    def _check_sides(self, ts_ns: Int64s) -> None:
+        """A blank side stands for the price before it, and what was before it only the order of recording knows."""
+        self._disordered |= bool(self._as_written.judge(ts_ns)[0].any())
+        if self._disordered and self._parser.carried:
+            raise DataError(
+                f"{self._file}: rows out of order and blank sides that stand for the price before them: no sorting brings "
+                "those back; export it again, oldest row first"
+            )
 
     def _values(self, rows: Rows) -> dict[str, Int64s]:
         return rows.prices if rows.ticks is None else {**rows.prices, "ticks": rows.ticks}

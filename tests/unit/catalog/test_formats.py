@@ -34,6 +34,23 @@ def test_mt5_ticks_carry_the_side_that_did_not_change(run: Run, write: Write, tm
     assert quotes.ask.tolist() == [107_306, 107_306, 107_307]
 
 
+def test_sorting_does_not_guess_what_a_blank_side_stood_for(run: Run, write: Write, tmp_path: Path) -> None:
+    head = "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\n"
+    rows = [
+        "2024.07.01\t00:05:00.350\t1.07301\t1.07306\t\t\t6\n",
+        "2024.07.01\t00:05:01.000\t1.07302\t\t\t\t2\n",
+        "2024.07.01\t00:05:02.000\t1.07305\t1.07310\t\t\t6\n",
+    ]
+    options = ("--catalog", tmp_path / "c", "--zone", "new-york+7", "--sort")
+    # Read backwards, the blank ASK of the second row would become that of the third: 1.07310.
+    ran = run("import", write("EURUSD.csv", head + "".join(rows[::-1])), *options)
+    assert ran.code == 3
+    assert "rows out of order and blank sides that stand for the price before them" in ran.err
+    assert not list((tmp_path / "c").rglob("*.parquet"))
+    assert run("import", write("EURUSD.csv", head + "".join(rows)), *options).code == 0
+    assert CatalogStore(tmp_path / "c").quotes("EURUSD").ask.tolist() == [107_306, 107_306, 107_310]
+
+
 @pytest.mark.parametrize("delimiter", ["\t", ","])
 def test_mt5_bars_are_stamped_with_their_close(delimiter: str, run: Run, write: Write, tmp_path: Path) -> None:
     text = (
