@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from nautilus_trader.model import ClientOrderId, OrderSide, PositionSide, Price, TriggerType
 
+from pepperstone_adapter.broker.orders import OrderType, Side
+from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.report import books as report
 from tests.kit.ctrader_node import run_ctrader, sandbox
 from tests.kit.node import BUY, EURUSD, SELL, Bench, units
@@ -44,6 +46,27 @@ def signed(b: Bench) -> Decimal:
 
 def at_the_broker(b: Bench) -> list[tuple[str, Decimal]]:
     return [(str(p["side"]), Decimal(str(p["units"]))) for p in books(b, NETTING_ID)["positions"]]
+
+
+def test_closes_of_a_netting_account_take_no_more_than_the_strategy_holds(tmp_path: Path) -> None:
+    """The broker would fill them out of another's part, and the framework drops such a fill from its positions."""
+
+    async def script(b: Bench) -> None:
+        by_hand = NewOrder(symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=Decimal(2_000))
+        b.sandbox.call(b.sandbox.ledger.submit, NETTING_ID, by_hand, b.sandbox.clock.now_ns())
+        await b.until(lambda: signed(b) == 2_000, "the position of a stranger")
+        await market(b, BUY, 3_000)
+        await b.until(lambda: signed(b) == 5_000, "both")
+        both = [b.probe.order_factory.market(EURUSD, SELL, units(3_000), reduce_only=True) for _ in range(2)]
+        for order in both:
+            b.probe.submit_order(order)
+        await b.reach(both[0], "FILLED")
+        await b.reach(both[1], "DENIED")
+        assert at_the_broker(b) == [("buy", 2_000)]
+        await b.until(lambda: signed(b) == 2_000, "the stranger's part left")
+
+    with sandbox(tmp_path, behaviour={"execution_delay_ms": 50.0}) as broker:
+        run_ctrader(tmp_path, broker, script, login=NETTING_LOGIN, mode="netting", currency="EUR")
 
 
 def test_a_netting_account_adds_reduces_turns_round_and_closes(tmp_path: Path) -> None:
