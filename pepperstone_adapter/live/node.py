@@ -50,6 +50,7 @@ STOP_TIMEOUT_S = 12.0
 STARTING_STOP_TIMEOUT_S = 0.5
 LINK_STOP_TIMEOUT_S = 3.0
 WIND_DOWN_TIMEOUT_S = 4.0
+LOG_BYTES, LOG_PARTS = 64 << 20, 20  # a run's log begins a new file at this size, and keeps so many older ones
 ONE_PRESS_S = 0.3  # a wrapper such as `uv run` hands one Ctrl-C on a second time
 LEVELS = {
     "DEBUG": LogLevel.DEBUG,
@@ -360,7 +361,7 @@ class LiveRun:
 def log_file(folder: Path, run: str) -> FileWriterConfig:
     """A log file of its own for each run: the framework would append to one that is there."""
     begun = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return FileWriterConfig(directory=str(folder), file_name=f"{begun}-{run}")
+    return FileWriterConfig(directory=str(folder), file_name=f"{begun}-{run}", file_rotate=(LOG_BYTES, LOG_PARTS))
 
 
 def install_signal(number: int, handler: Callable[[], None]) -> None:
