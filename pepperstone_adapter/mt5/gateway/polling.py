@@ -3,8 +3,9 @@
 Ticks: the last tick of a symbol is the cheap gate; when it differs, and at least once a second, the tick history is
 read from the cursor (see `ticks`). Trades: the number of deals in a window that reaches into the server's future is a
 cheap counter that only grows; when it or the number of orders or positions changes, and at least once a second, a
-snapshot is taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Deals are
-the only source of fills; each ticket is emitted once.
+snapshot is taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Only recent
+deals are read, and all of them when the counter knows of more. Deals are the only source of fills; each ticket is emitted
+once.
 
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
@@ -34,6 +35,9 @@ DAY_S: Final = 86_400
 COPY_TICKS_INFO: Final = 1
 DEALS_BACK_S: Final = 2 * DAY_S
 DEALS_AHEAD_S: Final = 2 * DAY_S
+RECENT_S: Final = (
+    2 * 3600
+)  # how far back new deals are looked for first: further than the server's clock ever goes back
 SNAPSHOT_TRIES: Final = 5
 POLL_TICK_ROWS: Final = 1 << 17  # about 8 MiB: after a long stop the ticks of hours come in several frames
 
@@ -63,6 +67,7 @@ class _Trades:
     orders: list[Message] | None = None
     positions: list[Message] | None = None
     window_from_s: int | None = None
+    newest_s: int = 0  # of the deals, by the server's clock
 
 
 class Poller:
@@ -209,20 +214,26 @@ class Poller:
         if from_s is None or now_s - from_s > DEALS_BACK_S + DAY_S:
             # Fixed for a day at a time, so that the counter only grows, and moved on, so that a snapshot stays small.
             from_s = now_s - DEALS_BACK_S
-        window = (from_s, now_s + DEALS_AHEAD_S)
-        counters = self._counters(window)
-        if counters == known.counters and from_s == known.window_from_s and now_ns - known.read_ns < GUARD_NS:
+        until_s = now_s + DEALS_AHEAD_S
+        counters = self._counters((from_s, until_s))
+        moved = from_s != known.window_from_s
+        if counters == known.counters and not moved and now_ns - known.read_ns < GUARD_NS:
             return None
+        seen, newest_s = (set[int](), from_s) if moved else (known.deals, known.newest_s)
+        deals: dict[int, Message] = {}
         for _ in range(SNAPSHOT_TRIES):
             orders = self._structs("orders_get")
             positions = self._structs("positions_get")
-            deals = self._structs("history_deals_get", *window)
-            after = self._counters(window)
+            self._read_deals(max(from_s, newest_s - RECENT_S), until_s, deals)
+            after = self._counters((from_s, until_s))
             if after == counters:
                 break
             counters = after
+            newest_s = _newest_s(deals, newest_s)
+        if len(seen | deals.keys()) < counters[0]:  # one is older than what was read: only all of them are sure
+            self._read_deals(from_s, until_s, deals)
         # In order of ticket: stamps fall where the server's clock goes back.
-        fresh = sorted((d for d in deals if d["ticket"] not in known.deals), key=lambda d: d["ticket"])
+        fresh = [deals[ticket] for ticket in sorted(deals.keys() - known.deals)]
         # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole
         # window: deals made while a worker was replaced must not be lost, and readers know the tickets they have seen.
         if fresh:
@@ -232,7 +243,10 @@ class Poller:
         if positions != known.positions:
             events.append({"k": "positions", "rows": positions})
         # A short answer (lagging history) must not be taken for seen: remember tickets, never counts.
-        return _Trades(counters, now_ns, known.deals | {d["ticket"] for d in fresh}, orders, positions, from_s)
+        return _Trades(counters, now_ns, seen | deals.keys(), orders, positions, from_s, _newest_s(deals, newest_s))
+
+    def _read_deals(self, from_s: int, until_s: int, into: dict[int, Message]) -> None:
+        into.update((deal["ticket"], deal) for deal in self._structs("history_deals_get", from_s, until_s))
 
     def _poll_state(self, now_ns: int, events: list[Message]) -> None:
         if self._state is not None and now_ns - self._state_ns < GUARD_NS:
@@ -270,6 +284,10 @@ class Poller:
         error = self._terminal.last_error()
         if error[0] <= -10_000:
             raise TerminalGone(fn, error)
+
+
+def _newest_s(deals: dict[int, Message], before_s: int) -> int:
+    return max((deal["time"] for deal in deals.values()), default=before_s)
 
 
 def _switches(state: Message | None) -> Message | None:

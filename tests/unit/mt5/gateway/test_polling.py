@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pepperstone_adapter.mt5.gateway.polling import POLL_TICK_ROWS, Poller
+from pepperstone_adapter.mt5.gateway.polling import NS, POLL_TICK_ROWS, Poller
 from pepperstone_adapter.mt5.gateway.ticks import PAGE, TickCursor
 from pepperstone_adapter.mt5.gateway.wire import TICKS_DTYPE, unpack_array
 
@@ -118,3 +118,49 @@ def test_a_second_with_bad_rows_that_is_larger_than_a_page_is_read_to_its_end() 
     poller.subscribe("A", TickCursor(BEGAN_MS))
     seen = [n for second in range(1, 20, 2) for n in told(poller, second)[0]]
     assert len(seen) == len(set(seen)) >= PAGE * 3 - 10
+
+
+Deal = namedtuple("Deal", "ticket time")
+
+
+class Traded(Terminal):
+    """A terminal with deals; it notes from when on it was asked for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deals: list[Deal] = []
+        self.asked: list[int] = []
+
+    def history_deals_total(self, begin: int, end: int) -> int:  # type: ignore[override]
+        return sum(begin <= deal.time < end for deal in self.deals)
+
+    def history_deals_get(self, begin: int, end: int) -> tuple[Deal, ...]:  # type: ignore[override]
+        self.asked.append(begin)
+        return tuple(deal for deal in self.deals if begin <= deal.time < end)
+
+
+def test_only_recent_deals_are_read_until_one_turns_up_further_back() -> None:
+    terminal = Traded()
+    poller = Poller(terminal)
+    now_s = BEGAN_MS // 1000
+    window_s = now_s - 2 * 86_400
+
+    def tickets(at_s: int) -> list[int]:
+        events = poller.poll(at_s * NS)
+        return [row["ticket"] for event in events if event["k"] == "deals" for row in event["rows"]]
+
+    terminal.deals = [Deal(1, window_s + 60), Deal(2, now_s - 600)]
+    assert tickets(now_s) == [1, 2]
+    terminal.deals.append(Deal(3, now_s + 1))
+    assert tickets(now_s + 2) == [3]
+    assert terminal.asked == [window_s, now_s - 600 - 7200]  # a new poller reads all, then two hours before the newest
+    # The history was short until now: the broker's server tells of a deal of yesterday.
+    terminal.deals.append(Deal(4, now_s - 86_400))
+    assert tickets(now_s + 4) == [4]
+    assert terminal.asked[2:] == [now_s + 1 - 7200, window_s]
+    # A day on the window moves, everything in it is read once, and nothing is told twice.
+    later_s = now_s + 86_401
+    terminal.deals.append(Deal(5, later_s))
+    assert tickets(later_s) == [5]
+    assert terminal.asked[4:] == [later_s - 2 * 86_400]
+    assert tickets(later_s + 2) == []
