@@ -9,7 +9,8 @@ clock jumps. That is 4,740 seconds with 1,476,000 ticks, and 948 deals made by h
 session's own. What the session told is held against the terminal's own record, stretch by stretch: every tick and every
 deal exactly once, in order, at its own UTC.
 
-``MT5_WEEK=whole`` plays every second of the week instead, 207 million ticks: about an hour.
+``MT5_WEEK=whole`` plays every second of the week instead, 207 million ticks, for more than an hour; nobody has waited for its
+end yet.
 """
 
 import asyncio
