@@ -3,9 +3,9 @@
 Ticks: the last tick of a symbol is the cheap gate; when it differs, and at least once a second, the tick history is
 read from the cursor (see `ticks`). Trades: the number of deals in a window that reaches into the server's future is a
 cheap counter that only grows; when it or the number of orders or positions changes, and at least once a second, a
-snapshot is taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Only recent
-deals are read, and all of them when the counter knows of more. Deals are the only source of fills; each ticket is emitted
-once.
+snapshot is taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Deals are read
+from the newest known one back, further where the counter knows of more. Deals are the only source of fills; each ticket
+is emitted once.
 
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
@@ -35,9 +35,9 @@ DAY_S: Final = 86_400
 COPY_TICKS_INFO: Final = 1
 DEALS_BACK_S: Final = 2 * DAY_S
 DEALS_AHEAD_S: Final = 2 * DAY_S
-RECENT_S: Final = (
-    2 * 3600
-)  # how far back new deals are looked for first: further than the server's clock ever goes back
+#: How far before the newest known deal new ones are looked for: for those of the same moment, then for those made after
+#: the server's clock went back an hour, then for any.
+LOOKS_BACK_S: Final = (60, 2 * 3600, 7 * DAY_S)
 SNAPSHOT_TRIES: Final = 5
 POLL_TICK_ROWS: Final = 1 << 17  # about 8 MiB: after a long stop the ticks of hours come in several frames
 
@@ -224,14 +224,15 @@ class Poller:
         for _ in range(SNAPSHOT_TRIES):
             orders = self._structs("orders_get")
             positions = self._structs("positions_get")
-            self._read_deals(max(from_s, newest_s - RECENT_S), until_s, deals)
+            self._read_deals(max(from_s, newest_s - LOOKS_BACK_S[0]), until_s, deals)
             after = self._counters((from_s, until_s))
             if after == counters:
                 break
             counters = after
             newest_s = _newest_s(deals, newest_s)
-        if len(seen | deals.keys()) < counters[0]:  # one is older than what was read: only all of them are sure
-            self._read_deals(from_s, until_s, deals)
+        for back_s in LOOKS_BACK_S[1:]:
+            if len(seen) + len(deals.keys() - seen) < counters[0]:
+                self._read_deals(max(from_s, newest_s - back_s), until_s, deals)
         # In order of ticket: stamps fall where the server's clock goes back.
         fresh = [deals[ticket] for ticket in sorted(deals.keys() - known.deals)]
         # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole

@@ -4,7 +4,9 @@ Where that clock goes back an hour, ticks stay in the order in which they came (
 does), and the minutes of the second pass add nothing to the bars, which are there once.
 """
 
+from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +43,7 @@ class Prices:
         self._ticks = np.zeros(_FIRST, dtype=TICKS)
         self._start = self._end = 0
         self._minutes: list[tuple[int, int, int, int, int, int, int]] = []  # server minute, o, h, l, c, ticks, spread
-        self._back = False  # somewhere in the kept ticks the clock went back
+        self._falls: list[int] = []  # rows before which the clock went back
         self.bid = self.ask = 0.0
         self.time_msc = 0
         self.flags = 0
@@ -53,9 +55,10 @@ class Prices:
         time_msc = wall_clock.server_ms(utc_ns)
         flags = (BID if bid != self.bid else 0) | (ASK if ask != self.ask else 0) or BID | ASK
         self._room(1)
+        if time_msc < self.time_msc:
+            self._falls.append(self._end)
         self._ticks[self._end] = (time_msc // 1000, bid, ask, 0.0, 0, time_msc, flags | self._bits, 0.0)
         self._end += 1
-        self._back |= time_msc < self.time_msc
         self.bid, self.ask, self.time_msc, self.flags = bid, ask, time_msc, flags | self._bits
         self._minute(time_msc // 60_000, bid_points, bid_points, bid_points, bid_points, 1, ask_points - bid_points)
 
@@ -67,8 +70,9 @@ class Prices:
         part["time"], part["time_msc"] = time_msc // 1000, time_msc
         part["bid"], part["ask"] = bids / self._scale, asks / self._scale
         part["flags"] = BID | ASK | self._bits
+        fallen = np.flatnonzero(np.diff(time_msc, prepend=self.time_msc) < 0)
+        self._falls += (self._end + fallen).tolist()
         self._end += count
-        self._back |= int(time_msc[0]) < self.time_msc or bool((np.diff(time_msc) < 0).any())
         last = part[-1]
         self.bid, self.ask, self.time_msc = float(last["bid"]), float(last["ask"]), int(last["time_msc"])
         self.flags = BID | ASK | self._bits
@@ -86,32 +90,37 @@ class Prices:
     def _room(self, count: int) -> None:
         if self._end + count <= len(self._ticks):
             return
-        kept = self._ticks[max(self._start, self._end - self._keep) : self._end]
+        kept, gone = self.ticks, max(self._start, self._end - self._keep)
         grown = np.zeros(max(2 * (len(kept) + count), _FIRST), dtype=TICKS)
         grown[: len(kept)] = kept
         self._ticks, self._start, self._end = grown, 0, len(kept)
-        self._back = self._back and bool((np.diff(kept["time_msc"]) < 0).any())
+        self._falls = [row - gone for row in self._falls if row > gone]
 
     @property
     def ticks(self) -> NDArray[Any]:
         return self._ticks[max(self._start, self._end - self._keep) : self._end]
 
     def ticks_from(self, second: int, count: int) -> NDArray[Any]:
-        ticks = self.ticks
-        if self._back:
-            return (
-                ticks[int(np.argmax(ticks["time"] >= second)) :][:count] if ticks["time"].max() >= second else ticks[:0]
-            )
-        first = int(np.searchsorted(ticks["time"], second, side="left"))
-        return ticks[first : first + count]
+        for first, last in self._runs():
+            stamps = self._ticks["time"][first:last]  # a view: searchsorted would copy the whole column
+            if len(stamps) and stamps[-1] >= second:
+                begin = first + bisect_left(stamps, second)
+                return self._ticks[begin : min(begin + count, self._end)]
+        return self._ticks[:0]
 
     def ticks_range(self, low: int, high: int) -> NDArray[Any]:
-        ticks = self.ticks
-        if self._back:
-            return ticks[(ticks["time_msc"] >= low * 1000) & (ticks["time_msc"] <= high * 1000)]
-        first = int(np.searchsorted(ticks["time_msc"], low * 1000, side="left"))
-        last = int(np.searchsorted(ticks["time_msc"], high * 1000, side="right"))
-        return ticks[first:last]
+        found = []
+        for first, last in self._runs():
+            stamps = self._ticks["time_msc"][first:last]
+            found.append(
+                self._ticks[first + bisect_left(stamps, low * 1000) : first + bisect_right(stamps, high * 1000)]
+            )
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """The kept rows between the moments at which the clock went back; each run is sorted."""
+        first = max(self._start, self._end - self._keep)
+        return list(pairwise([first, *(row for row in self._falls if row > first), self._end]))
 
     def rates(self, timeframe: int) -> NDArray[Any]:
         """Every bar of a timeframe, oldest first; the last one is still forming."""

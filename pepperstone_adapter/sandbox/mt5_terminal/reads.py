@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Any, Final
 
 from pepperstone_adapter.broker.account import PositionMode
@@ -233,16 +234,12 @@ def _orders_between(terminal: Terminal, low: int, high: int) -> list[list[Any]]:
     return [r for r in terminal.ended_rows() if low <= r[done] <= high]
 
 
-def _deals_between(terminal: Terminal, low: int, high: int) -> list[list[Any]]:
-    return [r for at, r in terminal.deals() if low <= at <= high]
-
-
 def _history_orders_total(terminal: Terminal, low: int, high: int) -> Answer:
     return Answer(len(_orders_between(terminal, low, high)))
 
 
 def _history_deals_total(terminal: Terminal, low: int, high: int) -> Answer:
-    return Answer(len(_deals_between(terminal, low, high)))
+    return Answer(len(terminal.cash_rows(low, high)) + len(terminal.deals(low, high)))
 
 
 def _history_orders_get(terminal: Terminal, low: int, high: int, name: str, value: Any) -> Answer:
@@ -258,11 +255,12 @@ def _history_orders_get(terminal: Terminal, low: int, high: int, name: str, valu
 def _history_deals_get(terminal: Terminal, low: int, high: int, name: str, value: Any) -> Answer:
     at = _AT["TradeDeal"]
     if name == "group":
-        found = [r for r in _deals_between(terminal, low, high) if in_group(r[at["symbol"]], value)]
+        found = [*terminal.cash_rows(low, high), *map(terminal.deal_row, terminal.deals(low, high))]
+        found = [r for r in found if in_group(r[at["symbol"]], value)]
     else:
         # `ticket` is the order's ticket here, not the deal's.
-        field = at["order" if name == "ticket" else "position_id"]
-        found = [r for _, r in terminal.deals() if r[field] == value]
+        of = attrgetter("order_id" if name == "ticket" else "position_id")
+        found = [terminal.deal_row(deal) for deal in terminal.visible_deals() if of(deal) == value]
     return Answer(found, "*TradeDeal")
 
 

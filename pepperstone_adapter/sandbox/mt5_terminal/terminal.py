@@ -5,6 +5,7 @@ account it is logged in to, switches, a connection that may be down, and views t
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
@@ -30,11 +31,13 @@ from pepperstone_adapter.sandbox.mt5_terminal.prices import Prices
 from pepperstone_adapter.sandbox.mt5_terminal.rollover import dealt
 from pepperstone_adapter.sandbox.mt5_terminal.settings import Mt5Account, Mt5Settings, Mt5Symbol
 from pepperstone_adapter.sandbox.mt5_terminal.structs import FIELDS
+from pepperstone_adapter.sandbox.mt5_terminal.wall_clock import SUMMER_S, WINTER_S, server_s
 from pepperstone_adapter.sandbox.tape import TapeBar
 
 OK: Final = (1, "Success")
 NOT_FOUND: Final = (-4, "Terminal: Not found")
 BAD_PARAMS: Final = (-2, "Terminal: Invalid params")
+NS: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
 ZERO_TICK_MS: Final = 100
 
@@ -191,14 +194,34 @@ class Terminal:
             if o.order_id not in account.working and o.closed_ns <= until_ns
         ]
 
-    def deals(self) -> list[tuple[int, list[Any]]]:
-        """``(server second, row)`` of every visible deal, the opening balance first."""
-        account = self.ledger.accounts[self.login]
+    def deals(self, low_s: int, high_s: int) -> list[Deal]:
+        """Visible deals of these seconds of the server's clock."""
+        deals = self.ledger.accounts[self.login].deals
+        seen_ns = self._history_ns()
+
+        def before(utc_s: int) -> int:
+            return bisect_left(deals, min(utc_s * NS, seen_ns + 1), key=lambda deal: deal.ts_ns)
+
+        # The clock is two or three hours ahead of UTC: only in the hour at either end must each deal be looked at.
+        first, last = before(low_s - SUMMER_S), before(high_s + 1 - WINTER_S)
+        inner = min(before(low_s - WINTER_S), last)
+        outer = max(before(high_s + 1 - SUMMER_S), inner)
+        edges = [
+            [d for d in part if low_s <= server_s(d.ts_ns) <= high_s]
+            for part in (deals[first:inner], deals[outer:last])
+        ]
+        return edges[0] + deals[inner:outer] + edges[1]
+
+    def cash_rows(self, low_s: int, high_s: int) -> list[list[Any]]:
+        """Deals that are no trades: the opening balance first, then what else changed it."""
+        account, seen_ns = self.ledger.accounts[self.login], self._history_ns()
+        found = [rows.opening_row(account.terms.opening_balance, self.began_ns)]
+        found += [rows.cash_row(c) for c in account.cash if c.ts_ns <= seen_ns]
+        return [row for row in found if low_s <= row[2] <= high_s]
+
+    def visible_deals(self) -> list[Deal]:
         until_ns = self._history_ns()
-        found: list[list[Any]] = [rows.opening_row(account.terms.opening_balance, self.began_ns)]
-        found += [rows.cash_row(c) for c in account.cash if c.ts_ns <= until_ns]
-        found += [self.deal_row(d) for d in account.deals if d.ts_ns <= until_ns]
-        return [(row[2], row) for row in found]
+        return [deal for deal in self.ledger.accounts[self.login].deals if deal.ts_ns <= until_ns]
 
     def deal_row(self, deal: Deal) -> list[Any]:
         found = self._deal_rows.get(deal.deal_id)  # a deal never changes

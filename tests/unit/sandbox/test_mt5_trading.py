@@ -162,7 +162,7 @@ def test_a_position_is_opened_again_by_the_swap_points(mode: int, side: int, pro
     assert position["ticket"] > ticket
     assert (position["price_open"], position["swap"]) == (again, 0)
     assert (position["sl"], position["tp"], position["magic"], position["comment"]) == (stop, target, 7, "mine")
-    deals = named("TradeDeal", [row for _, row in terminal.deals()])[-2:]
+    deals = named("TradeDeal", [terminal.deal_row(deal) for deal in terminal.visible_deals()])[-2:]
     assert [(d["entry"], d["reason"], d["position_id"], d["commission"]) for d in deals] == [
         (OUT, BY_ROLLOVER, ticket, 0),
         (IN, BY_ROLLOVER, ticket, 0),
@@ -234,7 +234,7 @@ def test_a_close_by_is_one_order_with_a_deal_on_each_position() -> None:
     by = orders[-1]
     assert (by["type"], by["state"], by["position_id"], by["position_by_id"]) == (8, 4, long, short)
     assert (by["volume_initial"], by["volume_current"], by["symbol"]) == (0.1, 0.0, "EURUSD")
-    deals = named("TradeDeal", [row for _, row in terminal.deals()])[-2:]
+    deals = named("TradeDeal", [terminal.deal_row(deal) for deal in terminal.visible_deals()])[-2:]
     # the long sells 0.1 lots at the short's opening price: 10,000 * (1.10000 - 1.10010) = -1.00; the short makes nothing
     assert [(d["order"], d["entry"], d["type"], d["position_id"], d["volume"], d["price"]) for d in deals] == [
         (ticket, 3, 1, long, 0.1, 1.1),

@@ -153,14 +153,18 @@ def test_only_recent_deals_are_read_until_one_turns_up_further_back() -> None:
     assert tickets(now_s) == [1, 2]
     terminal.deals.append(Deal(3, now_s + 1))
     assert tickets(now_s + 2) == [3]
-    assert terminal.asked == [window_s, now_s - 600 - 7200]  # a new poller reads all, then two hours before the newest
+    assert terminal.asked == [window_s, now_s - 600 - 60]  # a new poller reads all, then a minute before the newest
+    # The server's clock went back an hour.
+    terminal.deals.append(Deal(4, now_s - 3598))
+    assert tickets(now_s + 3) == [4]
+    assert terminal.asked[2:] == [now_s + 1 - 60, now_s + 1 - 7200]
     # The history was short until now: the broker's server tells of a deal of yesterday.
-    terminal.deals.append(Deal(4, now_s - 86_400))
-    assert tickets(now_s + 4) == [4]
-    assert terminal.asked[2:] == [now_s + 1 - 7200, window_s]
+    terminal.deals.append(Deal(5, now_s - 86_400))
+    assert tickets(now_s + 4) == [5]
+    assert terminal.asked[4:] == [now_s + 1 - 60, now_s + 1 - 7200, window_s]
     # A day on the window moves, everything in it is read once, and nothing is told twice.
     later_s = now_s + 86_401
-    terminal.deals.append(Deal(5, later_s))
-    assert tickets(later_s) == [5]
-    assert terminal.asked[4:] == [later_s - 2 * 86_400]
+    terminal.deals.append(Deal(6, later_s))
+    assert tickets(later_s) == [6]
+    assert terminal.asked[7:] == [later_s - 2 * 86_400]
     assert tickets(later_s + 2) == []
