@@ -361,6 +361,8 @@ class OrderEvents:
         state, deal = event.order, event.deal
         out: list[Emission] = []
         if deal is not None:
+            if state.status is OrderStatus.FILLED:
+                self.table.foreign.pop(state.order_id, None)
             if self.table.deal_seen(deal.deal_id) or self.waits(state):
                 return out
             if state.order_id not in self.table.introduced:
@@ -370,8 +372,8 @@ class OrderEvents:
                     StrangerOrder(replace(state, units=state.filled_units) if met_less else state, introduce=True)
                 )
             out.append(StrangerFill(deal))
-            if not state.status.is_open:
-                self.table.foreign.pop(state.order_id, None)
+            if state.status is not OrderStatus.FILLED:  # to the framework it is open now, until its end is told
+                self.table.foreign[state.order_id] = state.symbol
             self.table.mark_deal(deal.deal_id)
             if state.stop_out or deal.reason is DealReason.STOP_OUT:
                 out.append(
@@ -382,14 +384,12 @@ class OrderEvents:
                     )
                 )
             return out
-        if state.type is OrderType.PROTECTION or state.closing:
-            # Levels of a position are told by the position; a closing order matters when it has a deal.
-            return out
         if event.change in (OrderChange.CANCEL_REJECTED, OrderChange.AMEND_REJECTED, OrderChange.REJECTED):
             return out
         if state.status.is_open:
-            if state.type in (OrderType.MARKET, OrderType.MARKET_RANGE):
-                return out  # a stranger's market order is introduced by its deal
+            if state.closing or state.type in (OrderType.MARKET, OrderType.MARKET_RANGE, OrderType.PROTECTION):
+                # Levels are told by their position; closing and market orders matter when they have a deal.
+                return out
             self.table.foreign[state.order_id] = state.symbol
         elif self.table.foreign.pop(state.order_id, None) is None:
             return out

@@ -412,6 +412,19 @@ def test_manual_trades_are_external_and_manual_closes_reach_our_position(tmp_pat
     run_bench(tmp_path, script)
 
 
+def test_a_strangers_order_that_is_canceled_after_a_part_is_not_shown_as_open(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.broker.fills_at = [Decimal("0.4")]
+        b.broker.open_at_broker("EURUSD", Side.BUY, 5_000)
+        await b.until(lambda: b.cache.positions_open(), "the stranger's position")
+        b.broker.end_at_broker(next(iter(b.broker.orders)))
+        await b.until(lambda: [o.status for o in b.cache.orders()] == [OrderStatus.CANCELED], "the order's end")
+        assert b.cache.orders_open() == []
+        assert [int(p.quantity) for p in b.cache.positions_open()] == [2_000]  # 0.4 of 5,000, once
+
+    run_bench(tmp_path, script)
+
+
 def test_a_stop_out_is_adopted_and_halts_new_risk_only(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         first, second = await buy(b), await buy(b)

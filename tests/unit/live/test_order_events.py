@@ -171,6 +171,26 @@ def test_a_strangers_close_that_met_less_is_shown_with_what_it_did() -> None:
     assert told[0].order.units == D(1_000)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("learnt", ["stream", "question"])
+def test_a_strangers_market_order_whose_rest_is_canceled_has_ended(learnt: str, closing: bool) -> None:
+    """Of 3,000 a stranger gets 1,000, the rest is canceled: told filled with that and canceled, not open for ever."""
+    events = decide()
+    met = state(status=OrderStatus.PARTIALLY_FILLED, client_order_id=None, units=D(3_000), filled_units=D(1_000))
+    met = replace(met, closing=closing)
+    ended = replace(met, status=OrderStatus.CANCELED)
+    if learnt == "stream":
+        told = events.on_order(OrderChanged(change=OrderChange.PARTIALLY_FILLED, order=met, deal=deal(1, 1_000)))
+        told += events.on_order(OrderChanged(change=OrderChange.CANCELED, order=ended))
+    else:
+        told = events.on_found(FoundOrder(order=ended, deals=(deal(1, 1_000),)), 5)
+    assert names(told) == ["StrangerOrder", "StrangerFill", "StrangerOrder"]
+    assert [e.introduce for e in told if hasattr(e, "introduce")] == [True, False]
+    assert told[2].order.status is OrderStatus.CANCELED  # type: ignore[union-attr]
+    assert events.table.foreign == {}  # nothing is left to ask about
+    assert events.on_found(FoundOrder(order=ended, deals=(deal(1, 1_000),)), 6) == []
+
+
 def test_an_order_that_ends_filled_keeps_its_size_while_a_deal_of_it_is_missing() -> None:
     close = order("C", kind=CLOSE, side=Side.SELL, units=D(5_000), position_id="7001")
     events = decide(close)
