@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.core import UUID4
-from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, TimeInForce, Venue
+from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, Venue
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
@@ -80,7 +80,7 @@ class Account:
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
         self._ahead: tuple[int, list[Path]] = (0, [])  # time of a stop-out, and the rest of its bar for the others
-        recorder.post = self._post
+        recorder.post = lambda rows: self.broker.post(rows)
         if terms.conversion_fee_percent:
             recorder.on_converted = self._charge_conversion
 
@@ -116,14 +116,13 @@ class Account:
         (self.bar_types if kind == "bars" else self.quote_ids).add(key)
 
     def catch_up(self, ts_ns: int) -> None:
-        """Do what is due by `ts_ns`: book rollovers, drop ended orders and positions."""
+        """Do what is due by `ts_ns`. A stop-out in the bar that ends at the rollover comes before it and pays no swap."""
         self.settle(ts_ns)
         if self.recorder.backlog > BACKLOG // 2:
             self.recorder.purge()
-        while ts_ns >= self._next_rollover[0]:
-            self._roll_over(*self._next_rollover)
-            self._next_rollover = next(self._rollovers)
-            self.broker.wake_at(self._next_rollover[0])
+        if self._danger_ns <= min(ts_ns, self._next_rollover[0]):
+            self._check_margin(ts_ns)
+        self._roll_over_due(ts_ns)
         if ts_ns >= self._danger_ns:
             self._check_margin(ts_ns)
         self.due_ns = min(self._next_rollover[0], self._danger_ns)
@@ -365,17 +364,15 @@ class Account:
         if fee:
             self.broker.post([Posting(LedgerKind.CONVERSION, -fee, books.currency, ONE, ticket)])
 
-    def _post(self, rows: list[Posting]) -> None:
-        self.broker.post(rows)
+    def _roll_over_due(self, ts_ns: int) -> None:
+        while ts_ns >= self._next_rollover[0] and not self._closing:
+            self._roll_over(*self._next_rollover)
+            self._next_rollover = next(self._rollovers)
+            self.broker.wake_at(self._next_rollover[0])
 
     def _roll_over(self, ts_ns: int, day: Any) -> None:
         """Book one night's swap of every open position, and end the orders that were good for the day."""
-        ending = [order for order in self.broker.cache.orders_open() if order.time_in_force == TimeInForce.DAY]
-        ending.sort(key=lambda order: (order.ts_init, str(order.client_order_id)))  # the cache has no order
-        for order in ending:  # the framework would keep them
-            self.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"
-        if ending:
-            self.broker.withdraw(*(order.client_order_id for order in ending))
+        self.broker.end_day_orders()
         rows = []
         for ticket in self.books.tickets.values():
             spec = self._specs[ticket.symbol]
@@ -491,9 +488,11 @@ class Account:
         self.protect()
         self._margin_called = bool(self.books.tickets)
         self._check_margin(ts_ns)
+        self._roll_over_due(ts_ns)
         self.due_ns = min(self._next_rollover[0], self._danger_ns)
 
     def forced_failed(self, ts_ns: int) -> None:
         """The position was gone before the broker could close it."""
         self._closing = ""
         self._look_ahead(ts_ns)
+        self._roll_over_due(ts_ns)

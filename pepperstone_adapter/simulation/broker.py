@@ -8,7 +8,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import InstrumentId, OrderInitialized, OrderSide, OrderSubmitted, PositionId, Quantity
+from nautilus_trader.model import (
+    InstrumentId,
+    OrderInitialized,
+    OrderSide,
+    OrderSubmitted,
+    PositionId,
+    Quantity,
+    TimeInForce,
+)
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.simulation.account import Account
@@ -74,6 +82,15 @@ class Broker(Strategy):
             self.account.sent()
 
         self.later(0, cancel)
+
+    def end_day_orders(self) -> None:
+        """Cancel the orders that were good for the day; the framework would keep them."""
+        ending = [order for order in self.cache.orders_open() if order.time_in_force == TimeInForce.DAY]
+        ending.sort(key=lambda order: (order.ts_init, str(order.client_order_id)))  # the cache has no order
+        for order in ending:
+            self.account.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"
+        if ending:
+            self.withdraw(*(order.client_order_id for order in ending))
 
     def post(self, rows: list[Posting]) -> None:
         """Change the balance by the sum of `rows`."""

@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 import pytest
+from nautilus_trader.model import OrderSide
 
+from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
 from pepperstone_adapter.simulation.plan import Latency
 from tests.kit.runs import amounts, bars, buy, close_all, run_steps, spec, utc
@@ -89,3 +91,64 @@ def test_charges_of_the_last_row_arrive_with_latency() -> None:
     )  # fmt: skip
     assert amounts(record, "conversion") == [D("-1.25")]
     assert record.end_balance == D("9748.75")
+
+
+def rollover_bar(prices, acts, *, latency_ms=0, **kw):  # type: ignore[no-untyped-def]
+    """Hourly bars of which the third ends at 17:00 New York (22:00 UTC); -10 points a night, 0.0001 a unit."""
+    symbol = spec("EURUSD", swap=SwapTerms(mode=SwapMode.POINTS, long=D(-10), short=D(0)))
+    market = bars(symbol, prices, start_ns=utc(2024, 1, 8, 19), period="1-HOUR")
+    kw = {"start_balance": D(1_150), "latency": Latency(base_ms=latency_ms), **kw}
+    return run_steps(market, {k: act(symbol) for k, act in acts.items()}, symbol=symbol, **kw)
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+def test_a_stop_out_in_the_bar_before_the_rollover_pays_no_swap(mode: PositionMode, latency_ms: float) -> None:
+    # 30,000 at 1.10 use 1,100 of 1,150: at 1.08 (-600, equity 550) the broker closes, in the hour that ends at 17:00.
+    record = rollover_bar(
+        [1.1, 1.1, (1.1, 1.1, 1.07, 1.075), 1.075], {0: lambda s: buy(30_000, s)}, mode=mode, latency_ms=latency_ms
+    )
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.08000"), "stop_out")]
+    assert amounts(record, "swap") == []
+    assert record.end_balance == D("550.00")
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_what_a_stop_out_at_the_rollover_leaves_pays_the_night(latency_ms: float) -> None:
+    # Two of 20,000 at 1.10 use 1,466.67 of 1,600: stop-out at 733.33, when both have lost 866.67 on 40,000 units:
+    # 1.0783333 -> 1.07833: 20,000 × 0.02167 = -433.40. The other has lost 400 at 1.08 and stays: 20,000 × 0.0001 = -2.
+    record = rollover_bar(
+        [1.1, 1.1, (1.1, 1.1, 1.078, 1.08), 1.08], {0: lambda s: buy(20_000, s), 1: lambda s: buy(20_000, s)},
+        start_balance=D(1_600), latency_ms=latency_ms,
+    )  # fmt: skip
+    assert [(f.price, f.reason) for f in record.fills[2:]] == [(D("1.07833"), "stop_out")]
+    assert [(row.amount, row.position_id) for row in record.ledger if row.kind == "swap"] == [
+        (D("-2.00"), record.fills[1].position_id)
+    ]
+    assert record.end_balance == D("1164.60")  # 1,600 - 433.40 - 2.00
+
+
+def test_a_strategy_that_closes_at_the_rollover_has_held_the_night() -> None:
+    # It sees the hour when it is over: 30,000 × 0.0001 = -3.
+    record = rollover_bar([1.1, 1.1, 1.1, 1.1], {0: lambda s: buy(30_000, s), 2: close_all})
+    assert amounts(record, "swap") == [D("-3.00")]
+    assert record.end_balance == D("1147.00")
+
+
+def test_a_stop_loss_in_the_bar_before_the_rollover_pays_no_swap() -> None:
+    # Sold at 1.095: 10,000 × 0.005 = -50.
+    def entry(symbol):  # type: ignore[no-untyped-def]
+        def act(s):  # type: ignore[no-untyped-def]
+            s.market(symbol, OrderSide.BUY, 10_000)
+            s.submit_order(
+                s.order_factory.stop_market(
+                    s.id_of(symbol), OrderSide.SELL, s.qty(symbol, 10_000), s.px(symbol, 1.095), reduce_only=True
+                )
+            )
+
+        return act
+
+    record = rollover_bar([1.1, 1.1, (1.1, 1.1, 1.09, 1.09), 1.09], {0: entry}, mode=PositionMode.NETTING)
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09500"), "stop_loss")]
+    assert amounts(record, "swap") == []
+    assert record.end_balance == D("1100.00")

@@ -131,7 +131,7 @@ def check(
             f.price,
             f.rate,
             f.commission,
-            f.order_type != "MARKET",
+            f.order_type != "MARKET" or f.reason == "stop_out",
         )
         for f in record.fills
     ]

@@ -59,7 +59,7 @@ class Fill:
     price: Decimal
     rate: Decimal
     commission: Decimal
-    inside_bar: bool = False  # a resting order, met before its bar's end
+    inside_bar: bool = False  # a resting order or a stop-out, met before its bar's end
 
 
 @dataclass(slots=True)
@@ -160,7 +160,8 @@ def recompute(
 ) -> Ledger:
     """Run fills and rollovers through a ledger in time order.
 
-    At the very rollover resting orders come first (they were met inside the bar that ends then), orders sent then last.
+    At the very rollover resting orders and stop-outs come first (they were met inside the bar that ends then), orders
+    sent then last.
     """
     events: list[tuple[int, int, int, object]] = [
         (f.ts_ns, 0 if f.inside_bar else 2, i, f) for i, f in enumerate(fills)
