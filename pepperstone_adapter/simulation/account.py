@@ -56,6 +56,7 @@ class Account:
         self.failures = failures
         self.books = books
         self.recorder = recorder
+        recorder.post = lambda rows: self.broker.post(rows)
         self.broker: Any = None  # the Broker strategy, set when the venue is built
         self.due_ns = 0
         self.bar_types: set[Any] = set()
@@ -80,7 +81,6 @@ class Account:
         self._margin_called = False
         self._closing = ""  # client order id of the forced closing that is on its way
         self._ahead: tuple[int, list[Path]] = (0, [])  # time of a stop-out, and the rest of its bar for the others
-        recorder.post = lambda rows: self.broker.post(rows)
         if terms.conversion_fee_percent:
             recorder.on_converted = self._charge_conversion
 
