@@ -6,7 +6,6 @@ of its own. Everything the broker says goes through `order_events` and comes out
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,9 @@ from pepperstone_adapter.live.planning import (
 from pepperstone_adapter.live.questions import Questions
 from pepperstone_adapter.live.reconciliation import Reconciler
 from pepperstone_adapter.live.sending import Sender
+from pepperstone_adapter.live.shares import Shares
 from pepperstone_adapter.live.startup import Startup
-from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.live.tracking import ENTRY, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.orders import NotSendable, bracket_of, check_price
 from pepperstone_adapter.mapping.reports import ReportMaker
@@ -120,6 +120,7 @@ class BrokerExecutionClient(ExecutionClient):
         self._mode = mode
         self._currency = currency
         self._netting = netting
+        self.shares = Shares(cache, venue) if netting else None
         self.settings = config
         self._log = Logger(name)
         self._reports = ReportMaker(account_id, Currency.from_str(currency), netting)
@@ -274,32 +275,13 @@ class BrokerExecutionClient(ExecutionClient):
         ticket = str(position_id) if position_id is not None else None
         try:
             plan = plan_order(init, ticket, params, self._around(init.instrument_id.symbol.value))
-            if self._netting and isinstance(plan, Close):
-                self._check_share(plan, init)
+            if self.shares is not None and isinstance(plan, Close):
+                self.shares.check(plan)
             self._note(plan)
         except (NotSendable, DataError) as reason:
             self.generate_order_denied(order, str(reason))
             return
         self._launch(plan)
-
-    def _check_share(self, plan: Close, init: OrderInitialized) -> None:
-        """A netting account has one position for all: the broker would close another's part of it, and the framework
-        takes no reduce-only fill beyond what the strategy holds."""
-        own = self.cache.positions_open(self.venue, init.instrument_id, init.strategy_id)
-        held = sum((p.quantity.as_decimal() for p in own if p.is_long == (plan.position.side.sign > 0)), Decimal(0))
-        going = sum(
-            (
-                o.units - o.filled
-                for o in self.table.open_orders(plan.order.symbol)
-                if o.kind == CLOSE and o.strategy_id == plan.order.strategy_id and o.side is plan.order.side
-            ),
-            Decimal(0),
-        )
-        if plan.units > held - going:
-            raise NotSendable(
-                f"{init.strategy_id} holds {held} units of {plan.order.symbol}, of which {going} are being closed; the "
-                f"rest of the account's position is another's, so {plan.units} cannot be reduced"
-            )
 
     def _note(self, plan: Plan) -> None:
         """The intent on disk first (F82, F87): an order that cannot be noted is not sent."""

@@ -1,0 +1,59 @@
+"""How much of a netting account's position a strategy may still close.
+
+A netting account has one position for all: the broker would close another's part of it, and the framework takes no
+reduce-only fill beyond what the strategy holds. What it holds stands in the framework's cache, which applies a fill
+some time after it was emitted; so what its closes still take is read from the same cache, order by order, until that
+has them ended. Read from our own table a close would be over and the position not yet smaller: a second close sent in
+between would take another's part, or turn the position round.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import ClientOrderId, InstrumentId, StrategyId, Venue
+
+from pepperstone_adapter.live.planning import Close
+from pepperstone_adapter.live.tracking import TrackedOrder
+from pepperstone_adapter.mapping.orders import NotSendable
+
+
+class Shares:
+    """The closes under way on one netting account, against what its strategies hold in `cache`."""
+
+    def __init__(self, cache: Any, venue: Venue) -> None:
+        self._cache = cache
+        self._venue = venue
+        self._closes: list[TrackedOrder] = []
+
+    def check(self, plan: Close) -> None:
+        """Count a close in.
+
+        Raises
+        ------
+        NotSendable
+            It takes more than its strategy holds and is not closing yet.
+        """
+        order = plan.order
+        self._closes = [close for close in self._closes if self._unfilled(close)]
+        mine = [
+            c
+            for c in self._closes
+            if (c.strategy_id, c.symbol, c.side) == (order.strategy_id, order.symbol, order.side)
+        ]
+        going = sum((self._unfilled(close) for close in mine), Decimal(0))
+        held = self._held(order, plan.position.side.sign > 0)
+        if plan.units > held - going:
+            raise NotSendable(
+                f"{order.strategy_id} holds {held} units of {order.symbol}, of which {going} are being closed; the "
+                f"rest of the account's position is another's, so {plan.units} cannot be reduced"
+            )
+        self._closes.append(order)
+
+    def _held(self, order: TrackedOrder, long: bool) -> Decimal:
+        instrument_id = InstrumentId.from_str(f"{order.symbol}.{self._venue}")
+        own = self._cache.positions_open(self._venue, instrument_id, StrategyId(order.strategy_id))
+        return sum((p.quantity.as_decimal() for p in own if p.is_long == long), Decimal(0))
+
+    def _unfilled(self, close: TrackedOrder) -> Decimal:
+        known = self._cache.order(ClientOrderId(close.client_order_id))
+        return Decimal(0) if known is None or known.is_closed else known.leaves_qty.as_decimal()

@@ -1,0 +1,89 @@
+"""Closes on a netting account, in the moment between the broker's fill and the framework's books."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.events import BrokerEvent, OrderChanged
+from pepperstone_adapter.broker.market import Tick
+from pepperstone_adapter.broker.orders import Side
+from pepperstone_adapter.live.planning import Close
+from pepperstone_adapter.live.tracking import CLOSE, Phase, TrackedOrder
+from pepperstone_adapter.mapping.orders import NotSendable
+from tests.kit.broker import KitBroker
+from tests.kit.node import BUY, EURUSD, SELL, Bench, run_bench, units
+
+
+class TickAfterFill(KitBroker):
+    """Tells a price together with each fill: whoever hears it is between our books and the framework's."""
+
+    def emit(self, *events: BrokerEvent) -> None:
+        fills = [e for e in events if isinstance(e, OrderChanged) and e.deal is not None]
+        super().emit(*events, *(Tick("EURUSD", *self.prices["EURUSD"], self.now_ns) for _ in fills))
+
+
+def close_of(b: Bench, number: int) -> Close:
+    position = b.client.table.positions[next(iter(b.broker.positions))]
+    order = TrackedOrder(
+        client_order_id=f"second-{number}",
+        venue_text=f"second-{number}",
+        strategy_id=str(b.probe.strategy_id),
+        symbol="EURUSD",
+        side=Side.SELL,
+        units=Decimal(number),
+        kind=CLOSE,
+        position_id=position.position_id,
+    )
+    return Close(order, position, order.units)
+
+
+def refusal(b: Bench, number: int) -> str:
+    assert b.client.shares is not None
+    try:
+        b.client.shares.check(close_of(b, number))
+    except NotSendable as reason:
+        return str(reason)
+    return ""
+
+
+def test_a_second_close_in_the_moment_of_the_firsts_fill_takes_no_others_part(tmp_path: Path) -> None:
+    """A stranger has 20,000 of the position and the strategy 10,000, of which 4,000 go: 6,000 may follow, not 10,000."""
+    seen: list[str] = []
+
+    async def script(b: Bench) -> None:
+        b.broker.open_at_broker("EURUSD", Side.BUY, 20_000)
+        await b.until(lambda: b.cache.positions_open(), "the stranger's position")
+        entry = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(entry)
+        await b.reach(entry, "FILLED")
+        await b.until(lambda: b.cache.positions_open(None, EURUSD, b.probe.strategy_id), "its own position")
+        first = b.probe.order_factory.market(EURUSD, SELL, units(4_000), reduce_only=True)
+
+        def at_the_fill(_event: object) -> None:
+            ours = b.client.table.get(str(first.client_order_id))
+            if ours is not None and ours.phase is Phase.ENDED and b.status(first) != "FILLED" and not seen:
+                seen.extend([refusal(b, 10_000), refusal(b, 6_000)])
+
+        b.connection.on_market(at_the_fill)
+        b.probe.submit_order(first)
+        await b.reach(first, "FILLED")
+        assert seen[0].startswith(f"{b.probe.strategy_id} holds 10000 units of EURUSD, of which 4000 are being closed")
+        assert seen[1] == ""
+
+    run_bench(tmp_path, script, broker=TickAfterFill(PositionMode.NETTING))
+
+
+def test_a_close_that_never_arrived_takes_nothing_from_the_next(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        entry = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(entry)
+        await b.reach(entry, "FILLED")
+        await b.until(lambda: b.cache.positions_open(None, EURUSD, b.probe.strategy_id), "its own position")
+        b.broker.swallow_requests = 1  # lost on the way, and found to be so
+        for end in ("REJECTED", "FILLED"):
+            order = b.probe.order_factory.market(EURUSD, SELL, units(10_000), reduce_only=True)
+            b.probe.submit_order(order)
+            await b.reach(order, end)
+        assert not b.broker.positions
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
