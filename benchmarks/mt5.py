@@ -2,8 +2,10 @@
 
 * terminal tick to `on_quote` of a strategy in a live node, p50 and p99 in ms, against one polling interval + 2 ms: worker,
   supervisor, socket, session, data client and the framework between them
-* 100 symbols that all moved at once, until a client on the gateway's socket has the new tick of each, against 50 ms for
-  the gateway's loop: at worst two polls, since one may have begun before they moved
+* the gateway's loop with 100 symbols that have all moved, against 50 ms: every turn of the worker (look, read, send), in a
+  process of its own as the worker is; how much of a whole pass over them (several turns) are calls of the terminal's
+  module, and how much is our own
+* 100 symbols that all moved at once, until a client on the gateway's socket has the new tick of each
 * one call over an rpyc server beside the same call over the gateway (the compatibility mode's price)
 
     uv run python benchmarks/mt5.py
@@ -11,6 +13,7 @@
 
 import asyncio
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -28,6 +31,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.mt5.client.gateway_link import GatewayAddress, GatewayLink
 from pepperstone_adapter.mt5.factories import Mt5DataClientFactory, Mt5ExecutionClientFactory
+from pepperstone_adapter.mt5.gateway.wire import encode
+from pepperstone_adapter.mt5.gateway.worker import Pace, Worker
+from pepperstone_adapter.sandbox.mt5_terminal import install
 from pepperstone_adapter.sandbox.server import settings_for_tests, start
 from tests.kit import mt5 as kit
 from tests.kit.mt5_node import configs
@@ -35,6 +41,8 @@ from tests.kit.node import Bench, Probe, run_connected
 
 POLL_MS = 10.0
 TICKS = 300
+PASSES = 200
+BOUND_MS = 50.0
 SERVER = """
 import sys
 from pepperstone_adapter.sandbox.mt5_terminal import install
@@ -149,8 +157,79 @@ async def all_of(names: list[str], broker: Any, port: int) -> list[float]:
     return took_ms
 
 
-def loop_over_symbols(folder: Path) -> list[float]:
-    """See `all_of`; 100 symbols of the Market Watch."""
+class Counted:
+    """A terminal's module that measures its calls."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self.calls, self.took_s = 0, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*args, **keywords)
+            finally:
+                self.took_s += time.perf_counter() - began
+                self.calls += 1
+
+        return call
+
+
+def worker_turns(address: str, names: list[str], pipe: Any) -> None:
+    """A worker in this process: at each word one pass over the symbols, and back what each turn of it took."""
+    module = install({"PEPPERSTONE_SANDBOX_MT5": address})
+    assert module.initialize(), module.last_error()
+    terminal = Counted(module)
+    with Path(os.devnull).open("wb", buffering=0) as out:
+        worker = Worker(terminal, lambda message: out.write(encode(message)), Pace(0.01, 0.05))
+        for name in names:
+            worker.handle({"t": "sub", "on": True, "symbol": name})
+        while pipe.recv():
+            turns, wait_s = [], 0.0
+            while not wait_s:
+                terminal.calls, terminal.took_s, began = 0, 0.0, time.perf_counter()
+                wait_s = worker.poll(module.sandbox_now_ns())
+                turns.append(((time.perf_counter() - began) * 1000, terminal.took_s * 1000, terminal.calls))
+            pipe.send(turns)
+
+
+def loop_turns(names: list[str], broker: Any) -> dict[str, float]:
+    """Milliseconds of the worker's turns and passes; all symbols move before each pass."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    address = f"127.0.0.1:{broker.ports.mt5}"
+    child = context.Process(target=worker_turns, args=(address, names, theirs), daemon=True)
+    child.start()
+
+    def move(turn: int) -> None:
+        for name in names:
+            broker._quote(name, 120_000 + turn, 120_010 + turn)
+
+    passes = []
+    for turn in range(PASSES + 1):
+        broker.call(move, turn)
+        ours.send(True)
+        passes.append(ours.recv())
+    ours.send(False)
+    child.join(10)
+    passes = passes[1:]  # the first one only finds where to begin
+    turns = [took for one in passes for took, _, _ in one]
+    return {
+        "median": statistics.median(turns),
+        "p95": statistics.quantiles(turns, n=20)[18],
+        "worst": max(turns),
+        "turns": len(turns) / PASSES,
+        "calls": statistics.median(sum(calls for _, _, calls in one) for one in passes),
+        "in_calls": statistics.median(sum(waited for _, waited, _ in one) for one in passes),
+        "own": statistics.median(sum(took - waited for took, waited, _ in one) for one in passes),
+    }
+
+
+def over_symbols(folder: Path) -> tuple[dict[str, float], list[float]]:
+    """See `loop_turns` and `all_of`; 100 symbols of the Market Watch."""
     names = list(symbol_table.load())[:100]
     overrides = {}
     while len(names) < 100:
@@ -162,8 +241,10 @@ def loop_over_symbols(folder: Path) -> list[float]:
         symbols={"names": names, "overrides": overrides},
         mt5={"port": 0, "selected": names, "accounts": [{"login": kit.LOGIN}]},
     )
-    with start(settings) as broker, gateway(broker, folder, 1.0) as port:
-        return asyncio.run(all_of(names, broker, port))
+    with start(settings) as broker:
+        turns = loop_turns(names, broker)
+        with gateway(broker, folder, 1.0) as port:
+            return turns, asyncio.run(all_of(names, broker, port))
 
 
 def rpyc_call(broker: Any) -> float | None:
@@ -193,8 +274,7 @@ def main() -> None:
             with gateway(broker, folder, POLL_MS) as port:
                 ticks = tick_to_strategy(broker, folder, port)
             rpyc_ms = rpyc_call(broker)
-        loop_ms = loop_over_symbols(folder / "many")
-    median_ms = statistics.median(loop_ms)
+        turns, all_ms = over_symbols(folder / "many")
     print(
         json.dumps(
             {
@@ -204,9 +284,16 @@ def main() -> None:
                 "tick_to_strategy_p99_ms": round(ticks["p99"], 2),
                 "ticks_seen": ticks["seen"],
                 "ratio_p50_to_bound": round(ticks["p50"] / (POLL_MS + 2), 2),
-                "loop_100_symbols_ms": round(median_ms, 1),
-                "loop_100_symbols_p95_ms": round(statistics.quantiles(loop_ms, n=20)[18], 1),
-                "ratio_loop_to_bound": round(median_ms / 50, 2),
+                "turn_100_symbols_ms": round(turns["median"], 1),
+                "turn_100_symbols_p95_ms": round(turns["p95"], 1),
+                "turn_100_symbols_worst_ms": round(turns["worst"], 1),
+                "ratio_worst_turn_to_bound": round(turns["worst"] / BOUND_MS, 2),
+                "pass_turns": round(turns["turns"], 1),
+                "pass_calls": round(turns["calls"]),
+                "pass_in_calls_ms": round(turns["in_calls"], 1),
+                "pass_own_ms": round(turns["own"], 1),
+                "all_100_at_client_ms": round(statistics.median(all_ms), 1),
+                "all_100_at_client_p95_ms": round(statistics.quantiles(all_ms, n=20)[18], 1),
                 "gateway_call_ms": round(ticks["call"], 2),
                 "rpyc_call_ms": None if rpyc_ms is None else round(rpyc_ms, 2),
             }

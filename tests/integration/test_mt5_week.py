@@ -110,7 +110,7 @@ def test_a_week_without_loss() -> None:
     module = module_of(terminal)
     module.symbol_select("EURUSD")
     terminal.push("EURUSD", BID, BID + 10)
-    link, poller = Link(), Poller(module)
+    link, poller = Link(), Poller(module, lambda: 0.0)
     poller.subscribe("EURUSD", None)
     spec = parsing.symbol_spec(module.symbol_info("EURUSD")._asdict(), TradingHours.always(), "fx_major", "test")
     book = Book({"EURUSD": spec}, parse_clock("new-york+7"))
@@ -160,7 +160,7 @@ def test_a_week_without_loss() -> None:
         polls += 1
         if any(due <= at_s for due in kills):
             kills = {due: who for due, who in kills.items() if due > at_s}
-            poller = Poller(module)  # what it had found and not written is gone with it
+            poller = Poller(module, lambda: 0.0)  # what it had found and not written is gone with it
             poller.subscribe("EURUSD", cursor)
             continue
         for event in events:

@@ -1,15 +1,20 @@
 """Looking for changes beside the terminal, where a call costs 0.15 ms; `now_ns` is an argument, nothing sleeps here.
 
 Ticks: the last tick of a symbol is the cheap gate; when it differs, and at least once a second, the tick history is
-read from the cursor (see `ticks`). Trades: the number of deals in a window that reaches into the server's future is a
-cheap counter that only grows; when it or the number of orders or positions changes, and at least once a second, a
-snapshot is taken, orders first, positions second, deals last, and repeated when the counter moved meanwhile. Deals are read
-from the newest known one back, further where the counter knows of more. Deals are the only source of fills; each ticket
-is emitted once.
+read from the cursor (see `ticks`). A hundred symbols that all moved are two hundred calls, some 30 ms, and a terminal may
+be slower: so a turn ends with its time (`TURN_S`), and the next one goes on with the next symbol. Whatever the number of
+symbols, an order waits for one turn at most, and trades are looked at in each.
+
+Trades: the number of deals in a window that reaches into the server's future is a cheap counter that only grows; when it or
+the number of orders or positions changes, and at least once a second, a snapshot is taken, orders first, positions
+second, deals last, and repeated when the counter moved meanwhile. Deals are read from the newest known one back, further
+where the counter knows of more. Deals are the only source of fills; each ticket is emitted once.
 
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -39,6 +44,7 @@ DEALS_AHEAD_S: Final = 2 * DAY_S
 #: the server's clock went back an hour, then for any.
 LOOKS_BACK_S: Final = (60, 2 * 3600, 7 * DAY_S)
 SNAPSHOT_TRIES: Final = 5
+TURN_S: Final = 0.010  # for the ticks of one turn
 POLL_TICK_ROWS: Final = 1 << 17  # about 8 MiB: after a long stop the ticks of hours come in several frames
 
 
@@ -81,11 +87,16 @@ class Poller:
     ----------
     terminal
         The MetaTrader5 module or its stand-in.
+    clock_s
+        Measures how long a turn takes.
     """
 
-    def __init__(self, terminal: Any) -> None:
+    def __init__(self, terminal: Any, clock_s: Callable[[], float] = time.perf_counter) -> None:
         self._terminal = terminal
+        self._clock_s = clock_s
+        self._turn_ends_s = 0.0
         self._feeds: dict[str, _Feed] = {}
+        self._left: list[str] = []  # symbols of this pass that the turns so far did not come to, the next one last
         self._trades = _Trades()
         self._account: Message | None = None
         self._state: Message | None = None
@@ -100,8 +111,13 @@ class Poller:
     def unsubscribe(self, symbol: str) -> None:
         self._feeds.pop(symbol, None)
 
+    @property
+    def halfway(self) -> bool:
+        """Whether the last poll's time was over before every symbol had its turn: the next one should follow at once."""
+        return bool(self._left)
+
     def poll(self, now_ns: int) -> list[Message]:
-        """All changes since the last poll.
+        """One turn: what changed of the symbols it comes to, and of everything else.
 
         Raises
         ------
@@ -111,9 +127,12 @@ class Poller:
         """
         events: list[Message] = []
         moved: list[tuple[_Feed, TickCursor, int]] = []
-        self._rows_left = POLL_TICK_ROWS
-        for symbol, feed in self._feeds.items():
-            self._poll_ticks(symbol, feed, now_ns, events, moved)
+        self._rows_left, self._turn_ends_s = POLL_TICK_ROWS, self._clock_s() + TURN_S
+        self._left = self._left or [*reversed(self._feeds)]
+        while self._left and not self._turn_over():
+            symbol = self._left.pop()
+            if (feed := self._feeds.get(symbol)) is not None:
+                self._poll_ticks(symbol, feed, now_ns, events, moved)
         trades = self._poll_trades(now_ns, events)
         self._poll_state(now_ns, events)
         for feed, cursor, page in moved:
@@ -121,6 +140,9 @@ class Poller:
         if trades is not None:
             self._trades = trades
         return events
+
+    def _turn_over(self) -> bool:
+        return self._rows_left <= 0 or self._clock_s() >= self._turn_ends_s
 
     def _poll_ticks(
         self,
@@ -147,12 +169,12 @@ class Poller:
         self._bad = 0
         if newest_msc < cursor.time_msc and not cursor.first_until_msc and now_ns - feed.read_ns < GUARD_NS:
             return  # the server's clock went back: ask for its second pass once a second until there is one
-        caught_up = False
-        while not caught_up and self._rows_left > 0:
+        more = True
+        while more:
             result = self._read(symbol, cursor, page, newest_msc, now_ns)
             if result is None:
                 self._raise_if_gone("copy_ticks")
-                return
+                break  # what earlier pages gave is told, so it counts as read
             if result.lost:
                 events.append({"k": "tick_gap", "symbol": symbol, "from_msc": cursor.time_msc})
             cursor, page = result.cursor, result.page
@@ -168,8 +190,9 @@ class Poller:
                     }
                 )
             self._rows_left -= len(result.rows)
-            caught_up = not result.more
-        feed.seen, feed.read_ns = now_seen if caught_up else None, now_ns
+            if (more := result.more) and self._turn_over():
+                break
+        feed.seen, feed.read_ns = None if more else now_seen, now_ns
         if self._bad > feed.bad:
             events.append({"k": "bad_ticks", "symbol": symbol, "count": self._bad - feed.bad})
         feed.bad = self._bad

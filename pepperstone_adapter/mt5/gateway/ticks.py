@@ -83,8 +83,8 @@ def in_time(cursor: TickCursor, read: NDArray[Any], now_ns: int) -> NDArray[Any]
 def advance(cursor: TickCursor, read: NDArray[Any], page: int) -> TickPage:
     """Take what is new in `read`, the answer to "`page` ticks from ``cursor.second``"."""
     stamps = read["time_msc"]
-    first = int(np.searchsorted(stamps, cursor.time_msc, side="left"))
-    after = int(np.searchsorted(stamps, cursor.time_msc, side="right"))
+    first = int(stamps.searchsorted(cursor.time_msc, "left"))
+    after = int(stamps.searchsorted(cursor.time_msc, "right"))
     held = after - first
     lost = cursor.taken > held and len(read) > 0
     start = first + min(cursor.taken, held)
@@ -96,17 +96,19 @@ def advance(cursor: TickCursor, read: NDArray[Any], page: int) -> TickPage:
         # A full page without anything new: this second alone is larger than the page.
         return TickPage(rows, cursor, full, min(page * 2, PAGE_MAX) if full else page, lost)
     last = int(stamps[-1])
-    taken = len(read) - int(np.searchsorted(stamps, last, side="left"))
+    taken = len(read) - int(stamps.searchsorted(last, "left"))
     stuck = full and last // 1000 == cursor.second
     return TickPage(rows, TickCursor(last, taken), full, min(page * 2, PAGE_MAX) if stuck else page, lost)
 
 
 def fall(read: NDArray[Any]) -> int:
     """Index of the first row after the clock went back; the number of rows where it did not."""
-    steps = np.diff(read["time_msc"])
-    if len(steps) == 0 or steps.min() > -BACK_MS:
-        return len(read)
-    return int(steps.argmin()) + 1
+    stamps = read["time_msc"]
+    if len(stamps) < 2:
+        return len(stamps)
+    steps = stamps[1:] - stamps[:-1]
+    deepest = int(steps.argmin())
+    return deepest + 1 if steps[deepest] <= -BACK_MS else len(stamps)
 
 
 def in_second_pass(cursor: TickCursor, newest_msc: int) -> bool:
@@ -147,7 +149,7 @@ def advance_again(cursor: TickCursor, read: NDArray[Any], newest_msc: int, page:
     else:
         passed = second[: len(second) - left]
     last = int(passed["time_msc"][-1])
-    taken = len(passed) - int(np.searchsorted(passed["time_msc"], last, side="left"))
+    taken = len(passed) - int(passed["time_msc"].searchsorted(last, "left"))
     if last // 1000 > until_msc // 1000:
         until_msc = 0  # beyond the repeated hour
     return TickPage(rows, TickCursor(last, taken, until_msc), left > 0, page, found.lost)

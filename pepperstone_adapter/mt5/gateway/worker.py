@@ -1,8 +1,8 @@
 """The worker process: the only one that holds the terminal's module, and only on its main thread.
 
 It reads requests from its standard input, polls the terminal between them and writes frames to its standard output (see
-`wire`; kinds ``req``, ``sub``, ``rep``, ``ev``, ``beat``, ``dead``). A request waits for at most one poll. Another
-thread only moves bytes from the pipe into a queue. When the terminal is gone the worker says so and ends: its
+`wire`; kinds ``req``, ``sub``, ``rep``, ``ev``, ``beat``, ``dead``). A request waits for at most one turn of the poller.
+Another thread only moves bytes from the pipe into a queue. When the terminal is gone the worker says so and ends: its
 supervisor starts a fresh one.
 
 Run as ``python -m pepperstone_adapter.mt5.gateway.worker``; the first frame on its input is the setup.
@@ -105,6 +105,8 @@ class Worker:
         Time between polls.
     now_ns
         Our time, for windows of history and for how old a tick is.
+    clock_s
+        Measures turns and pauses.
     """
 
     def __init__(
@@ -114,13 +116,16 @@ class Worker:
         pace: Pace,
         expect_login: int | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._now_ns = now_ns
+        self._clock_s = clock_s
         self._terminal = terminal
         self._expect_login = expect_login
         self._write = write
         self._pace = pace
-        self._poller = Poller(terminal)
+        self._poller = Poller(terminal, clock_s)
+        self._busy = False  # whether this pass over the symbols has found anything
         self._beat_ns = 0
 
     def run(self, inbox: "queue.Queue[Message | None]") -> None:
@@ -131,19 +136,19 @@ class Worker:
         TerminalGone
             The terminal no longer answers.
         """
-        next_poll = time.monotonic()
+        next_poll = self._clock_s()
         while True:
             try:
-                message = inbox.get(timeout=max(0.0, next_poll - time.monotonic()))
+                message = inbox.get(timeout=max(0.0, next_poll - self._clock_s()))
             except queue.Empty:
-                busy = self.poll(self._now_ns())
-                next_poll = time.monotonic() + self._pace.after(busy)
+                wait_s = self.poll(self._now_ns())
+                next_poll = self._clock_s() + wait_s
                 continue
             if message is None:
                 return
             self.handle(message)
             # What the request changed is seen at once, not one pause later.
-            next_poll = time.monotonic()
+            next_poll = self._clock_s()
 
     def handle(self, message: Message) -> None:
         if message["t"] == "sub":
@@ -164,14 +169,19 @@ class Worker:
             text = f"{message['fn']}: the answer is too large to travel ({error}); ask for less at once"
             self._write({**reply, "outcome": "too_large", "data": None, "error": [-3, text]})
 
-    def poll(self, now_ns: int) -> bool:
+    def poll(self, now_ns: int) -> float:
+        """One turn of the poller; how many seconds to wait before the next."""
         events = self._poller.poll(now_ns)
         if events:
             self._write({"t": "ev", "events": events, "ts": now_ns})
         elif now_ns - self._beat_ns >= BEAT_NS:
             self._beat_ns = now_ns
             self._write({"t": "beat"})
-        return bool(events)
+        self._busy |= bool(events)
+        if self._poller.halfway:
+            return 0.0
+        busy, self._busy = self._busy, False
+        return self._pace.after(busy)
 
 
 def _read(stream: BinaryIO, inbox: "queue.Queue[Message | None]") -> None:

@@ -1,11 +1,11 @@
-"""The poller on a terminal that only has ticks: how a long stop is caught up with."""
+"""The poller on a terminal that only has ticks: how a long stop is caught up with, and how long one turn takes."""
 
 from collections import namedtuple
 from typing import Any
 
 import numpy as np
 
-from pepperstone_adapter.mt5.gateway.polling import NS, POLL_TICK_ROWS, Poller
+from pepperstone_adapter.mt5.gateway.polling import NS, POLL_TICK_ROWS, TURN_S, Poller
 from pepperstone_adapter.mt5.gateway.ticks import PAGE, TickCursor
 from pepperstone_adapter.mt5.gateway.wire import TICKS_DTYPE, unpack_array
 
@@ -49,7 +49,7 @@ class Terminal:
 
 def test_the_ticks_of_hours_come_in_frames_that_can_travel_and_none_is_lost() -> None:
     counts = {"A": POLL_TICK_ROWS * 2 + 5, "B": POLL_TICK_ROWS + 7}
-    poller = Poller(Terminal(**counts))
+    poller = Poller(Terminal(**counts), lambda: 0.0)  # no turn is over before its rows are
     for name in counts:
         poller.subscribe(name, TickCursor(BEGAN_MS))
     seen: dict[str, list[int]] = {name: [] for name in counts}
@@ -118,6 +118,117 @@ def test_a_second_with_bad_rows_that_is_larger_than_a_page_is_read_to_its_end() 
     poller.subscribe("A", TickCursor(BEGAN_MS))
     seen = [n for second in range(1, 20, 2) for n in told(poller, second)[0]]
     assert len(seen) == len(set(seen)) >= PAGE * 3 - 10
+
+
+class Slow(Terminal):
+    """Every call takes a millisecond of `now_s`; it notes when the deals were counted."""
+
+    CALL_S = 0.001
+
+    def __init__(self, **counts: int) -> None:
+        super().__init__(**counts)
+        self.now_s = 0.0
+        self.counted_s: list[float] = []
+
+    def symbol_info_tick(self, name: str) -> Tick:
+        self.now_s += self.CALL_S
+        return super().symbol_info_tick(name)
+
+    def copy_ticks_from(self, name: str, second: int, count: int, flags: int) -> Any:
+        self.now_s += self.CALL_S
+        return super().copy_ticks_from(name, second, count, flags)
+
+    def history_deals_total(self, *window: int) -> int:
+        self.counted_s.append(self.now_s)
+        return super().history_deals_total(*window)
+
+    def add(self, name: str) -> None:
+        """The next tick of a symbol."""
+        newest = self.ticks[name][-1:].copy()
+        newest["time_msc"] += 1
+        newest["volume"] += 1
+        newest["time"] = newest["time_msc"] // 1000
+        self.ticks[name] = np.concatenate((self.ticks[name], newest))
+
+
+def turn_of(poller: Poller, terminal: Slow, seen: dict[str, list[int]]) -> None:
+    """One turn, which must be short; what it found goes to `seen`."""
+    began_s = terminal.now_s
+    for event in poller.poll(BEGAN_MS * 1_000_000 + round(began_s * NS)):
+        if event["k"] == "ticks":
+            seen.setdefault(event["symbol"], []).extend(unpack_array(event["rows"])["volume"].tolist())
+    assert terminal.now_s - began_s <= TURN_S + 2 * terminal.CALL_S  # a symbol is looked at and read once at least
+
+
+def test_a_hundred_symbols_that_all_moved_take_turns_of_bounded_length() -> None:
+    names = [f"S{number}" for number in range(100)]
+    terminal = Slow(**dict.fromkeys(names, 1))
+    poller = Poller(terminal, lambda: terminal.now_s)
+    for name in names:
+        poller.subscribe(name, TickCursor(BEGAN_MS))
+    seen: dict[str, list[int]] = {}
+    for made in range(1, 4):
+        turns = 1
+        turn_of(poller, terminal, seen)
+        while poller.halfway:
+            turns += 1
+            turn_of(poller, terminal, seen)
+        assert turns == 20  # 200 calls of 1 ms in turns of 10 ms
+        assert seen == {name: list(range(made)) for name in names}
+        for name in names:
+            terminal.add(name)
+    # Deals are looked for in every turn, however many symbols there are.
+    assert max(np.diff(terminal.counted_s)) <= TURN_S + 2 * terminal.CALL_S
+
+
+def test_a_symbol_nobody_wants_any_more_is_not_read_in_the_rest_of_a_pass() -> None:
+    names = [f"S{number}" for number in range(20)]
+    terminal = Slow(**dict.fromkeys(names, 1))
+    poller = Poller(terminal, lambda: terminal.now_s)
+    for name in names:
+        poller.subscribe(name, TickCursor(BEGAN_MS))
+    seen: dict[str, list[int]] = {}
+    turn_of(poller, terminal, seen)
+    left = [name for name in names if name not in seen]
+    poller.unsubscribe(left[0])
+    while poller.halfway:
+        turn_of(poller, terminal, seen)
+    assert seen.keys() == set(names) - {left[0]}
+
+
+def test_a_symbol_with_much_to_catch_up_on_does_not_hold_up_the_others() -> None:
+    terminal = Slow(A=PAGE * 40, B=1)
+    poller = Poller(terminal, lambda: terminal.now_s)
+    for name in terminal.ticks:
+        poller.subscribe(name, TickCursor(BEGAN_MS))
+    seen: dict[str, list[int]] = {}
+    while "B" not in seen:
+        turn_of(poller, terminal, seen)
+    assert len(seen["A"]) <= PAGE * TURN_S / terminal.CALL_S
+    while len(seen["A"]) < PAGE * 40:
+        turn_of(poller, terminal, seen)
+    assert seen == {"A": list(range(PAGE * 40)), "B": [0]}
+
+
+class Failing(Terminal):
+    """The `fails`-th read of ticks gives no answer, once, though the terminal is there."""
+
+    fails = 0
+
+    def copy_ticks_from(self, name: str, second: int, count: int, flags: int) -> Any:
+        self.fails -= 1
+        return None if self.fails == 0 else super().copy_ticks_from(name, second, count, flags)
+
+    def last_error(self) -> tuple[int, str]:
+        return (-1, "Terminal: Call failed")
+
+
+def test_ticks_read_before_a_failed_page_are_not_told_again() -> None:
+    terminal = Failing(A=PAGE * 3)
+    poller = Poller(terminal, lambda: 0.0)
+    poller.subscribe("A", TickCursor(BEGAN_MS))
+    terminal.fails = 2
+    assert [told(poller, 1)[0], told(poller, 3)[0]] == [list(range(PAGE)), list(range(PAGE, PAGE * 3))]
 
 
 Deal = namedtuple("Deal", "ticket time")

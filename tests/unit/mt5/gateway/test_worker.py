@@ -3,9 +3,10 @@
 from collections import namedtuple
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pepperstone_adapter.mt5.gateway.wire import WireError
+from pepperstone_adapter.mt5.gateway.wire import TICKS_DTYPE, WireError
 from pepperstone_adapter.mt5.gateway.worker import Pace, Worker, answer
 
 Account = namedtuple("Account", "login")
@@ -80,3 +81,45 @@ def test_an_answer_too_large_for_a_frame_is_said_so() -> None:
     Worker(Terminal(), write, Pace(0.01, 0.05)).handle({"t": "req", "id": 9, "fn": "orders_total", "args": []})
     assert [(m["id"], m["outcome"], m["data"]) for m in written] == [(9, "too_large", None)]
     assert "ask for less" in written[0]["error"][1]
+
+
+class Slow:
+    """Symbols whose newest tick takes a millisecond of `now_s` to be read and is the same for ever; no trades."""
+
+    now_s = 0.0
+
+    def symbol_select(self, _symbol: str, _on: bool) -> bool:
+        return True
+
+    def symbol_info_tick(self, _symbol: str) -> Any:
+        self.now_s += 0.001
+        return namedtuple("Tick", "time_msc bid ask")(1_600_000_000_000, 1.1, 1.2)
+
+    def copy_ticks_from(self, *_args: Any) -> Any:
+        return np.zeros(0, TICKS_DTYPE)
+
+    def history_deals_get(self, *_window: int) -> tuple[()]:
+        return ()
+
+    def orders_total(self, *_window: int) -> int:
+        return 0
+
+    def account_info(self) -> Any:
+        return namedtuple("Row", "login connected")(7, True)
+
+    orders_get = positions_get = history_deals_get
+    history_deals_total = positions_total = orders_total
+    terminal_info = account_info
+
+
+def test_the_rest_of_a_pass_follows_without_a_pause_and_the_pace_is_that_of_the_whole() -> None:
+    written: list[dict[str, Any]] = []
+    terminal = Slow()
+    worker = Worker(terminal, written.append, Pace(0.01, 0.05), clock_s=lambda: terminal.now_s)
+    for number in range(15):
+        worker.handle({"t": "sub", "on": True, "symbol": f"S{number}"})
+    at_ns = 1_600_000_000_000_000_000
+    # The first turn tells account and terminal; both are of the first pass, so that pass was busy.
+    assert [worker.poll(at_ns), worker.poll(at_ns)] == [0.0, 0.01]
+    assert [worker.poll(at_ns), worker.poll(at_ns)] == [0.0, 0.0125]
+    assert [message["t"] for message in written] == ["ev", "beat"]
