@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from pepperstone_adapter.broker.events import LinkDown, LinkUp, OrderChanged, PositionChanged
+from pepperstone_adapter.broker.account import Environment
+from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.common.errors import (
     NotFound,
@@ -223,6 +224,54 @@ def test_f12_a_close_is_known_by_its_order_once_it_is_unanswered_and_not_before(
     assert isinstance(close.error, OutcomeUnknown)
     assert found(world, order_id="62") == ("62", "C-1")
     assert found(world, ours="C-1") == ("62", "C-1")
+
+
+@pytest.mark.parametrize("stamped", ["a price", "an order"])
+def test_f12_f53_a_close_is_known_by_its_order_also_where_the_clocks_differ_by_hours(
+    world: World, stamped: str
+) -> None:
+    """Ours is three hours behind the venue's: what the venue has stamped says when a close was asked for, there."""
+    world.clock.set_by(-3 * 3600)
+    venue_ms = venue.START_NS // 1_000_000
+    if stamped == "a price":
+        world.start(world.account.feed.quotes(["EURUSD"]))
+        price = oa.SpotEvent(ctidTraderAccountId=ACCOUNT_ID, symbolId=1, bid=110_000, ask=110_010, timestamp=venue_ms)
+        world.venue.say(price)
+    else:
+        state = venue.filled(updated_ms=venue_ms)
+        world.venue.say(venue.event(oa.ExecutionType.ORDER_ACCEPTED, order=state.order))
+    world.turn()
+    world.venue.scripts[oa.ClosePositionReq] = None
+    ours = closed(62)
+    ours.tradeData.openTimestamp = venue_ms + 100
+    closing(world, ours)
+    close = world.start(world.account.orders.close("51", D(10_000), "C-1"))
+    world.pass_s(11)
+    assert isinstance(close.error, OutcomeUnknown)
+    assert found(world, ours="C-1") == ("62", "C-1")
+
+
+@pytest.mark.parametrize(("wrong_s", "environment", "halts"), [
+    (2 * 3600, Environment.DEMO, True),
+    (3600, Environment.DEMO, False),
+    (-2 * 3600, Environment.DEMO, False),
+    (2 * 3600, Environment.SANDBOX, False),
+])  # fmt: skip
+def test_f53_a_clock_hours_ahead_stops_new_risk(wrong_s: int, environment: Environment, halts: bool) -> None:
+    """Lists are asked for from an hour before: with a clock further ahead a lost event or order is not found again.
+
+    A sandbox may replay another year."""
+    world = World(environment).join()
+    world.clock.set_by(wrong_s)
+    venue_ms = venue.START_NS // 1_000_000
+    world.venue.scripts[oa.NewOrderReq] = lambda m: venue.event(
+        oa.ExecutionType.ORDER_ACCEPTED, order=venue.order(clientOrderId=m.clientOrderId, updated_ms=venue_ms)
+    )
+    for _ in range(2):
+        world.start(world.account.orders.submit(market_order()))
+    told = [notice.text for notice in world.of(Notice) if notice.halt]
+    assert len(told) == halts
+    assert all(text.startswith("this machine's clock is 120 minutes ahead of the venue's") for text in told)
 
 
 def test_f12_an_order_is_not_given_to_an_unanswered_close_while_another_of_its_size_is_under_way(world: World) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice, OrderChange, OrderChanged
 from pepperstone_adapter.broker.orders import OrderStatus
 from pepperstone_adapter.broker.session import BrokerSnapshot
@@ -39,7 +40,7 @@ from pepperstone_adapter.ctrader.client.errors import (
     is_session_lost,
 )
 from pepperstone_adapter.ctrader.client.feed import Feed
-from pepperstone_adapter.ctrader.client.history import History
+from pepperstone_adapter.ctrader.client.history import CLOCK_DOUBT_NS, History
 from pepperstone_adapter.ctrader.client.hub import Hub
 from pepperstone_adapter.ctrader.client.orders import Orders, rejected_order
 from pepperstone_adapter.ctrader.client.protocol import Request
@@ -85,6 +86,7 @@ class Account(Desk):
         self._told_down = True
         self._closed = False
         self._refusals = 0
+        self._clock_told = False
 
     def __repr__(self) -> str:
         number, state = mask(self.wanted.account_number), "up" if self.up else "down"
@@ -331,6 +333,10 @@ class Account(Desk):
         if event.HasField("bonusDepositWithdraw"):
             self.later(self.reconciler.read_trader())
         execution = parsing.execution(event, self.symbols.by_id, self.book.client_id_of, self.money.digits)
+        if execution.order is not None:
+            self.venue_ns = max(self.venue_ns, execution.order.updated_ns)
+            if request is not None:
+                self._check_clock(execution.order.updated_ns)
         self.emit(self.book.apply(execution, self.now_ns))
         deal = execution.deal
         if deal is not None:
@@ -339,6 +345,18 @@ class Account(Desk):
             if self.up:
                 self.later(self.reconciler.poll_equity())  # the profit of what is open now
         self.refresh_account()
+
+    def _check_clock(self, answered_ns: int) -> None:
+        """What the venue has just answered with bears its time. With a clock of ours that is further ahead than lists
+        are asked back for, what gets lost is not found again."""
+        ahead_ns = self.now_ns - answered_ns
+        sandbox = self.wanted.environment is Environment.SANDBOX  # it may replay another year
+        if answered_ns and ahead_ns > CLOCK_DOUBT_NS and not self._clock_told and not sandbox:
+            self._clock_told = True
+            text = (
+                f"this machine's clock is {ahead_ns / 60e9:.0f} minutes ahead of the venue's: set it right, and restart"
+            )
+            self.notice("error", text, halt=True)
 
     def _order_error(self, event: oa.OrderErrorEvent, request: Request | None) -> None:
         """A refusal that is no answer any more: after an acceptance, after a deadline, or somebody else's."""

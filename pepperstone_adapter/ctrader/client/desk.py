@@ -49,7 +49,7 @@ class Wanted:
         return self.environment is Environment.LIVE
 
 
-#: An order made later than this after a close was asked for is another's, both clocks' error allowed for.
+#: An order made later than this after a close was asked for is another's.
 CLAIM_NS = 600 * 1_000_000_000
 
 
@@ -61,6 +61,8 @@ class Closing:
     ----------
     known_orders
         Orders of the position that were there before.
+    asked_ns
+        When it was asked for, by the clock that is ahead: ours, or the venue's as far as its stamps tell it.
     under_way
         Its answer may still come, and will name the order.
     """
@@ -101,6 +103,7 @@ class Desk(ABC):
         self.money = Money(wanted)
         self.caps = MinuteCaps({} if wanted.live else DEMO_CAPS)
         self.closings: dict[str, Closing] = {}  # by our id
+        self.venue_ns = 0  # the newest time the venue has put on a price or an order: its clock, at least
         self.up = False
         self._notify = notify
         self._out: list[BrokerEvent] = []

@@ -135,6 +135,7 @@ class Feed:
                 desk.emit((tick,))
             if tick.ts_ns:
                 self._behind_ns = now_ns - tick.ts_ns
+                desk.venue_ns = max(desk.venue_ns, tick.ts_ns)
             if tick.bid is not None:
                 for closer in self._by_symbol.get(symbol_id, ()):
                     closer.bid(tick.bid, tick.ts_ns or now_ns)

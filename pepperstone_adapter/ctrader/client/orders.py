@@ -74,7 +74,7 @@ class Orders:
             for order in (*desk.book.orders.values(), *desk.book.ended.values())
             if order.position_id == position_id
         )
-        closing = desk.closings[client_order_id] = Closing(position_id, units, known, desk.now_ns)
+        closing = desk.closings[client_order_id] = Closing(position_id, units, known, max(desk.now_ns, desk.venue_ns))
         try:
             state = self._order_of(await self._send(message, reduces_risk=True, note=Tie(client_order_id)))
         except OutcomeUnknown:
