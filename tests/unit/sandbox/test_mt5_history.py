@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,5 +91,5 @@ def test_single_ticks_through_the_hour_that_happens_twice(keep: int) -> None:
     for number, at_s in enumerate(range(AUTUMN_S - 2 * HOUR_S, AUTUMN_S + 2 * HOUR_S, 6 * MINUTE_S)):
         prices.push(number, number + 10, at_s * NS)
         stamps.append(server_s(at_s * NS) * 1000)
-    assert sum(later < earlier for earlier, later in zip(stamps, stamps[1:], strict=False)) == 1
+    assert sum(later < earlier for earlier, later in pairwise(stamps)) == 1
     agree(prices, stamps, keep, list(range(min(stamps) // 1000 - 60, max(stamps) // 1000 + 60, 7 * MINUTE_S)))
