@@ -65,12 +65,12 @@ class Account:
         self._tapes = tapes
         self._rates = rates
         self._terms = terms
-        self._netting = mode is PositionMode.NETTING
+        self.netting = mode is PositionMode.NETTING
         self._grids = grids
         self._margins = dict.fromkeys(specs, ZERO)
         self._rollovers = rollovers(start_ns)
         self._next_rollover = next(self._rollovers)
-        self._latency_ns = latency_ns
+        self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns
         self.strategies: list[Any] = []
         self._watch = MarginWatch(tapes, rates, books.currency)
@@ -93,14 +93,11 @@ class Account:
                 self.settle(event.ts_event)
             if self.recorder.backlog > BACKLOG:
                 self.due_ns = 0
-        if self._closing and self._netting and str(event.client_order_id) == self._closing:
+        if self._closing and self.netting and str(event.client_order_id) == self._closing:
             self.broker.forced(event)
 
-    def owner_of(self, ticket: Ticket) -> Any:
-        """The strategy whose orders alone can close a ticket; None where the broker's can."""
-        if not self._netting:
-            return None
-        return next(s for s in self.strategies if str(s.strategy_id) == ticket.strategy_id)
+    def strategy(self, strategy_id: Any) -> Any:
+        return next(s for s in self.strategies if str(s.strategy_id) == str(strategy_id))
 
     def settle(self, ts_ns: int) -> None:
         """Look at the books: book what has been filled, find the next danger, measure the headroom."""
@@ -120,12 +117,17 @@ class Account:
         self.settle(ts_ns)
         if self.recorder.backlog > BACKLOG // 2:
             self.recorder.purge()
+        if ts_ns >= self.broker.stop_limits.due_ns:
+            self.broker.stop_limits.execute(ts_ns)
         if self._danger_ns <= min(ts_ns, self._next_rollover[0]):
             self._check_margin(ts_ns)
         self._roll_over_due(ts_ns)
         if ts_ns >= self._danger_ns:
             self._check_margin(ts_ns)
-        self.due_ns = min(self._next_rollover[0], self._danger_ns)
+        self._next_due()
+
+    def _next_due(self) -> None:
+        self.due_ns = min(self._next_rollover[0], self._danger_ns, self.broker.stop_limits.due_ns)
 
     def stop_strategies(self) -> None:
         """Tell the strategies that the data ends, while their orders still execute."""
@@ -134,8 +136,8 @@ class Account:
 
     def sent(self) -> None:
         """A command is on its way: have the engine act on it when it arrives, not at the next row of data."""
-        if self._latency_ns:
-            self.broker.wake_at(self.broker.now_ns() + self._latency_ns)
+        if self.latency_ns:
+            self.broker.wake_at(self.broker.now_ns() + self.latency_ns)
 
     def submit(self, order: Any, position_id: Any, params: Any, send: Callable[[], None]) -> None:
         if params and (reason := params_refusal(params)) is not None:
@@ -161,6 +163,7 @@ class Account:
         self._watch.load(start_ns, end_ns)
         self._headroom.load()
         self.recorder.sent.clear()
+        self.broker.stop_limits.look_ahead(start_ns - 1)
         self._look_ahead(start_ns - 1)
         self._measure()
 
@@ -179,6 +182,7 @@ class Account:
                 return
             if not child:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
+            self.broker.stop_limits.watch(order)
         send()
         self.sent()
 
@@ -194,6 +198,7 @@ class Account:
             return
         reason = self._refusal(order, position_id, now, None, False)
         if reason is None:
+            self.broker.stop_limits.watch(order)
             send()
             self.sent()
         else:
@@ -227,7 +232,7 @@ class Account:
 
     def _misdirected(self, order: Any, position_id: Any) -> str | None:
         """Why an order that is not reduce-only, and for one ticket, cannot be for that ticket."""
-        spec = None if self._netting or order.is_reduce_only else self._specs.get(str(order.instrument_id.symbol))
+        spec = None if self.netting or order.is_reduce_only else self._specs.get(str(order.instrument_id.symbol))
         if spec is None:
             return None
         cache = self.broker.cache
@@ -270,8 +275,8 @@ class Account:
             return True  # on its way out; what happens in the same instant does not bring it back
         symbol, now, position_id = str(order.instrument_id.symbol), self.broker.now_ns(), self._ticket_of(order)
         self.settle(now)
-        reason = None if position_id is None else self._misdirected(order, position_id)
         opened = self._opens(order, symbol, position_id)
+        reason = None if position_id is None else self._misdirected(order, position_id)
         if reason is None:
             if not opened:
                 return False
@@ -292,7 +297,7 @@ class Account:
         if order.is_reduce_only:
             return ZERO
         sign = 1 if order.side == OrderSide.BUY else -1
-        if self._netting:
+        if self.netting:
             held = sum((t.units * t.sign for t in self.books.tickets.values() if t.symbol == symbol), ZERO)
             return max(ZERO, units - max(ZERO, -held * sign))
         if position_id is not None:
@@ -359,13 +364,12 @@ class Account:
 
     def _charge_conversion(self, ticket: Ticket, realized: int) -> None:
         """The broker's fee on profit and loss that was converted to account currency."""
-        books = self.books
-        fee = rounded(abs(books.money(realized)) * self._terms.conversion_fee_percent / 100, books.currency)
-        if fee:
-            self.broker.post([Posting(LedgerKind.CONVERSION, -fee, books.currency, ONE, ticket)])
+        currency, profit = self.books.currency, self.books.money(realized)
+        if fee := rounded(abs(profit) * self._terms.conversion_fee_percent / 100, currency):
+            self.broker.post([Posting(LedgerKind.CONVERSION, -fee, currency, ONE, ticket)])
 
     def _roll_over_due(self, ts_ns: int) -> None:
-        while ts_ns >= self._next_rollover[0] and not self._closing:
+        while ts_ns >= max(self._next_rollover[0], self.broker.stop_limits.held_until_ns) and not self._closing:
             self._roll_over(*self._next_rollover)
             self._next_rollover = next(self._rollovers)
             self.broker.wake_at(self._next_rollover[0])
@@ -380,11 +384,9 @@ class Account:
             quote = self._tapes[ticket.symbol].quote(ts_ns)
             if not count or quote is None:
                 continue
-            own = spec.swap.mode is SwapMode.MONEY_PER_LOT
-            currency = self.books.currency if own else spec.quote_currency
+            currency = self.books.currency if spec.swap.mode is SwapMode.MONEY_PER_LOT else spec.quote_currency
             rate = self._to_account(currency, ts_ns)
-            middle = (quote[0] + quote[1]) / 2
-            night = night_amount(spec, ticket.sign, ticket.units, middle) * count
+            night = night_amount(spec, ticket.sign, ticket.units, (quote[0] + quote[1]) / 2) * count
             amount = rounded(night * rate, self.books.currency)
             if amount:
                 ticket.swap += self.books.in_minor(amount)
@@ -426,7 +428,7 @@ class Account:
             self.due_ns = min(self.due_ns, found)
 
     def _measure(self) -> None:
-        if self._latency_ns or self._closing or self._margin_called:
+        if self.latency_ns or self._closing or self._margin_called:
             self._headroom.close()
             return
         both_sides = ZERO
@@ -489,7 +491,7 @@ class Account:
         self._margin_called = bool(self.books.tickets)
         self._check_margin(ts_ns)
         self._roll_over_due(ts_ns)
-        self.due_ns = min(self._next_rollover[0], self._danger_ns)
+        self._next_due()
 
     def forced_failed(self, ts_ns: int) -> None:
         """The position was gone before the broker could close it."""

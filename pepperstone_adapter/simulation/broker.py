@@ -14,6 +14,7 @@ from nautilus_trader.model import (
     OrderSide,
     OrderSubmitted,
     PositionId,
+    Price,
     Quantity,
     TimeInForce,
 )
@@ -25,6 +26,7 @@ from pepperstone_adapter.simulation.cash import CASH_SYMBOL
 from pepperstone_adapter.simulation.desk import OrderDesk
 from pepperstone_adapter.simulation.fees import AccountFees
 from pepperstone_adapter.simulation.fills import AccountFills
+from pepperstone_adapter.simulation.stop_limits import StopLimits
 
 BROKER_TAG = "BROKER"
 _ONE = Quantity.from_int(1)
@@ -42,6 +44,7 @@ class Broker(Strategy):
         self.desk = OrderDesk()
         self._fees = fees
         self._fills = fills
+        self.stop_limits = StopLimits(self, fills)
         self._closing = ""
         self._cash_id = cash_id
         self._postings: dict[str, list[Posting]] = {}
@@ -92,6 +95,17 @@ class Broker(Strategy):
         if ending:
             self.withdraw(*(order.client_order_id for order in ending))
 
+    def execute(self, order: Any, price: Decimal) -> None:
+        """Have a triggered limit order executed at a price, by an amendment of its limit to the market."""
+        key, symbol = str(order.client_order_id), str(order.instrument_id.symbol)
+        self._fills.passed[key] = price
+        self.account.recorder.limits[key] = str(order.price)
+        tape = self._fills.tapes[symbol]
+        bid, ask = tape.quote(self.now_ns()) or (price, price)
+        market = Price.from_str(f"{ask if order.side == OrderSide.BUY else bid:.{tape.spec.digits}f}")
+        Strategy.modify_order(self.account.strategy(order.strategy_id), order.client_order_id, None, market)
+        self.account.sent()
+
     def post(self, rows: list[Posting]) -> None:
         """Change the balance by the sum of `rows`."""
         order = self.order_factory.market(self._cash_id, OrderSide.BUY, _ONE)
@@ -116,7 +130,7 @@ class Broker(Strategy):
 
         In netting only an order of the strategy that holds the position closes it; the broker sends it in its name.
         """
-        owner = self.account.owner_of(ticket)
+        owner = self.account.strategy(ticket.strategy_id) if self.account.netting else None
         order = (owner or self).order_factory.market(
             InstrumentId.from_str(f"{ticket.symbol}.{self._cash_id.venue}"),
             OrderSide.SELL if ticket.sign > 0 else OrderSide.BUY,

@@ -21,6 +21,7 @@ from pepperstone_adapter.simulation.tape import Tape
 
 _DEEP = 10**12
 _TRIGGERED = (OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET, OrderType.MARKET_IF_TOUCHED)
+_TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
 _TOUCHED = (OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
 _TRIGGERED_LIMITS = (OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED)
 
@@ -44,6 +45,8 @@ class AccountFills(FillModel):
         Client order id -> points of slippage at its last fill; taken out by the recorder.
     forced
         Client order id -> price at which the broker closes a position (stop-out).
+    passed
+        Client order id -> price at which a bar met a stop-limit that it ran through.
     refused
         Asked when a pending order is met: whether the account cannot carry it now.
     """
@@ -62,10 +65,11 @@ class AccountFills(FillModel):
         self.quotes: dict[str, tuple[Price, Price]] = {}
         self.slipped: dict[str, int] = {}
         self.forced: dict[str, Decimal] = {}
+        self.passed: dict[str, Decimal] = {}
         self.refused: Callable[[Any], bool] | None = None
         self._slippage = {name: s for name, s in slippage.items() if s.probability > 0}
         self._seed = seed
-        self._tapes = tapes
+        self.tapes = tapes
         self._now_ns = now_ns
         self._failures = failures
 
@@ -119,7 +123,7 @@ class AccountFills(FillModel):
 
     def _sides(self, instrument: Any, bid: Price, ask: Price) -> tuple[Price, Price]:
         """BID and ASK of one moment: inside a bar, and above all at a gap, the engine has moved one side and not the other."""
-        tape, now = self._tapes[str(instrument.raw_symbol)], self._now_ns()
+        tape, now = self.tapes[str(instrument.raw_symbol)], self._now_ns()
         closed = tape.quote(now)
         if closed is None or tape.opened(now) is None:
             return bid, ask
@@ -134,11 +138,11 @@ class AccountFills(FillModel):
         for an order that waits for the market to come to it.
         """
         buy = order.side == OrderSide.BUY
-        opened = self._tapes[symbol].opened(self._now_ns())
+        opened = self.tapes[symbol].opened(self._now_ns())
         if opened is None or order.trigger_price is None:
             return ask if buy else bid
         trigger: Decimal = order.trigger_price.as_decimal()
-        if order.order_type == OrderType.TRAILING_STOP_MARKET and _moved(order, self._now_ns()):
+        if order.order_type in _TRAILING and _moved(order, self._now_ns()):
             return trigger
         above = buy != (order.order_type in _TOUCHED)
         return (max if above else min)(trigger, opened[1] if buy else opened[0])
@@ -150,11 +154,20 @@ class AccountFills(FillModel):
         fills it at its price, like other limits.
         """
         buy = order.side == OrderSide.BUY
-        limit: Decimal = order.price.as_decimal()
+        limit: Decimal = self.passed.pop(str(order.client_order_id), order.price.as_decimal())
         if order.ts_triggered != self._now_ns():
             return limit
         reached = self._trigger_price(order, symbol, bid, ask)
         return min(limit, reached) if buy else max(limit, reached)
+
+    def met(self, order: Any) -> Decimal | None:
+        """Where the bar of this moment met a stop-limit that it triggered; None when it opened beyond the limit."""
+        symbol, buy = str(order.instrument_id.symbol), order.side == OrderSide.BUY
+        opened = self.tapes[symbol].opened(self._now_ns())
+        if opened is None:
+            return None
+        price, limit = self._trigger_price(order, symbol, *opened), order.price.as_decimal()
+        return price if (price <= limit if buy else price >= limit) else None
 
 
 def _moved(order: Any, ts_ns: int) -> bool:

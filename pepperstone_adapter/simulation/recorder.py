@@ -57,6 +57,7 @@ class Recorder:
         self.fills, self.orders = Table(self._made_fill), Table(_made_order)
         self.cache: Any = None
         self.reasons: dict[str, str] = {}  # client order id -> stop_out and the like, where we know better
+        self.limits: dict[str, str] = {}  # client order id -> limit, where an amendment of ours has changed it
         self.on_converted: Callable[[Ticket, int], None] | None = None  # called with each profit in a foreign currency
         self.post: Any = None  # charges a list of `Posting`
         self.sent: dict[str, Any] = {}  # market orders whose fills may wait: what their rows need is known beforehand
@@ -280,7 +281,7 @@ class Recorder:
         self.orders.add((
             key, str(order.venue_order_id or ""), str(order.strategy_id), instrument_id, order.side.name,
             order.order_type.name, order.time_in_force.name, str(order.quantity), str(order.filled_qty),
-            _price(order, "price"), _price(order, "trigger_price"),
+            self.limits.pop(key, None) or _price(order, "price"), _price(order, "trigger_price"),
             None if average is None else str(_average(average, self._digits[instrument_id])),
             order.status.name, reason or self.reasons.pop(key, ""),
             self._order_positions.pop(key, None) or str(order.position_id or ""), ",".join(map(str, order.tags or ())),
@@ -323,7 +324,7 @@ def _reason(order_type: Any, closing: bool) -> str:
     """Why a fill happened, from the order's type: a closing stop is a stop loss, a closing limit a take profit."""
     if not closing:
         return "client"
-    if order_type == OrderType.STOP_MARKET:
+    if order_type in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT):
         return "stop_loss"
     if order_type in (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT):
         return "trailing_stop"

@@ -78,6 +78,11 @@ class Tape:
         scale = -self.spec.digits
         return Decimal(self._bids[i]).scaleb(scale), Decimal(self._asks[i]).scaleb(scale)
 
+    def next_bar(self, ts_ns: int) -> int | None:
+        """When the bar after a time ends; None when it is not loaded yet, or rows are quotes."""
+        i = self.index(ts_ns) + 1
+        return None if i >= len(self.rows) or self.rows.bid[0] is self.rows.bid[3] else int(self._times[i])
+
     def opened(self, ts_ns: int) -> tuple[Decimal, Decimal] | None:
         """Opening BID and ASK of the bar that ends at a time; None when no row has that time or rows are quotes."""
         i = self.index(ts_ns)

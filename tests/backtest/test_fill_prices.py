@@ -7,18 +7,25 @@ import numpy as np
 import pytest
 from nautilus_trader.model import OrderSide
 
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
 from pepperstone_adapter.simulation.plan import Latency, Slippage
 from tests.kit.orders import BUY, SELL, limit, stop
 from tests.kit.runs import (
     EURUSD,
+    MINUTE_NS,
+    MONDAY,
     Act,
     Steps,
+    amounts,
+    bars,
     both,
     buy,
     close_all,
     quotes,
     run_steps,
     spec,
+    utc,
 )
 
 D = Decimal
@@ -109,9 +116,16 @@ def test_the_spread_of_a_fill_is_the_bars_own() -> None:
 @pytest.mark.parametrize(
     ("kind", "side", "trigger", "price", "rows", "filled"),
     [
-        # Triggered by a bar up to 1.12, then a bar back down to 1.10: the limit waits at 1.106 and is filled there.
-        ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.1, 1.12), (1.12, 1.12, 1.1, 1.1)], "1.10600"),
-        ("stop_limit", SELL, 1.095, 1.094, [(1.1, 1.1, 1.08, 1.08), (1.08, 1.1, 1.08, 1.1)], "1.09400"),
+        # The bar runs through trigger and limit and ends beyond both: met on the way, at the trigger.
+        ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.1, 1.12), (1.12, 1.12, 1.1, 1.1)], "1.10500"),
+        ("stop_limit", SELL, 1.095, 1.094, [(1.1, 1.1, 1.08, 1.08), (1.08, 1.1, 1.08, 1.1)], "1.09500"),
+        # It opens between trigger and limit: at the open.
+        ("stop_limit", BUY, 1.105, 1.106, [(1.1055, 1.12, 1.1055, 1.12)], "1.10550"),
+        # It opens beyond the limit, and the next comes back: the limit waits at 1.106 and is filled there.
+        ("stop_limit", BUY, 1.105, 1.106, [(1.11, 1.12, 1.11, 1.12), (1.12, 1.12, 1.1, 1.1)], "1.10600"),
+        ("stop_limit", SELL, 1.095, 1.094, [(1.09, 1.09, 1.08, 1.08), (1.08, 1.1, 1.08, 1.1)], "1.09400"),
+        # A limit on the near side of the trigger (MetaTrader's) waits for the market to come back to it.
+        ("stop_limit", BUY, 1.105, 1.104, [(1.1, 1.12, 1.1, 1.12), (1.12, 1.12, 1.1, 1.1)], "1.10400"),
         # Down, up through the trigger and back in one bar: at the trigger, within the limit.
         ("stop_limit", BUY, 1.105, 1.106, [(1.1, 1.12, 1.09, 1.1)], "1.10500"),
         ("limit_if_touched", BUY, 1.095, 1.096, [(1.1, 1.1, 1.08, 1.09)], "1.09500"),
@@ -141,6 +155,63 @@ def test_a_triggered_limit_takes_the_quote_that_triggers_it_and_waits_at_its_pri
     for prices, filled in (((1.1, 1.1, 1.1, 1.1055, 1.12), "1.10550"), ((1.1, 1.1, 1.1, 1.12, 1.1), "1.10600")):
         record = run_steps(quotes(EURUSD, [(p, p) for p in prices]), {1: act})
         assert [f.price for f in record.fills] == [D(filled)]
+
+
+RUN_THROUGH = [1.1, 1.1, 1.1, (1.1, 1.12, 1.1, 1.12), 1.12]
+
+
+def stop_limit(s: Any, side: OrderSide, trigger: float, price: float, **kw: Any) -> None:
+    order = s.order_factory.stop_limit(
+        s.id_of(EURUSD), side, s.qty(EURUSD, 1_000), s.px(EURUSD, price), s.px(EURUSD, trigger), **kw
+    )
+    s.submit_order(order)
+
+
+@pytest.mark.parametrize("latency_ms", [0, 40])
+@pytest.mark.parametrize("side", ["BID", "ASK"])
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_a_stop_limit_that_a_bar_runs_through(latency_ms: float, side: str, chunk: int | None) -> None:
+    # A spread of 20 points: the ASK opens at 1.1002 and is at the trigger of 1.105 on its way up.
+    strategy = Steps({1: lambda s: stop_limit(s, BUY, 1.105, 1.106)}, f"EURUSD.PEPPERSTONE-1-MINUTE-{side}-EXTERNAL")
+    record = run_steps(
+        RUN_THROUGH, {}, strategy=strategy, spread=20, latency=Latency(base_ms=latency_ms), chunk_size=chunk
+    )
+    (fill,), (order,) = record.fills, record.orders
+    assert (fill.price, fill.bid, fill.ask) == (D("1.10500"), D("1.10480"), D("1.10500"))
+    assert fill.ts_ns == MONDAY + 4 * MINUTE_NS + latency_ms * 1_000_000
+    assert (order.price, order.trigger_price, order.status) == (D("1.10600"), D("1.10500"), "FILLED")
+
+
+def test_a_stop_limit_of_a_symbol_nobody_listens_to_is_met_in_its_own_time() -> None:
+    # GBPUSD is heard, every second minute; the order is for EURUSD, which runs through it in a minute between.
+    gbpusd = spec("GBPUSD")
+    heard = bars(gbpusd, [1.3] * 3, times=[MONDAY + n * MINUTE_NS for n in (1, 3, 5)])
+    strategy = Steps({0: lambda s: stop_limit(s, BUY, 1.105, 1.106)}, "GBPUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    record = run_steps(RUN_THROUGH, {}, strategy=strategy, others=[(gbpusd, heard)])
+    assert [(f.ts_ns, f.price) for f in record.fills] == [(MONDAY + 4 * MINUTE_NS, D("1.10500"))]
+
+
+def test_a_stop_limit_without_margin_is_canceled_when_a_bar_runs_through_it() -> None:
+    # 1,000 units at 1.105 need 36.83 of 20.
+    record = run_steps(RUN_THROUGH, {1: lambda s: stop_limit(s, BUY, 1.105, 1.106)}, start_balance=D(20))
+    assert [(o.status, o.reason.partition(":")[0]) for o in record.orders] == [("CANCELED", "NOT_ENOUGH_MONEY")]
+    assert not record.fills
+
+
+def test_a_stop_limit_closes_in_the_bar_before_the_rollover() -> None:
+    # Bought at 1.10; the hour that ends at 17:00 New York runs from 1.10 down to 1.08, through the stop at 1.095:
+    # -5.00, and no swap, which would be 1,000 × 0.0001 = -0.10.
+    symbol = spec("EURUSD", swap=SwapTerms(mode=SwapMode.POINTS, long=D(-10), short=D(0)))
+    market = bars(symbol, [1.1, 1.1, (1.1, 1.1, 1.08, 1.08), 1.08], start_ns=utc(2024, 1, 8, 19), period="1-HOUR")
+
+    def enter(s: Any) -> None:
+        s.market(symbol, BUY, 1_000)
+        stop_limit(s, SELL, 1.095, 1.094, reduce_only=True)
+
+    record = run_steps(market, {1: enter}, symbol=symbol, mode=PositionMode.NETTING)
+    assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09500"), "stop_loss")]
+    assert amounts(record, "swap") == []
+    assert record.end_balance == D("99995.00")
 
 
 def test_latency_fills_at_the_price_of_its_arrival() -> None:
