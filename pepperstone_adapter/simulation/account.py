@@ -15,7 +15,7 @@ from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
 from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Posting, Ticket
-from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, params_refusal, refusal, ticket_refusal
+from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal, ticket_refusal
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
@@ -140,8 +140,7 @@ class Account:
             self.broker.wake_at(self.broker.now_ns() + self.latency_ns)
 
     def submit(self, order: Any, position_id: Any, params: Any, send: Callable[[], None]) -> None:
-        if params and (reason := params_refusal(params)) is not None:
-            self.broker.desk.deny_order(order, reason)
+        if params and self.broker.desk.denies([order], position_id, params):
             return
         if self._jitter_ns is not None:
             delay = self._jitter_ns(str(order.client_order_id))
@@ -150,8 +149,10 @@ class Account:
                 return
         self._submit(order, position_id, send)
 
-    def submit_list(self, orders: list[Any], position_id: Any, send: Callable[[], None]) -> None:
+    def submit_list(self, orders: list[Any], position_id: Any, params: Any, send: Callable[[], None]) -> None:
         """A list goes one way together, held back as its first order is."""
+        if params and self.broker.desk.denies(orders, position_id, params):
+            return
         delay = self._jitter_ns(str(orders[0].client_order_id)) if self._jitter_ns is not None else 0
         if delay:
             self.broker.later(delay, lambda: self._submit_list(orders, position_id, send))
@@ -177,8 +178,7 @@ class Account:
             child = entry is not None and order.parent_order_id is not None
             reason = self._refusal(order, position_id, now, entry if child else None, child)
             if reason is not None:
-                for each in orders:
-                    self.broker.desk.deny_order(each, reason)
+                self.broker.desk.deny(orders, reason)
                 return
             if not child:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)

@@ -7,7 +7,7 @@ The framework's `ExecutionAlgorithm.deny_order` is the only way Python has to en
 is all this algorithm is used for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -40,6 +40,19 @@ class OrderDesk(ExecutionAlgorithm):
 
     def __init__(self) -> None:
         super().__init__(ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
+
+    def deny(self, orders: Sequence[Any], reason: str) -> None:
+        """Refuse orders that were sent together."""
+        for order in orders:
+            self.deny_order(order, reason)
+
+    def denies(self, orders: Sequence[Any], position_id: Any, params: Mapping[str, Any]) -> bool:
+        """Refuse orders for what they say beside their terms (`submit_order(params=…)`); whether that was so."""
+        closing = position_id is not None or orders[0].is_reduce_only
+        reason = params_refusal(params, closing)
+        if reason is not None:
+            self.deny(orders, reason)
+        return reason is not None
 
 
 class Counter:
@@ -113,10 +126,12 @@ def refusal(
     )
 
 
-def params_refusal(params: Mapping[str, Any]) -> str | None:
-    """Why an order is refused for what it says beside its terms, in the words of `submit_order(params=…)`."""
+def params_refusal(params: Mapping[str, Any], closing: bool) -> str | None:
+    """Why an order is refused for its `params`; those it may have live depend on whether it is for an open position."""
     if CLOSE_BY in params:
         return f"UNSUPPORTED_PARAMETER: {CLOSE_BY} is not simulated; close each of the two with an order of its own"
+    if closing:
+        return f"UNSUPPORTED_PARAMETER: an order for an open position takes no {', '.join(sorted(params))}"
     unknown = sorted(set(params) - set(PARAMS))
     return f"UNSUPPORTED_PARAMETER: {', '.join(unknown)}; known: {', '.join(PARAMS)}" if unknown else None
 

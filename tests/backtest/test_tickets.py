@@ -128,3 +128,26 @@ def test_a_parameter_that_live_trading_does_not_know_is_refused(params: dict[str
     record, steps = run_with([1.1] * 4, {1: act})
     assert ["slippage_point; known: slippage_points, base_price" in r for r in reasons(steps)] == [True] * refused
     assert len(record.fills) == (not refused)
+
+
+def test_a_list_with_a_parameter_that_live_trading_does_not_know_is_refused_as_a_whole() -> None:
+    def bracket(s: Steps) -> None:
+        orders = s.order_factory.bracket(
+            s.id_of(EURUSD), BUY, s.qty(EURUSD, 100_000), sl_trigger_price=s.px(EURUSD, 1.09),
+            tp_price=s.px(EURUSD, 1.12), tp_post_only=False,
+        )  # fmt: skip
+        s.submit_order_list(orders, params={"slippage_point": 1})
+
+    record, steps = run_with([1.1] * 4, {1: bracket})
+    assert reasons(steps) == ["UNSUPPORTED_PARAMETER: slippage_point; known: slippage_points, base_price"] * 3
+    assert record.fills == []
+
+
+def test_an_order_for_an_open_position_takes_no_parameter_of_an_entry() -> None:
+    # Live trading denies it: a close is no market range.
+    def close(s: Steps) -> None:
+        s.close_position(s.cache.positions_open()[0], params={"slippage_points": 5})
+
+    record, steps = run_with([1.1] * 4, {1: buy(100_000), 2: close})
+    assert reasons(steps) == ["UNSUPPORTED_PARAMETER: an order for an open position takes no slippage_points"]
+    assert len(record.fills) == 1
