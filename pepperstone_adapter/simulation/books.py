@@ -11,9 +11,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from pepperstone_adapter.broker.account import minor_digits
+from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.grid import Grid, divided
 from pepperstone_adapter.simulation.record import LedgerKind, LedgerRow
 from pepperstone_adapter.simulation.table import Table
+from pepperstone_adapter.simulation.times import iso
 
 ZERO, ONE = Decimal(0), Decimal(1)
 LONG, SHORT = 1, -1
@@ -126,9 +128,12 @@ class Books:
         Time -> how many positions were open from then on, since the window began.
     moved
         Symbols with fills since the account last looked.
+    netting
+        One position a symbol: a symbol that two strategies hold ends the run. The framework gives each a position of its
+        own, whose margin, swap and profit are not those of the one that the account would have.
     """
 
-    def __init__(self, currency: str, grids: Mapping[str, Grid], rate: Rate) -> None:
+    def __init__(self, currency: str, grids: Mapping[str, Grid], rate: Rate, *, netting: bool = False) -> None:
         self.currency = currency
         self.minor = 0
         self.digits = minor_digits(currency)
@@ -137,6 +142,7 @@ class Books:
         self.held = {(name, sign): [Held()] for name in grids for sign in (LONG, SHORT)}
         self.count = [(0, 0)]
         self.moved: set[str] = set()
+        self.netting = netting
         self._rate = rate
 
     @property
@@ -182,6 +188,8 @@ class Books:
         points: int,
     ) -> Filled:  # fmt: skip
         if ticket is None:
+            if self.netting:
+                self._alone(ts_ns, strategy_id, grid)
             self.tickets[position_id] = ticket = Ticket(position_id, strategy_id, grid, sign, ts_ns)
             self.count.append((ts_ns, len(self.tickets)))
         else:
@@ -202,6 +210,15 @@ class Books:
         ticket.peak = max(ticket.peak, ticket.steps)
         self._move(ts_ns, ticket, steps, value, notional, usd)
         return ticket, steps, 0, 0
+
+    def _alone(self, ts_ns: int, strategy_id: str, grid: Grid) -> None:
+        other = next((t.strategy_id for t in self.tickets.values() if t.grid is grid), None)
+        if other is not None:
+            raise ConfigurationError(
+                f"{other} and {strategy_id} hold {grid.name} at the same time ({iso(ts_ns)}); a netting account has one "
+                "position a symbol, so what each earned is not what the account would have: set account.mode: hedging, "
+                "or run each strategy in a backtest of its own"
+            )
 
     def _close(self, ts_ns: int, ticket: Ticket, steps: int, points: int, met_ns: int) -> Filled:
         cost, notional, usd = ticket.cost, ticket.notional, ticket.notional_usd

@@ -53,7 +53,7 @@ class SimulatedVenue:
         )
         rates = Rates(self.tapes)
         grids = {name: Grid(spec) for name, spec in specs.items()}
-        self.books = books = Books(plan.currency, grids, rates.mid)
+        self.books = books = Books(plan.currency, grids, rates.mid, netting=plan.mode is PositionMode.NETTING)
         books.post(
             start_ns, LedgerKind.DEPOSIT.value, books.in_minor(plan.start_balance), plan.currency, "1", ("", "", "")
         )

@@ -13,6 +13,7 @@ from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier
+from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.plan import Latency
 from pepperstone_adapter.simulation.record import LedgerKind
 from tests.kit.runs import (
@@ -118,11 +119,14 @@ def test_only_as_many_as_needed_are_closed() -> None:
     assert record.equity[-1].open_positions == 1
 
 
-def test_a_netting_account_is_stopped_out_too() -> None:
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_a_netting_account_is_stopped_out_too(latency_ms: float) -> None:
     # 30,000 at 1.10 use 1,100 of 1,150: 600 down, at 1.08, the level is 50 %. The framework gives each strategy of a
     # netting account a position of its own, which only an order of that strategy closes.
     market = [1.1, 1.1, (1.1, 1.1, 1.06, 1.07), 1.07, 1.07]
-    record = run_steps(market, {1: buy(30_000)}, start_balance=D(1_150), mode=PositionMode.NETTING)
+    record = run_steps(
+        market, {1: buy(30_000)}, start_balance=D(1_150), mode=PositionMode.NETTING, latency=Latency(base_ms=latency_ms)
+    )
     assert [(f.price, f.reason) for f in record.fills] == [(D("1.10000"), "client"), (D("1.08000"), "stop_out")]
     assert (record.stop_outs, record.margin_calls, record.end_balance) == (1, 1, D("550.00"))
     assert [(p.gross, p.exit_reason) for p in record.positions] == [(D("-600.00"), "stop_out")]
@@ -300,28 +304,32 @@ class Second(Steps):
         return Strategy.__new__(cls, StrategyConfig(order_id_tag="B"))  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("latency_ms", [0, 50])
-@pytest.mark.parametrize(
-    ("other", "price", "profit", "left"),
-    [
-        # 20,000 and 10,000 long at 1.10 use 1,100 of 1,150. The stop-out at 550 is 600 down, 0.02 on 30,000 units: the
-        # larger loss goes, -400. The other, 10,000 at 1.06, is 400 down.
-        (buy(10_000), "1.08000", "-400.00", "350.00"),
-        # 20,000 long and 5,000 short: the larger side uses 733.33, out at 366.67, 783.33 down on 15,000 units, 0.0522222:
-        # sold at 1.04777, -1,044.60. The short side, 5,000 at 1.06, is 200 up.
-        (sell(5_000), "1.04777", "-1044.60", "305.40"),
-    ],
-)
-def test_a_netted_stop_out_closes_the_position_of_one_strategy(
-    other: Any, price: str, profit: str, left: str, latency_ms: float
-) -> None:
-    market = [1.1, 1.1, 1.1, (1.1, 1.1, 1.045, 1.06), 1.06, 1.06]
-    plan, first = plan_steps(
-        market, {1: buy(20_000)}, start_balance=D(1_150), mode=PositionMode.NETTING, latency=Latency(base_ms=latency_ms)
+def two_strategies(first_acts: Any, second_acts: Any, **changes: Any) -> Any:
+    plan, first = plan_steps([1.1, 1.1, 1.102, 1.101, 1.1, 1.1], first_acts, mode=PositionMode.NETTING, **changes)
+    return run(replace(plan, strategies=(first, Second(second_acts, first.listen))))
+
+
+@pytest.mark.parametrize("other", [buy(10_000), sell(5_000), sell(20_000)])
+def test_two_strategies_that_hold_one_symbol_of_a_netting_account_have_no_result(other: Any) -> None:
+    # The account would have one position of both, with a margin, a swap and an average price of its own.
+    with pytest.raises(ConfigurationError) as error:
+        two_strategies({1: buy(20_000)}, {2: other})
+    assert str(error.value) == (
+        "Steps-001 and Second-B hold EURUSD at the same time (2024-01-08T10:03:00Z); a netting account has one position a "
+        "symbol, so what each earned is not what the account would have: set account.mode: hedging, or run each "
+        "strategy in a backtest of its own"
     )
-    record = run(replace(plan, strategies=(first, Second({1: other}, first.listen))))
-    (closing,) = record.fills[2:]
-    assert (closing.strategy_id, closing.reason, closing.price) == ("Steps-001", "stop_out", D(price))
-    assert amounts(record, "realized_pnl") == [D(profit)]
-    assert (record.stop_outs, record.end_equity) == (1, D(left))
-    assert [p.strategy_id for p in record.positions if not p.closed_ns] == ["Second-B"]
+
+
+def test_two_strategies_may_hold_one_symbol_of_a_netting_account_one_after_the_other() -> None:
+    # 20,000 from 1.10 to 1.102: +40.00. Then 10,000 short from 1.101 to 1.10: +10.00.
+    record = two_strategies({1: buy(20_000), 2: close_all()}, {3: sell(10_000), 4: close_all()})
+    assert amounts(record, "realized_pnl") == [D("40.00"), D("10.00")]
+    assert record.end_balance == D("100050.00")
+
+
+def test_strategies_of_a_netting_account_hold_different_symbols() -> None:
+    record = two_strategies(
+        {1: buy(20_000)}, {1: buy(10_000, GBPUSD)}, others=[(GBPUSD, [1.3, 1.3, 1.3, 1.3, 1.3, 1.3])]
+    )
+    assert [p.instrument_id.partition(".")[0] for p in record.positions] == ["EURUSD", "GBPUSD"]
