@@ -14,6 +14,8 @@ class Capabilities:
     ----------
     time_in_force
         Allowed values per order type; a missing type is not supported at all.
+    closing_time_in_force
+        Allowed values of a market order that closes a position; GTC says no wish.
     absolute_protection_on_market
         Whether a market order may carry absolute stop loss and take profit; otherwise distances are sent and the exact
         levels are set after the fill.
@@ -26,6 +28,7 @@ class Capabilities:
     """
 
     time_in_force: dict[OrderType, frozenset[TimeInForce]] = field(default_factory=dict)
+    closing_time_in_force: frozenset[TimeInForce] = frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK})
     depth: bool = False
     historical_ticks: bool = True
     bar_periods: tuple[BarPeriod, ...] = ()

@@ -30,6 +30,7 @@ from pepperstone_adapter.broker.orders import (
     OrderState,
     PositionState,
     Protection,
+    TimeInForce,
 )
 from pepperstone_adapter.broker.symbols import SymbolSpec
 
@@ -89,8 +90,16 @@ class BrokerSession(Protocol):
     async def submit(self, request: OrderRequest) -> OrderState: ...
     async def amend(self, request: AmendRequest) -> OrderState: ...
     async def cancel(self, order_id: str, symbol: str) -> None: ...
-    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
-        """Close `units` of a position; the closing order is tied to `client_order_id` as far as the venue can."""
+    async def close_position(
+        self,
+        position_id: str,
+        units: Decimal,
+        client_order_id: str,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> OrderState:
+        """Close `units` of a position; the closing order is tied to `client_order_id` as far as the venue can.
+
+        A `time_in_force` outside `capabilities.closing_time_in_force` is `OrderRefused`, and nothing is sent."""
         ...
 
     async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:

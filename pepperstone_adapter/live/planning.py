@@ -12,7 +12,7 @@ from nautilus_trader.model import OrderInitialized
 from nautilus_trader.model import OrderType as FrameworkType
 
 from pepperstone_adapter.broker.capabilities import Capabilities
-from pepperstone_adapter.broker.orders import OrderRequest, PositionState, Protection
+from pepperstone_adapter.broker.orders import OrderRequest, OrderType, PositionState, Protection, TimeInForce
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg, tag_of, venue_text
@@ -31,6 +31,7 @@ from pepperstone_adapter.mapping.orders import (
     protection_of,
     resolve_ticks,
     side_of,
+    time_in_force,
 )
 
 
@@ -54,6 +55,7 @@ class Close:
     order: TrackedOrder
     position: PositionState
     units: Decimal
+    time_in_force: TimeInForce = TimeInForce.GTC
     by: PositionState | None = None
 
     @property
@@ -242,6 +244,7 @@ def _leg(plan: LegPlan, entry: TrackedOrder, caps: Capabilities) -> TrackedOrder
 def _close(init: OrderInitialized, position: PositionState, around: Surroundings, other: PositionState | None) -> Close:
     units = init.quantity.as_decimal()
     check_trading(around.spec, side_of(init), closing=True)
+    tif = time_in_force(init, OrderType.MARKET, around.capabilities, closing=True)
     if units > position.units:
         raise NotSendable(f"position {position.position_id} has {position.units} units, not {units}")
     if other is not None and units < (smaller := min(position.units, other.units)):
@@ -262,7 +265,7 @@ def _close(init: OrderInitialized, position: PositionState, around: Surroundings
         position_id=position.position_id,
         submitted_ns=around.market.now_ns,
     )
-    return Close(order, position, units, other)
+    return Close(order, position, units, tif, other)
 
 
 def _protect(init: OrderInitialized, position: PositionState, around: Surroundings) -> Protect:

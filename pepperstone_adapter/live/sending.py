@@ -72,7 +72,7 @@ class Sender:
         def write() -> Awaitable[OrderState]:
             if plan.by is not None:
                 return self._connection.session.close_by(ticket, plan.by.position_id, text)
-            return self._connection.session.close_position(ticket, plan.units, text)
+            return self._connection.session.close_position(ticket, plan.units, text, plan.time_in_force)
 
         await self._send("close", plan.order, write)
 

@@ -148,7 +148,7 @@ def order_request(
     check_trading(spec, side, closing=False)
     check_volume(units, spec)
     _check_features(init, params, capabilities)
-    tif = _time_in_force(init, kind, capabilities)
+    tif = time_in_force(init, kind, capabilities)
     limit = _price(init.price, "limit price", spec) if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
     stop = _price(init.trigger_price, "stop price", spec) if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None
     if capabilities.stop_limit_as_distance:
@@ -358,18 +358,21 @@ def _check_stop_limit(limit: Decimal | None, stop: Decimal | None, side: Side) -
         )
 
 
-def _time_in_force(init: OrderInitialized, kind: OrderType, capabilities: Capabilities) -> TimeInForce:
-    allowed = capabilities.time_in_force.get(kind)
+def time_in_force(
+    init: OrderInitialized, kind: OrderType, capabilities: Capabilities, closing: bool = False
+) -> TimeInForce:
+    """How long an order is good for, as the venue knows it. Raises `NotSendable`."""
+    what = "orders that close a position" if closing else f"{kind.value.replace('_', '-')} orders"
+    allowed = capabilities.closing_time_in_force if closing else capabilities.time_in_force.get(kind)
     if not allowed:
-        raise NotSendable(f"the venue has no {kind.value.replace('_', '-')} orders")
+        raise NotSendable(f"the venue has no {what}")
     wanted = TIFS.get(init.time_in_force)
     if kind in (OrderType.MARKET, OrderType.MARKET_RANGE) and wanted is TimeInForce.GTC:
         # The framework's default says "no wish": a market order fills at once or not at all.
         return next(t for t in (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK) if t in allowed)
     if wanted is None or wanted not in allowed:
         raise NotSendable(
-            f"the venue has no {init.time_in_force.name} for {kind.value.replace('_', '-')} orders; "
-            f"use {', '.join(sorted(t.name for t in allowed))}"
+            f"the venue has no {init.time_in_force.name} for {what}; use {', '.join(sorted(t.name for t in allowed))}"
         )
     return wanted
 

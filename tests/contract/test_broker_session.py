@@ -228,6 +228,21 @@ def test_a_partial_and_a_full_close_by_ticket(run: Run) -> None:
     run(script)
 
 
+def test_a_close_takes_the_times_in_force_the_venue_names_and_no_other(run: Run) -> None:
+    async def script(b: Bench) -> None:
+        opened = await b.open()
+        for tif in (TimeInForce.GTC, TimeInForce.IOC):
+            state = await b.session.close_position(opened.position_id, D(1_000), f"CLOSE-{tif}", tif)
+            await b.until(lambda s=state: any(d.order_id == s.order_id for d in b.deals()), "closing deal")  # type: ignore[misc]
+        if TimeInForce.FOK not in b.session.capabilities.closing_time_in_force:
+            with pytest.raises(OrderRefused):
+                await b.session.close_position(opened.position_id, D(1_000), "CLOSE-FOK", TimeInForce.FOK)
+        (position,) = (await b.session.snapshot()).positions
+        assert position.units == D(8_000)
+
+    run(script)
+
+
 def test_two_opposite_positions_are_closed_against_each_other_or_nothing_is_sent(run: Run) -> None:
     async def script(b: Bench) -> None:
         long = await b.open()  # 10,000 at 1.08507

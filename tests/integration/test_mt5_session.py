@@ -155,6 +155,39 @@ def test_an_immediate_order_that_fills_in_part_ends_canceled_with_its_fills(brok
     run(main)
 
 
+def test_a_close_keeps_its_time_in_force(broker: Sandbox, gate: Gateway) -> None:
+    async def main() -> None:
+        async with connected(gate) as (session, recorder):
+            deal = await opened(session, recorder)
+            broker.call(broker.terminal.ledger.set_liquidity, "EURUSD", Liquidity(D(3_000), fills_left=1))
+            with pytest.raises(OrderRefused, match="the symbol takes IOC and no FOK orders"):
+                await session.close_position(deal.position_id, D(10_000), "C-1", TimeInForce.FOK)
+            await session.close_position(deal.position_id, D(10_000), "C-2", TimeInForce.IOC)
+            await recorder.until(lambda: "canceled" in recorder.changes("C-2"))
+            assert recorder.changes("C-2") == ["accepted", "partially_filled", "canceled"]
+            assert kit.held(broker)[deal.position_id] == D(7_000)
+
+    run(main)
+
+
+def test_a_close_that_must_be_whole_is_whole_or_refused(tmp_path: Path) -> None:
+    with kit.broker(tmp_path, symbol={"filling": 3}) as broker, kit.gateway(broker, tmp_path) as gate:
+
+        async def main() -> None:
+            async with connected(gate) as (session, recorder):
+                deal = await opened(session, recorder)
+                broker.call(broker.terminal.ledger.set_liquidity, "EURUSD", Liquidity(D(3_000), fills_left=1))
+                with pytest.raises(OrderRefused):
+                    await session.close_position(deal.position_id, D(10_000), "C-1", TimeInForce.FOK)
+                assert kit.held(broker)[deal.position_id] == D(10_000)
+                broker.call(broker.terminal.ledger.set_liquidity, "EURUSD", Liquidity(D(20_000), fills_left=1))
+                await session.close_position(deal.position_id, D(10_000), "C-2", TimeInForce.FOK)
+                await recorder.until(lambda: "filled" in recorder.changes("C-2"))
+                assert kit.held(broker) == {}
+
+        run(main)
+
+
 def test_a_netting_account_turns_over_in_one_deal(broker: Sandbox, tmp_path: Path) -> None:
     login = {"login": NETTING, "password": "sandbox"}
     with kit.gateway(broker, tmp_path, login=login) as gate:

@@ -51,6 +51,7 @@ class KitSession:
         self.missed: list[BrokerEvent] = []
         self.bars: dict[tuple[str, BarPeriod], list[Bar]] = {}
         self.ticks: dict[str, list[Tick]] = {}
+        self.no_history: Exception | None = None
         facts: dict[str, object] = {
             "time_in_force": {
                 OrderType.MARKET: frozenset({TimeInForce.IOC, TimeInForce.FOK}),
@@ -59,6 +60,7 @@ class KitSession:
                 OrderType.STOP: PENDING,
                 OrderType.STOP_LIMIT: PENDING,
             },
+            "closing_time_in_force": frozenset({TimeInForce.GTC, TimeInForce.IOC}),
             "depth": True,
             "bar_periods": tuple(BarPeriod),
             "live_bar_periods": tuple(BarPeriod),
@@ -152,6 +154,8 @@ class KitSession:
         return [b for b in self.bars.get((symbol, period), []) if start_ns <= b.open_ns < end_ns]
 
     async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
+        if self.no_history is not None:
+            raise self.no_history
         return [t for t in self.ticks.get(symbol, []) if start_ns <= t.ts_ns < end_ns]
 
     # -- orders -------------------------------------------------------------------------------------------------------
@@ -194,10 +198,19 @@ class KitSession:
     async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
         raise OrderRefused("UNSUPPORTED", "this broker has no close-by")
 
-    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
+    async def close_position(
+        self,
+        position_id: str,
+        units: Decimal,
+        client_order_id: str,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> OrderState:
         self._linked()
+        if time_in_force not in self.capabilities.closing_time_in_force:
+            raise OrderRefused("UNSUPPORTED", f"no {time_in_force.name} for a close")
         await self._way()
-        self.broker.requests.append(f"close {position_id} {units}")
+        wish = "" if time_in_force is TimeInForce.GTC else f" {time_in_force.name}"
+        self.broker.requests.append(f"close {position_id} {units}{wish}")
         position = self.broker.positions.get(position_id)
         if position is None:
             raise NotFound("POSITION_NOT_FOUND", f"position {position_id}")

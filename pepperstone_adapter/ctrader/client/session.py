@@ -62,6 +62,7 @@ ENDPOINTS = {
 }
 _FOK = frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK})
 _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+CLOSING = frozenset({TimeInForce.GTC, TimeInForce.IOC})
 TIME_IN_FORCE = {
     OrderType.MARKET: _FOK,  # GTC is what a framework's plain market order says; it goes out as IOC
     OrderType.MARKET_RANGE: _FOK,
@@ -126,6 +127,7 @@ class CTraderSession:
         periods = tuple(PERIODS)
         return Capabilities(
             time_in_force=TIME_IN_FORCE,
+            closing_time_in_force=CLOSING,
             depth=True,
             historical_ticks=True,
             bar_periods=periods,
@@ -237,7 +239,16 @@ class CTraderSession:
     async def cancel(self, order_id: str, symbol: str) -> None:  # noqa: ARG002 - other venues need the symbol
         await self._ask(lambda account: account.orders.cancel(order_id))
 
-    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
+    async def close_position(
+        self,
+        position_id: str,
+        units: Decimal,
+        client_order_id: str,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> OrderState:
+        if time_in_force not in CLOSING:
+            # A close carries no time in force: it is filled at once as far as there is volume.
+            raise OrderRefused("UNSUPPORTED", f"cTrader closes positions without {time_in_force.upper()}; send GTC")
         return await self._ask(lambda account: account.orders.close(position_id, units, client_order_id))
 
     async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:  # noqa: ARG002

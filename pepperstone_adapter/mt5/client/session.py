@@ -17,7 +17,7 @@ from pepperstone_adapter.broker.account import AccountSnapshot, PositionMode
 from pepperstone_adapter.broker.capabilities import Capabilities
 from pepperstone_adapter.broker.events import AccountChanged, BrokerEvent, LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
-from pepperstone_adapter.broker.orders import AmendRequest, Deal, OrderRequest, OrderState, Protection
+from pepperstone_adapter.broker.orders import AmendRequest, Deal, OrderRequest, OrderState, Protection, TimeInForce
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder, OnEvents
 from pepperstone_adapter.broker.symbols import SymbolSpec
@@ -434,8 +434,14 @@ class Mt5Session:
     async def cancel(self, order_id: str, symbol: str) -> None:
         await self._trader.cancel(order_id, symbol)
 
-    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
-        return await self._trader.close_position(position_id, units, client_order_id)
+    async def close_position(
+        self,
+        position_id: str,
+        units: Decimal,
+        client_order_id: str,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> OrderState:
+        return await self._trader.close_position(position_id, units, client_order_id, time_in_force)
 
     async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
         return await self._trader.close_by(position_id, other_id, client_order_id)

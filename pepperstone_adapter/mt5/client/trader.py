@@ -155,7 +155,9 @@ class Trader:
                     return position
         raise NotFound("POSITION", f"the terminal shows no position of its own for order {order}")
 
-    async def close_position(self, position_id: str, units: Decimal, client_order_id: str) -> OrderState:
+    async def close_position(
+        self, position_id: str, units: Decimal, client_order_id: str, time_in_force: TimeInForce
+    ) -> OrderState:
         position = self._held(position_id)
         return await self.submit(
             OrderRequest(
@@ -164,6 +166,7 @@ class Trader:
                 side=position.side.opposite,
                 type=OrderType.MARKET,
                 units=units,
+                time_in_force=time_in_force,
                 position_id=position_id,
             )
         )

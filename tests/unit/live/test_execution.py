@@ -74,6 +74,10 @@ def test_hedging_tickets_live_side_by_side_and_close_one_by_one(tmp_path: Path) 
         assert b.broker.positions[second].units == 12_000
         assert b.broker.positions[first].units == 10_000
         assert f"close {second} 8000" in b.broker.requests
+        at_once = b.probe.order_factory.market(EURUSD, SELL, units(2_000), time_in_force=TimeInForce.IOC)
+        b.probe.submit_order(at_once, position_id=PositionId(second))
+        await b.names(at_once.client_order_id, *FILLED)
+        assert f"close {second} 2000 IOC" in b.broker.requests
         for position in b.cache.positions_open():
             b.probe.close_position(position)
         await b.until(lambda: not b.broker.positions and not b.cache.positions_open(), "flat")
@@ -299,6 +303,11 @@ def test_what_the_venue_cannot_do_is_denied_with_the_reason(tmp_path: Path) -> N
             (f.market(EURUSD, SELL, units(11_000)), ticket, "has 10000 units, not 11000"),
             (f.stop_market(EURUSD, SELL, units(5_000), px("1.08"), reduce_only=True), ticket, "whole position"),
             (f.market(EURUSD, BUY, units(1_000)), ticket, "cannot be added to"),
+            (
+                f.market(EURUSD, SELL, units(1_000), time_in_force=TimeInForce.FOK),
+                ticket,
+                "no FOK for orders that close a position; use GTC, IOC",
+            ),
             (f.market(EURUSD, BUY, units(1_000)), None, None),
         ]
         for order, position, text in cases:
