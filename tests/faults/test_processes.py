@@ -191,6 +191,7 @@ def test_F87_a_disk_that_fills_up_later_hides_no_fill_and_no_cancel(tmp_path: Pa
         ids["filled"] = str((await t.reach(resting, "FILLED")).position_id)
         b.probe.cancel_order(going.client_order_id)
         await t.reach(going, "CANCELED")
+        assert b.client.halted is None  # the next order is refused for itself
 
     async def look(b: Bench) -> None:
         await b.until(lambda: b.cache.position(PositionId(ids["filled"])) is not None, "the position of the first run")

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
 
-from pepperstone_adapter.broker.events import LinkUp, SymbolChanged
-from tests.kit.broker import spec
-from tests.kit.node import EURUSD, Bench, run_bench
+from pepperstone_adapter.broker.events import LinkUp, Notice, SymbolChanged
+from pepperstone_adapter.live.connection import Connection
+from tests.kit.broker import KitBroker, spec
+from tests.kit.broker_session import KitSession
+from tests.kit.node import EURUSD, VENUE, Bench, run_bench
 
 
 def test_an_event_that_cannot_be_handled_takes_none_of_its_neighbours_with_it(tmp_path: Path) -> None:
@@ -42,3 +45,20 @@ def test_a_fill_that_cannot_be_told_stops_new_risk(tmp_path: Path) -> None:
         await b.until(lambda: b.cache.order(more.client_order_id).status is OrderStatus.DENIED, "no new risk")
 
     run_bench(tmp_path, script)
+
+
+def test_what_was_held_until_the_start_is_handed_on_event_by_event() -> None:
+    connection = Connection(lambda: KitSession(KitBroker()), VENUE)
+    events = [Notice(level="warning", text=text, ts_ns=1) for text in ("broken", "sound")]
+    connection._on_events(events)
+    taken: list[str] = []
+
+    def take(event: Any) -> None:
+        if event.text == "broken":
+            raise ValueError("no")
+        taken.append(event.text)
+
+    connection.release_trading(take)
+    assert taken == ["sound"]
+    connection._on_events(events)
+    assert taken == ["sound", "sound"]

@@ -1,8 +1,10 @@
 """Unanswered requests, lost events, lost links and restarts: nothing is sent twice, nothing is lost, nothing is guessed."""
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from nautilus_trader.model import ClientOrderId, OrderStatus, OrderType, PositionId
 
 from pepperstone_adapter.broker.events import OrderChange
@@ -97,6 +99,41 @@ def test_f27_f28_a_deal_told_many_times_is_applied_once(tmp_path: Path) -> None:
         assert int(b.cache.positions_open()[0].quantity) == 10_000
 
     run_bench(tmp_path, script)
+
+
+def test_f12_two_rounds_of_questions_at_once_settle_each_request_once(tmp_path: Path) -> None:
+    """A link that comes back asks at once, beside the round of every second."""
+
+    async def script(b: Bench) -> None:
+        b.broker.lose_answers, b.broker.drop_events = 1, 2
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        resolver = b.client.reconciler
+        await b.until(lambda: resolver.unanswered, "an unanswered request")
+        resolver.answer_deadline_s = 0.0
+        await asyncio.gather(resolver.resolve(), resolver.resolve())
+        assert resolver.unanswered == []
+        await b.reach(order, "FILLED")
+
+    run_bench(tmp_path, script, answer_deadline_s=3600.0, audit_interval_s=3600.0)
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 5 * 3600])
+def test_f53_a_close_by_hand_nobody_told_is_found_by_a_clock_hours_off(tmp_path: Path, ahead_s: int) -> None:
+    """Only the list of deals has it, and its stamp is the broker's."""
+    broker = KitBroker()
+    broker.now_ns += ahead_s * 1_000_000_000
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        ticket = PositionId(str((await b.reach(order, "FILLED")).position_id))
+        b.broker.drop_events = 10
+        b.broker.close_at_broker(str(ticket))
+        await b.until(lambda: b.cache.position(ticket).is_closed, "the close")
+        assert [str(t) for t in b.cache.position(ticket).trade_ids()] == [d.deal_id for d in broker.all_deals]
+
+    run_bench(tmp_path, script, broker)
 
 
 def test_f38_an_event_lost_on_a_healthy_link_is_found_by_the_audit(tmp_path: Path) -> None:
