@@ -10,8 +10,9 @@ disagrees with the framework's account, or data the run cannot use ends it with 
 import gc
 import time
 from collections.abc import Mapping
+from typing import Any
 
-from pepperstone_adapter.backtest.feed import Feed, Window
+from pepperstone_adapter.backtest.feed import Feed, Label, Window
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.grid import rounded
@@ -100,39 +101,48 @@ def _start(venue: SimulatedVenue) -> None:
     venue.failures.raise_first()
 
 
-def _subscriptions(venue: SimulatedVenue, feed: Feed) -> list[tuple[str, str, str]]:
-    """``(symbol, period, side)`` of the bars to show; raises when the data cannot serve a subscription."""
-    suffix = f".{venue.plan.venue}"
-    out = set()
-    for bar_type in venue.account.bar_types:
-        target, _, source = str(bar_type).partition("@")
-        instrument_id, step, unit, side, kind = target.rsplit("-", 4)
-        symbol = instrument_id.removesuffix(suffix)
-        if source:
-            step, unit, kind = source.split("-")
-        if kind == "INTERNAL":
-            if symbol not in feed.quoted:
-                raise ConfigurationError(
-                    f"a strategy wants {bar_type}, built from quotes, but the run has no quotes of {symbol}; "
-                    f"use bars built from bars ({target}@1-MINUTE-EXTERNAL) or tick data"
-                )
-            continue
-        if (symbol, f"{step}-{unit}") not in feed.bar_labels or side not in ("BID", "ASK"):
-            have = ", ".join(f"{s}{suffix}-{p}-BID-EXTERNAL" for s, p in feed.bar_labels) or "no bars"
-            raise ConfigurationError(f"a strategy wants {bar_type}, which the run does not have; it has {have}")
-        out.add((symbol, f"{step}-{unit}", side))
-    for instrument_id in venue.account.quote_ids:
-        symbol = str(instrument_id).removesuffix(suffix)
+def _subscriptions(venue: SimulatedVenue, feed: Feed) -> list[Label]:
+    """The bars to show; raises when the data cannot serve a subscription, now or later."""
+    account, suffix = venue.account, f".{venue.plan.venue}"
+    shown = {label for kind, key in account.asked if (label := _label(kind, key, suffix, feed)) is not None}
+
+    def later(kind: str, key: Any) -> None:
+        label = _label(kind, key, suffix, feed)
+        if label is not None and label not in shown:
+            raise ConfigurationError(f"a strategy asks for {key} after its start; ask for them in on_start")
+
+    account.subscribed = later
+    return sorted(shown)
+
+
+def _label(kind: str, key: Any, suffix: str, feed: Feed) -> Label | None:
+    """What must be shown for a subscription; None where quotes are, which are there anyway."""
+    if kind == "quotes":
+        symbol = str(key).removesuffix(suffix)
         if symbol not in feed.quoted:
             raise ConfigurationError(
                 f"a strategy wants quotes of {symbol}, but the run has only bars of it; use data.resolution: tick"
             )
-    return sorted(out)
+        return None
+    target, _, source = str(key).partition("@")
+    instrument_id, step, unit, side, origin = target.rsplit("-", 4)
+    symbol = instrument_id.removesuffix(suffix)
+    if source:
+        step, unit, origin = source.split("-")
+    if origin == "INTERNAL":
+        if symbol not in feed.quoted:
+            raise ConfigurationError(
+                f"a strategy wants {key}, built from quotes, but the run has no quotes of {symbol}; "
+                f"use bars built from bars ({target}@1-MINUTE-EXTERNAL) or tick data"
+            )
+        return None
+    if (symbol, f"{step}-{unit}") not in feed.bar_labels or side not in ("BID", "ASK"):
+        have = ", ".join(f"{s}{suffix}-{p}-BID-EXTERNAL" for s, p in feed.bar_labels) or "no bars"
+        raise ConfigurationError(f"a strategy wants {key}, which the run does not have; it has {have}")
+    return symbol, f"{step}-{unit}", side
 
 
-def _run_window(
-    venue: SimulatedVenue, feed: Feed, window: Window, labels: list[tuple[str, str, str]], *, last: bool
-) -> None:
+def _run_window(venue: SimulatedVenue, feed: Feed, window: Window, labels: list[Label], *, last: bool) -> None:
     record = venue.record
     if last:
         stamps = [int(rows.ts_ns[-1]) for rows in window.rows.values() if len(rows)]

@@ -59,8 +59,8 @@ class Account:
         recorder.post = lambda rows: self.broker.post(rows)
         self.broker: Any = None  # the Broker strategy, set when the venue is built
         self.due_ns = 0
-        self.bar_types: set[Any] = set()
-        self.quote_ids: set[Any] = set()
+        self.asked: set[tuple[str, Any]] = set()  # what the strategies listen to: ("bars", type) and ("quotes", id)
+        self.subscribed: Callable[[str, Any], None] = lambda kind, key: self.asked.add((kind, key))
         self._specs = specs
         self._tapes = tapes
         self._rates = rates
@@ -109,9 +109,6 @@ class Account:
         self._look_ahead(ts_ns)
         self._measure()
 
-    def subscribed(self, kind: str, key: Any) -> None:
-        (self.bar_types if kind == "bars" else self.quote_ids).add(key)
-
     def catch_up(self, ts_ns: int) -> None:
         """Do what is due by `ts_ns`. A stop-out in the bar that ends at the rollover comes before it and pays no swap."""
         self.settle(ts_ns)
@@ -142,12 +139,11 @@ class Account:
     def submit(self, order: Any, position_id: Any, params: Any, send: Callable[[], None]) -> None:
         if params and self.broker.desk.denies([order], position_id, params):
             return
-        if self._jitter_ns is not None:
-            delay = self._jitter_ns(str(order.client_order_id))
-            if delay:
-                self.broker.later(delay, lambda: self._submit(order, position_id, send))
-                return
-        self._submit(order, position_id, send)
+        delay = self._jitter_ns(str(order.client_order_id)) if self._jitter_ns is not None else 0
+        if delay:
+            self.broker.later(delay, lambda: self._submit(order, position_id, send))
+        else:
+            self._submit(order, position_id, send)
 
     def submit_list(self, orders: list[Any], position_id: Any, params: Any, send: Callable[[], None]) -> None:
         """A list goes one way together, held back as its first order is."""

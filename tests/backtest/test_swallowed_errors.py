@@ -179,6 +179,28 @@ def test_a_subscription_the_data_cannot_serve_is_refused() -> None:
         run_steps(MARKET, {}, strategy=strategy)
 
 
+def test_bars_that_nobody_asked_for_at_the_start_cannot_be_asked_for_later() -> None:
+    # They would be missing without a word, or come before the other side of their time.
+    for late, why in (("1-MINUTE-ASK", "ask for them in on_start"), ("5-MINUTE-BID", "which the run does not have")):
+        bar_type = BarType.from_str(f"EURUSD.PEPPERSTONE-{late}-EXTERNAL")
+        with pytest.raises(ConfigurationError, match=why):
+            run_steps(MARKET, {1: lambda s, wanted=bar_type: s.subscribe_bars(wanted)})  # type: ignore[misc]
+
+
+def test_bars_that_are_shown_can_be_asked_for_later() -> None:
+    late: list[Any] = []
+
+    class Latecomer(Steps):
+        def on_bar(self, bar: Any) -> None:
+            late.append(bar.ts_event)
+
+    plan, steps = plan_steps(MARKET, {1: lambda _: latecomer.subscribe_bars(BarType.from_str(BARS))})
+    latecomer = Latecomer({}, BARS)
+    latecomer.on_start = lambda: None  # type: ignore[method-assign]
+    run(replace(plan, strategies=(steps, latecomer)))
+    assert late == [bar for bar in [MONDAY + n * MINUTE_NS for n in range(1, 6)] if bar > late[0] - 1]
+
+
 def test_a_missing_conversion_is_found_before_anything_runs() -> None:
     ran = []
     dax = spec("GER40")
