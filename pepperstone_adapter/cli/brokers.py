@@ -20,7 +20,7 @@ from pepperstone_adapter.mt5.config import Mt5AccountSettings
 
 def _platform(value: Any) -> str:
     """An account section that names no platform is cTrader's."""
-    found = value.get("platform", PLATFORM) if isinstance(value, dict) else value.platform
+    found = value.get("platform", PLATFORM) if isinstance(value, dict) else getattr(value, "platform", PLATFORM)
     return str(found)
 
 
@@ -40,9 +40,14 @@ class AccountOfFile(StrictModel):
     @classmethod
     def _first_of_several(cls, raw: Any) -> Any:
         """A live file lists its accounts: the first is meant, and options change it."""
-        if isinstance(raw, dict) and raw.get("accounts"):
-            return {"account": {**raw["accounts"][0], **(raw.get("account") or {})}}
-        return raw
+        if not (isinstance(raw, dict) and raw.get("accounts")):
+            return raw
+        accounts, changes = raw["accounts"], raw.get("account") or {}
+        if not (isinstance(accounts, list) and isinstance(accounts[0], dict) and isinstance(changes, dict)):
+            raise ValueError(
+                "'accounts' is a list of accounts, and 'account' what is changed of the first: groups of keys"
+            )
+        return {"account": {**accounts[0], **changes}}
 
 
 def open_session(account: CTraderAccountSettings | Mt5AccountSettings, connect_timeout_s: float) -> BrokerSession:

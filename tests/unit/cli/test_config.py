@@ -21,6 +21,15 @@ def test_every_problem_of_every_file_is_reported(capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_an_account_that_is_no_group_of_keys_is_a_mistake_in_the_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "download.yaml"
+    file.write_text("account: abc\nsymbols: [EURUSD]\n")
+    assert main(["config", "check", str(file), "--kind", "download"]) == 2
+    assert f"error: {file}:1: account: expected a group of keys, got 'abc'" in capsys.readouterr().err
+
+
 def test_an_unknown_key_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("acount: {currency: USD}\n")

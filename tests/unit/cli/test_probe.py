@@ -53,6 +53,17 @@ def test_a_probe_without_an_account_asks_for_one(platform: str, capsys: pytest.C
     assert "no account: give --account NUMBER" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("platform", ["ctrader", "mt5"])
+@pytest.mark.parametrize("text", ["accounts: {a: 1}", "accounts: [abc]", "accounts: [{account: '1'}]\naccount: abc"])
+def test_a_file_whose_accounts_are_none_is_a_mistake_in_the_file(
+    platform: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "live.yaml"
+    file.write_text(text)
+    assert main(["probe", platform, str(file)]) == 2
+    assert f"error: {file}: 'accounts' is a list of accounts" in capsys.readouterr().err
+
+
 def probe(broker: Sandbox, *more: str) -> int:
     return main(
         [
