@@ -136,12 +136,17 @@ def test_f35_f36_a_cancel_that_meets_a_fill(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-def test_f44_too_many_requests_is_a_definite_no(tmp_path: Path) -> None:
+def test_f44_too_many_requests_is_a_definite_no_and_a_close_goes_again(tmp_path: Path) -> None:
     async def script(s: Scene) -> None:
-        await s.open("O-1")
+        opened = await s.open("O-1")
         with pytest.raises(RateLimited):
             await s.session.submit(order("O-2"))
-        assert s.orders_of("O-2") == 0
+        with pytest.raises(RateLimited, match="nothing was sent"):
+            await s.session.submit(order("O-3"))
+        assert s.orders_of("O-2") == s.orders_of("O-3") == 0
+        await s.session.close_position(opened.position_id, D(10_000), "C-1")
+        await s.filled("C-1")
+        assert kit.held(s.broker) == {}
 
     play(tmp_path, script, requests_per_s=1)
 

@@ -24,12 +24,23 @@ from pepperstone_adapter.broker.orders import (
 )
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.common.backoff import Backoff
+from pepperstone_adapter.common.errors import (
+    LinkLost,
+    NotFound,
+    OrderRefused,
+    OutcomeUnknown,
+    PepperstoneError,
+    RateLimited,
+)
+from pepperstone_adapter.common.rate_limit import Pauses
 from pepperstone_adapter.mt5.client import parsing, requests
 from pepperstone_adapter.mt5.client.book import Book
 from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Action, Filling, OrderFlag, OrderKind
 from pepperstone_adapter.mt5.client.errors import NO_PYTHON, RETCODES, trade_error
+from pepperstone_adapter.mt5.client.history import Pause
 from pepperstone_adapter.mt5.client.identity import key_of, magic_of
+from pepperstone_adapter.mt5.gateway.calls import is_new_risk
 from pepperstone_adapter.mt5.gateway.dispatch import ORDER_WAIT_MAX_S
 
 NS: Final = 1_000_000_000
@@ -38,8 +49,11 @@ INVALID_FILL: Final = 10030
 NEW: Final = (Action.DEAL, Action.PENDING, Action.CLOSE_BY)  # what makes an order; the others change one
 DONE_PARTIAL: Final = 10010
 SELECT_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
+THROTTLED_TRIES: Final = 3  # of what takes no new risk
+THROTTLED: Final = Backoff(initial_s=1.0, max_s=8.0, jitter=0.0)
 POSITION_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
+_ORDERS: Final = "order_send"
 PENDING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
 CAPABILITIES: Final = Capabilities(
     time_in_force={
@@ -74,6 +88,8 @@ class Trader:
         Returns when the server's clock is confirmed or the request only closes; else `OrderRefused`.
     emit
         Where notices go.
+    clock_s, pause
+        Measures waits, and waits.
     """
 
     def __init__(
@@ -85,8 +101,13 @@ class Trader:
         clock_known: Callable[[OrderRequest | AmendRequest], Awaitable[None]],
         emit: Callable[[Sequence[BrokerEvent]], None],
         now_ns: Callable[[], int] = time.time_ns,
+        clock_s: Callable[[], float] = time.monotonic,
+        pause: Pause = asyncio.sleep,
     ) -> None:
         self._now_ns = now_ns
+        self._clock_s = clock_s
+        self._pause = pause
+        self._throttled = Pauses(THROTTLED)
         self._call = call
         self._book = book
         self._rows = rows
@@ -112,7 +133,7 @@ class Trader:
         else:
             flags = int(self._rows[request.symbol]["expiration_mode"])
             trade = requests.pending(request, spec, self._book.clock, flags)
-            answer = await self._send(trade, key_of(request.client_order_id))
+            answer = await self._send(trade, key_of(request.client_order_id), request.symbol)
             await self._read_back(answer["order"])
             self._emit(self._book.accepted(_accepted(request, answer, self._now_ns())))
         return _accepted(request, answer, self._now_ns())
@@ -140,7 +161,7 @@ class Trader:
             filled = Decimal(repr(answer["price"])) if answer["price"] else position.open_price
             exact = requests.absolute(wish, request.side, filled.quantize(spec.point))
             if position.protection != exact:
-                await self._send(requests.set_levels(position, exact), _once("levels"))
+                await self._send(requests.set_levels(position, exact), _once("levels"), request.symbol)
         except PepperstoneError as error:
             text = f"the levels of order {answer['order']} may be off by the slippage of its fill: {error}"
             self._emit([Notice(level="warning", text=text, ts_ns=self._now_ns())])
@@ -156,7 +177,7 @@ class Trader:
         raise NotFound("POSITION", f"the terminal shows no position of its own for order {order}")
 
     async def close_position(
-        self, position_id: str, units: Decimal, client_order_id: str, time_in_force: TimeInForce
+        self, position_id: str, units: Decimal, client_order_id: str, time_in_force: TimeInForce = TimeInForce.GTC
     ) -> OrderState:
         position = self._held(position_id)
         return await self.submit(
@@ -187,7 +208,8 @@ class Trader:
             position_id=position_id,
         )
         self._book.sending(client_order_id, request.units, half=position_id)
-        answer = await self._send(requests.close_by(one, other, client_order_id), key_of(client_order_id))
+        trade = requests.close_by(one, other, client_order_id)
+        answer = await self._send(trade, key_of(client_order_id), one.symbol)
         half = parsing.half_id(answer["order"], int(position_id))
         state = replace(_accepted(request, answer, self._now_ns()), order_id=half)
         self._emit(self._book.accepted(state))
@@ -218,7 +240,7 @@ class Trader:
             trade = requests.market(request, spec, filling, price, ticket)
             key = key_of(f"{request.client_order_id}/{attempt}" if attempt else request.client_order_id)
             try:
-                answer = await self._send(trade, key)
+                answer = await self._send(trade, key, request.symbol)
             except OrderRefused as error:
                 # Refused for its filling mode, before any execution: the next mode cannot double the order.
                 if error.code != RETCODES[INVALID_FILL].name or attempt == len(choices) - 1:
@@ -251,14 +273,15 @@ class Trader:
         if current is None:
             raise NotFound("ORDER", f"no working order {request.order_id}")
         flags = int(self._rows[request.symbol]["expiration_mode"])
-        await self._send(requests.modify(request, current, row["magic"], self._book.clock, flags), _once("modify"))
+        trade = requests.modify(request, current, row["magic"], self._book.clock, flags)
+        await self._send(trade, _once("modify"), request.symbol)
         # It is changed now: a failed look at it must not deny that, and an order filled meanwhile is told by its deals.
         return await self._read_back(int(request.order_id)) or _amended(current, request, self._now_ns())
 
     async def cancel(self, order_id: str, symbol: str) -> None:
         self._ready(symbol)
         try:
-            await self._send(requests.remove(order_id), _once("remove"))
+            await self._send(requests.remove(order_id), _once("remove"), symbol)
         except OrderRefused:
             await self._working_row(order_id)  # NotFound when there is no such order: that is the reason then
             raise
@@ -266,9 +289,34 @@ class Trader:
     async def set_protection(self, position_id: str, protection: Protection) -> None:
         position = self._held(position_id)
         self._ready(position.symbol)
-        await self._send(requests.set_levels(position, protection), _once("levels"))
+        await self._send(requests.set_levels(position, protection), _once("levels"), position.symbol)
 
-    async def _send(self, trade: requests.TradeRequest, key: str) -> Any:
+    async def _send(self, trade: requests.TradeRequest, key: str, symbol: str) -> Any:
+        """One trade request.
+
+        10024 (too many requests) is a definite no and begins a pause. In it orders for new risk are refused here; what
+        closes, changes or removes waits for its end, and goes again when the refusal was its own.
+        """
+        fresh = is_new_risk(trade)
+        for attempt in range(1 if fresh else THROTTLED_TRIES):
+            wait_s = max(0.0, self._throttled.ready_s(_ORDERS, self._clock_s()) - self._clock_s())
+            if wait_s:
+                if fresh:
+                    text = f"the broker refuses too many requests; nothing was sent; send again in {wait_s:.1f} s"
+                    raise RateLimited("TOO_MANY_REQUESTS", text, wait_s)
+                await self._pause(wait_s)
+                self._ready(symbol)  # the link may have gone meanwhile
+            try:
+                answer = await self._send_once(trade, key_of(f"{key}/again/{attempt}") if attempt else key)
+            except RateLimited as error:
+                self._throttled.refuse(_ORDERS, error.retry_after_s, self._clock_s())
+                refused = error
+            else:
+                self._throttled.succeed(_ORDERS)
+                return answer
+        raise refused
+
+    async def _send_once(self, trade: requests.TradeRequest, key: str) -> Any:
         try:
             answer = await self._call("order_send", trade, key=key)
         except OrderRefused as error:

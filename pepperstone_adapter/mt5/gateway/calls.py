@@ -14,6 +14,7 @@ import numpy as np
 from pepperstone_adapter.mt5.gateway.wire import pack_array
 
 TEXT_MAX: Final = 29
+DEAL, PENDING = 1, 5  # actions of a trade request
 
 
 class BadCall(Exception):
@@ -129,6 +130,11 @@ def checked(fn: object, args: object) -> tuple[Call, list[Any], dict[str, Any]]:
     if dict in call.args:
         args[0] = _request(fn, args[0])
     return call, args, keywords
+
+
+def is_new_risk(trade: dict[str, Any]) -> bool:
+    """Whether a trade request makes an order that closes nothing; changing, closing and removing are wanted late as well."""
+    return trade.get("action") == PENDING or (trade.get("action") == DEAL and not trade.get("position"))
 
 
 def _is(value: object, kind: type) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pepperstone_adapter.mt5.gateway.calls import CALLS, BadCall, checked
+from pepperstone_adapter.mt5.gateway.calls import CALLS, BadCall, checked, is_new_risk
 from pepperstone_adapter.mt5.gateway.keys import OrderKeys
 from pepperstone_adapter.mt5.gateway.wire import Message
 
@@ -31,7 +31,6 @@ type Reply = Callable[[Message], None]
 
 ORDER_WAIT_MAX_S: Final = 5.0
 REST_S: Final = 0.05
-DEAL, PENDING = 1, 5
 
 
 @dataclass(slots=True)
@@ -46,8 +45,7 @@ class _Request:
 
     @property
     def is_new_risk(self) -> bool:
-        trade = self.args[0] if self.key is not None else {}
-        return trade.get("action") == PENDING or (trade.get("action") == DEAL and not trade.get("position"))
+        return self.key is not None and is_new_risk(self.args[0])
 
 
 class Dispatcher:
