@@ -1,10 +1,11 @@
 """Bars of ask or mid prices, which no venue serves: built from ticks, with the same boundaries as its BID bars. Pure.
 
 Only periods of up to an hour are built: they start on whole minutes of UTC everywhere. The first, begun in the middle,
-is not a bar and is dropped. A minute without a tick has no bar, as at the broker.
+is not a bar and is dropped. A minute without a tick has no bar, as at the broker. After `interrupt` ticks wait: what
+passed unseen belongs before them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nautilus_trader.model import PriceType
 
@@ -23,13 +24,19 @@ class TickBars:
         ASK or MID. A mid of an odd sum of points is rounded down to the symbol's digits.
     complete
         True when the first tick opens a whole period (history that starts on a boundary), so nothing is dropped.
+
+    Attributes
+    ----------
+    missing_from_ns
+        Start of the first period that lacks ticks; 0 where none does.
     """
 
     def __init__(self, symbol: str, period: BarPeriod, price_type: PriceType, complete: bool = False) -> None:
         length = period_ns(period)
         if length is None or period not in BUILT_PERIODS:
             raise ValueError(f"{period} is not built from ticks")
-        self._symbol = symbol
+        self.symbol = symbol
+        self.missing_from_ns = 0
         self._period = period
         self._length = length
         self._mid = price_type is PriceType.MID
@@ -37,9 +44,13 @@ class TickBars:
         self._open_ns = -1
         self._open = self._high = self._low = self._close = 0
         self._ticks = 0
+        self._waiting: list[tuple[int, int, int]] = []
 
     def add(self, bid: int, ask: int, ts_ns: int) -> Bar | None:
         """Take a quote in; the bar it closed, if it closed one."""
+        if self.missing_from_ns:
+            self._waiting.append((bid, ask, ts_ns))
+            return None
         points = (bid + ask) // 2 if self._mid else ask
         boundary = ts_ns - ts_ns % self._length
         if boundary <= self._open_ns:  # the same period, or a late tick, which belongs to what is still open
@@ -58,15 +69,41 @@ class TickBars:
 
     def close(self, now_ns: int) -> Bar | None:
         """The open bar if its period has ended by `now_ns`."""
-        if self._open_ns < 0 or not self._ticks or now_ns < self._open_ns + self._length:
+        if self.missing_from_ns or self._open_ns < 0 or not self._ticks or now_ns < self._open_ns + self._length:
             return None
         whole, self._whole = self._whole, True
         ticks, self._ticks = self._ticks, 0
         if not whole:
             return None
         return Bar(
-            self._symbol, self._period, self._open_ns, self._open, self._high, self._low, self._close, ticks, True
+            self.symbol, self._period, self._open_ns, self._open, self._high, self._low, self._close, ticks, True
         )
+
+    def interrupt(self) -> None:
+        """Ticks pass unseen from now on; what comes after them waits."""
+        self._waiting = []  # of an earlier gap that was not filled: the history has them as well
+        if not self.missing_from_ns and self._open_ns >= 0:
+            self.missing_from_ns = self._open_ns if self._ticks else self._open_ns + self._length
+
+    def resume(self, unseen: Sequence[Tick]) -> list[Bar]:
+        """Take the ticks from `missing_from_ns` on, and those that waited; the bars that they close, in order."""
+        return self._go_on(self.missing_from_ns, [(t.bid, t.ask, t.ts_ns) for t in unseen if t.bid and t.ask])
+
+    def give_up(self, now_ns: int) -> tuple[int, list[Bar]]:
+        """Go on without the ticks that passed unseen: how many periods lack some, and the bars of what waited."""
+        at_ns = self._waiting[0][2] if self._waiting else now_ns
+        next_ns = at_ns - at_ns % self._length + self._length
+        count = max(1, (next_ns - self.missing_from_ns) // self._length)
+        return count, self._go_on(next_ns, [])
+
+    def _go_on(self, from_ns: int, unseen: list[tuple[int, int, int]]) -> list[Bar]:
+        """Begin anew with the period that starts at `from_ns`; what is earlier is told, or lost."""
+        waiting, self._waiting = self._waiting, []
+        first_ns = waiting[0][2] if waiting else 1 << 63
+        self.missing_from_ns = 0
+        self._open_ns, self._ticks, self._whole = from_ns - self._length, 0, True
+        ticks = [*(tick for tick in unseen if tick[2] < first_ns), *waiting]
+        return [done for tick in ticks if (done := self.add(*tick)) is not None]
 
 
 def bars_from_ticks(

@@ -35,7 +35,7 @@ from pepperstone_adapter.live.quotes import QuoteMerge
 from pepperstone_adapter.mapping.instruments import Instrument, instrument_from_spec
 from pepperstone_adapter.mapping.orders import MarketView
 
-type MarketEvent = Tick | Bar | DepthUpdate | SymbolChanged | LinkDown
+type MarketEvent = Tick | Bar | DepthUpdate | SymbolChanged | LinkUp | LinkDown
 type TradingEvent = OrderChanged | PositionChanged | AccountChanged | LinkUp | LinkDown | Notice
 
 
@@ -290,6 +290,8 @@ class Connection:
         elif isinstance(event, LinkUp):
             self.up = True
             self._log.info("link up: reconciled, orders flow again")
+            for market in self._market:
+                market(event)
         elif isinstance(event, LinkDown):
             self.up = False
             self.link_losses += 1

@@ -20,11 +20,12 @@ from nautilus_trader.live import (
 )
 from nautilus_trader.model import BarType, BookType, InstrumentId, OrderBook, PriceType, Venue
 
-from pepperstone_adapter.broker.events import LinkDown, SymbolChanged
+from pepperstone_adapter.broker.events import LinkDown, LinkUp, SymbolChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
 from pepperstone_adapter.common.errors import ConfigurationError, PepperstoneError
 from pepperstone_adapter.live.absent import ClientWithoutTrades
-from pepperstone_adapter.live.bars import BUILT_PERIODS, TickBars
+from pepperstone_adapter.live.bars import BUILT_PERIODS
+from pepperstone_adapter.live.built_bars import BuiltBars
 from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.live.connection import Connection, MarketEvent
 from pepperstone_adapter.live.history import load_bars, load_quotes
@@ -57,10 +58,9 @@ class BrokerDataClient(ClientWithoutTrades):
         self._deltas_of: dict[str, bool] = {}  # symbol -> by single quote (L3)
         self._depth_of: dict[str, int] = {}  # symbol -> levels of the depth snapshots
         self._bars: dict[tuple[str, BarPeriod], int] = {}  # subscribed broker bars -> last opening published
-        self._built: dict[BarType, TickBars] = {}
+        self.built = BuiltBars(connection, self._emit_bar, clock.timestamp_ns, self._log)
         self._status: dict[str, Any] = {}
         self._last_init_ns = 0
-        self._behind_ns = 0  # how far the broker's last tick was behind this machine's clock (negative: ahead)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -92,6 +92,9 @@ class BrokerDataClient(ClientWithoutTrades):
             self._on_symbol(event)
         elif isinstance(event, LinkDown):
             self._forget_books()
+            self.built.interrupt()
+        elif isinstance(event, LinkUp) and self.built.interrupted:
+            self.create_task(self.built.fill_gaps(), "fill-bar-gaps")
 
     def _now_ns(self) -> int:
         """Never earlier than the last one, whatever the machine's clock does (F53)."""
@@ -115,8 +118,8 @@ class BrokerDataClient(ClientWithoutTrades):
         book = self._books.get(symbol)
         sizes = book.best_sizes() if book is not None else (None, None)
         self._handle_data(scale.quote(bid, ask, ts_ns or now, now, *sizes))
-        if self._built:
-            self._feed_built(symbol, bid, ask, ts_ns or now)
+        if self.built:
+            self.built.quote(symbol, bid, ask, ts_ns or now)
 
     def _on_bar(self, event: Bar) -> None:
         key = (event.symbol, event.period)
@@ -130,14 +133,6 @@ class BrokerDataClient(ClientWithoutTrades):
     def _emit_bar(self, event: Bar, bar_type: BarType) -> None:
         instrument = self.connection.instruments[event.symbol]
         self._handle_data(bar(event, bar_type, instrument.price_precision, self._now_ns(), instrument.size_precision))
-
-    def _feed_built(self, symbol: str, bid: int, ask: int, ts_ns: int) -> None:
-        self._behind_ns = self.clock.timestamp_ns() - ts_ns
-        for bar_type, builder in self._built.items():
-            if bar_type.instrument_id.symbol.value == symbol:
-                done = builder.add(bid, ask, ts_ns)
-                if done is not None:
-                    self._emit_bar(done, bar_type)
 
     def _on_depth(self, event: DepthUpdate) -> None:
         book = self._books.get(event.symbol)
@@ -174,11 +169,7 @@ class BrokerDataClient(ClientWithoutTrades):
         while True:
             await asyncio.sleep(1.0)
             now = self.clock.timestamp_ns()
-            for bar_type, builder in self._built.items():
-                # A period ends by the broker's clock; a second more for its last tick to come.
-                done = builder.close(now - self._behind_ns - 1_000_000_000)
-                if done is not None:
-                    self._emit_bar(done, bar_type)
+            self.built.close_due()
             for symbol in list(self._status):
                 self._publish_status(symbol, now)
             if self.connection.up:
@@ -198,11 +189,14 @@ class BrokerDataClient(ClientWithoutTrades):
             self._log.warning(
                 f"no quote for {self._stale_after_s:g} s in an open market: {', '.join(gone)}; subscribing again"
             )
+            self.built.interrupt(gone)  # prices may have passed unseen
             try:
                 await self.connection.session.unsubscribe_quotes(gone)
                 await self.connection.session.subscribe_quotes(gone)
             except PepperstoneError as error:
                 self._log.warning(f"could not subscribe again: {error}")
+            if self.built.interrupted:
+                self.create_task(self.built.fill_gaps(), "fill-bar-gaps")
 
     def _publish_status(self, symbol: str, now_ns: int) -> None:
         spec = self.connection.specs[symbol]
@@ -248,13 +242,13 @@ class BrokerDataClient(ClientWithoutTrades):
             return
         if price_type not in (PriceType.ASK, PriceType.MID) or period not in BUILT_PERIODS:
             raise ConfigurationError(f"{bar_type}: the venue has BID bars; ASK and MID are built up to one hour")
-        self._built[bar_type] = TickBars(symbol, period, price_type)
+        self.built.begin(bar_type, symbol, period, price_type)
         await self.connection.want_quotes([symbol], str(bar_type))
 
     async def _unsubscribe_bars(self, command: Any) -> None:
         bar_type = command.bar_type
         symbol, period = self._symbol(bar_type.instrument_id), period_of(bar_type)
-        if self._built.pop(bar_type, None) is not None:
+        if self.built.end(bar_type):
             await self.connection.drop_quotes(symbol, str(bar_type))
         elif period is not None and self._bars.pop((symbol, period), None) is not None:
             await self.connection.session.unsubscribe_bars(symbol, period)

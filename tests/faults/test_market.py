@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nautilus_trader.model import OrderSide, PositionId
+from nautilus_trader.model import BarType, OrderSide, PositionId
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.live.config import LiveDataConfig
@@ -86,14 +86,28 @@ def test_F51_a_subscription_that_died_in_silence_is_asked_for_again(tmp_path: Pa
                 for subscribed in connection.subscriptions.values():
                     subscribed.spots.clear()
 
+        ask_bars = BarType.from_str(f"{EURUSD}-1-HOUR-ASK-EXTERNAL")
+        b.probe.subscribe_bars(ask_bars)
         await Trader(b).opened()
+        assert b.data is not None
+        building = b.data.built
+        await b.until(lambda: len(building) == 1, "a bar of the ask")
+        b.sandbox.push("EURUSD", "1.08590", "1.08597")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08590", "a price")
         asked = requests(b.sandbox, "SubscribeSpotsReq")
         b.sandbox.call(die)
+        b.sandbox.push("EURUSD", "1.08990", "1.08997")
+        pushed_ms = b.sandbox.clock.now_ns() // 1_000_000
+        await b.until(lambda: b.sandbox.clock.now_ns() // 1_000_000 > pushed_ms, "another stamp")
         b.sandbox.push("EURUSD", "1.08600", "1.08607")
         await b.until(lambda: requests(b.sandbox, "SubscribeSpotsReq") > asked, "subscribing again", timeout_s=20)
         await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08600", "what was missed", timeout_s=20)
         b.sandbox.push("EURUSD", "1.08610", "1.08617")
         await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08610", "prices that flow again")
+        await b.until(lambda: not building.interrupted, "the ticks that passed unseen")
+        forming = building._builders[ask_bars]._high
+        ended = [round(bar.high.as_decimal() * 100_000) for bar in b.probe.bars]  # the hour may just be over
+        assert max([forming, *ended]) == 108_997
         assert b.connection.link_losses == 0
 
     with sandbox(tmp_path) as broker:

@@ -1,0 +1,121 @@
+"""The live bars of ask and mid prices: built from the quotes a node sees, and from the broker's ticks where it saw none.
+
+While the link is down, or a stream has died in silence, ticks pass unseen: the bar that was forming lacks some, later
+ones all. Such a bar is never handed over as it is. Quotes that come after the gap wait until the broker's tick history
+has filled it; then everything follows in order, whole. Where the history cannot be had, the bars of the gap are left
+out, and that is said.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+from nautilus_trader.common import Logger
+from nautilus_trader.model import BarType, PriceType
+
+from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.common.errors import PepperstoneError
+from pepperstone_adapter.live.bars import TickBars
+from pepperstone_adapter.live.connection import Connection
+from pepperstone_adapter.live.history import DAY_NS, MAX_TICK_DAYS
+
+HISTORY_LAG_S = 1.0  # a tick is in the broker's history within a second
+
+
+class BuiltBars:
+    """Every bar type that is built, over one connection.
+
+    Parameters
+    ----------
+    emit
+        Takes each closed bar.
+    now_ns
+        This machine's clock.
+    """
+
+    def __init__(
+        self, connection: Connection, emit: Callable[[Bar, BarType], None], now_ns: Callable[[], int], log: Logger
+    ) -> None:
+        self._connection = connection
+        self._emit = emit
+        self._now_ns = now_ns
+        self._log = log
+        self._builders: dict[BarType, TickBars] = {}
+        self._gaps = 0
+        self._behind_ns = 0  # how far the broker's last tick was behind this machine's clock (negative: ahead)
+
+    def __len__(self) -> int:
+        return len(self._builders)
+
+    @property
+    def interrupted(self) -> bool:
+        return any(builder.missing_from_ns for builder in self._builders.values())
+
+    def begin(self, bar_type: BarType, symbol: str, period: BarPeriod, price_type: PriceType) -> None:
+        self._builders[bar_type] = TickBars(symbol, period, price_type)
+
+    def end(self, bar_type: BarType) -> bool:
+        """Build this one no more; False where it never was."""
+        return self._builders.pop(bar_type, None) is not None
+
+    def quote(self, symbol: str, bid: int, ask: int, ts_ns: int) -> None:
+        self._behind_ns = self._now_ns() - ts_ns
+        for bar_type, builder in self._of((symbol,)):
+            done = builder.add(bid, ask, ts_ns)
+            if done is not None:
+                self._emit(done, bar_type)
+
+    def close_due(self) -> None:
+        """Close bars whose period ended without a further tick, a second later by the broker's clock."""
+        for bar_type, builder in self._builders.items():
+            done = builder.close(self._now_ns() - self._behind_ns - 1_000_000_000)
+            if done is not None:
+                self._emit(done, bar_type)
+
+    def interrupt(self, symbols: Collection[str] | None = None) -> None:
+        """Ticks pass unseen from now on (of all symbols), until `fill_gaps`."""
+        self._gaps += 1
+        for _, builder in self._of(symbols):
+            builder.interrupt()
+
+    async def fill_gaps(self) -> None:
+        """Read what passed unseen, and hand over the bars that it belongs to; called when prices flow again."""
+        gaps = self._gaps
+        await asyncio.sleep(HISTORY_LAG_S)
+        for symbol in dict.fromkeys(builder.symbol for builder in self._builders.values()):
+            since_ns = min((b.missing_from_ns for _, b in self._of((symbol,)) if b.missing_from_ns), default=0)
+            if not since_ns:
+                continue
+            until_ns = max(self._now_ns(), self._now_ns() - self._behind_ns)
+            since_ns = max(since_ns, until_ns - MAX_TICK_DAYS * DAY_NS)
+            ticks: Sequence[Tick] = ()
+            failure = ""
+            try:
+                ticks = await self._connection.session.history_ticks(symbol, since_ns, until_ns)
+            except PepperstoneError as error:
+                failure = f"the broker's ticks could not be read: {error}"
+            if gaps != self._gaps:
+                return  # the gap has grown: whoever saw that reads it whole
+            for bar_type, builder in self._of((symbol,)):
+                if failure or 0 < builder.missing_from_ns < since_ns:
+                    self._leave_out(bar_type, builder, failure or f"longer ago than {MAX_TICK_DAYS} days")
+                elif builder.missing_from_ns:
+                    self._hand_over(bar_type, builder.resume(ticks))
+
+    def _hand_over(self, bar_type: BarType, bars: list[Bar]) -> None:
+        if len(bars) > 1:
+            text = f"{len(bars)} bars ended while ticks passed unseen; they are handed on late, from the broker's ticks"
+            self._log.warning(f"{bar_type}: {text}")
+        for one in bars:
+            self._emit(one, bar_type)
+
+    def _leave_out(self, bar_type: BarType, builder: TickBars, why: str) -> None:
+        if not builder.missing_from_ns:
+            return
+        count, bars = builder.give_up(self._now_ns() - self._behind_ns)
+        self._log.warning(f"{bar_type}: up to {count} bars lack ticks that passed unseen and are left out ({why})")
+        for one in bars:
+            self._emit(one, bar_type)
+
+    def _of(self, symbols: Collection[str] | None) -> list[tuple[BarType, TickBars]]:
+        every = list(self._builders.items())
+        return every if symbols is None else [one for one in every if one[1].symbol in symbols]
