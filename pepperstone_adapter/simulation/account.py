@@ -28,6 +28,7 @@ from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.stop_out import MarginWatch, Path, breach, ways
 from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
 from pepperstone_adapter.simulation.tape import Tape
+from pepperstone_adapter.simulation.turns import Turns
 
 NEVER = 2**63 - 1
 ONE = Decimal(1)
@@ -72,7 +73,7 @@ class Account:
         self._next_rollover = next(self._rollovers)
         self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns
-        self.strategies: list[Any] = []
+        self.turns = Turns()
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
         self._counters = {InstrumentId(Symbol(n), Venue(venue)): Counter(spec) for n, spec in specs.items()}
@@ -97,7 +98,7 @@ class Account:
             self.broker.forced(event)
 
     def strategy(self, strategy_id: Any) -> Any:
-        return next(s for s in self.strategies if str(s.strategy_id) == str(strategy_id))
+        return next(s for s in self.turns.strategies if str(s.strategy_id) == str(strategy_id))
 
     def settle(self, ts_ns: int) -> None:
         """Look at the books: book what has been filled, find the next danger, measure the headroom."""
@@ -128,7 +129,7 @@ class Account:
 
     def stop_strategies(self) -> None:
         """Tell the strategies that the data ends, while their orders still execute."""
-        for strategy in self.strategies:
+        for strategy in self.turns.strategies:
             strategy.on_stop()
 
     def sent(self) -> None:

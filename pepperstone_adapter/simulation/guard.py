@@ -15,8 +15,12 @@ from typing import Any, Protocol
 from nautilus_trader.model import OrderSide, PositionSide, TimeInForce
 
 from pepperstone_adapter.simulation.failures import Failures
+from pepperstone_adapter.simulation.turns import Turns
 
-_DATA = ("on_bar", "on_quote", "on_trade")
+_DATA: dict[str, Callable[[Any], Any]] = {  # callback -> what its rows were subscribed by
+    "on_bar": lambda bar: bar.bar_type, "on_quote": lambda quote: quote.instrument_id,
+    "on_trade": lambda trade: trade.instrument_id,
+}  # fmt: skip
 # `on_order_event` is called for each event after its own callback; a submission is told by what follows it, and two in
 # three events of an order at market are these.
 _NOT_NOTED = ("on_order_event", "on_order_list", "on_order_initialized", "on_order_submitted")
@@ -29,6 +33,7 @@ class Hooks(Protocol):
 
     failures: Failures
     due_ns: int
+    turns: Turns
 
     def catch_up(self, ts_ns: int) -> None: ...
     def order_event(self, event: Any) -> None: ...
@@ -48,7 +53,7 @@ def guard(strategy: Any, hooks: Hooks) -> Any:
             body[name] = _order_event(cls, name, hooks)
         elif name.startswith("on_") and _is_own(cls, name):
             body[name] = _callback(cls, name, hooks)
-    body["on_stop"] = _once(_callback(cls, "on_stop", hooks))
+    body["on_stop"] = _once(_callback(cls, "on_stop", hooks), hooks.turns)
     body |= _commands(cls, hooks) | _registrations(cls, hooks)
     body["clock"] = property(lambda self: _Clock(cls.clock.__get__(self), hooks.failures, cls.__name__))
     strategy.__class__ = type(cls.__name__, (cls,), body)
@@ -63,7 +68,8 @@ def _is_own(cls: type, name: str) -> bool:
 
 def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
     inner = getattr(cls, name)
-    failures, where = hooks.failures, f"{cls.__name__}.{name}"
+    failures, where, turns = hooks.failures, f"{cls.__name__}.{name}", hooks.turns
+    key_of, in_turn = _DATA.get(name), _watched(inner, failures, where)
 
     def on_data(self: Any, data: Any) -> None:
         if failures.first is not None:
@@ -71,7 +77,10 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
         try:
             if data.ts_init >= hooks.due_ns:
                 hooks.catch_up(data.ts_init)
-            inner(self, data)
+            if turns.shared and key_of is not None:
+                turns.arrive(self, key_of(data), data.ts_init, lambda: in_turn(self, data))
+            else:
+                inner(self, data)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
 
@@ -84,10 +93,10 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
             failures.add(error, where)
             return None
 
-    return on_data if name in _DATA else on_other
+    return on_other if key_of is None else on_data
 
 
-def _once(call: Callable[..., Any]) -> Callable[..., Any]:
+def _once(call: Callable[..., Any], turns: Turns) -> Callable[..., Any]:
     """`on_stop` is called at the last row, while orders still execute; the framework's own call comes after that."""
     stopped: list[int] = []
 
@@ -95,6 +104,7 @@ def _once(call: Callable[..., Any]) -> Callable[..., Any]:
         if stopped:
             return None
         stopped.append(1)
+        turns.leave(self)
         return call(self)
 
     return on_stop
@@ -192,15 +202,28 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
 
 
 def _registrations(cls: Any, hooks: Hooks) -> dict[str, Any]:
-    failures, where = hooks.failures, cls.__name__
+    failures, where, turns = hooks.failures, cls.__name__, hooks.turns
+    hears_bars, hears_quotes = _is_own(cls, "on_bar"), _is_own(cls, "on_quote")
 
     def subscribe_bars(self: Any, bar_type: Any, *args: Any, **kwargs: Any) -> None:
         hooks.subscribed("bars", bar_type)
+        if hears_bars:
+            turns.join(bar_type.standard(), self)
         cls.subscribe_bars(self, bar_type, *args, **kwargs)
 
     def subscribe_quotes(self: Any, instrument_id: Any, *args: Any, **kwargs: Any) -> None:
         hooks.subscribed("quotes", instrument_id)
+        if hears_quotes:
+            turns.join(instrument_id, self)
         cls.subscribe_quotes(self, instrument_id, *args, **kwargs)
+
+    def unsubscribe_bars(self: Any, bar_type: Any, *args: Any, **kwargs: Any) -> None:
+        turns.leave(self, bar_type.standard())
+        cls.unsubscribe_bars(self, bar_type, *args, **kwargs)
+
+    def unsubscribe_quotes(self: Any, instrument_id: Any, *args: Any, **kwargs: Any) -> None:
+        turns.leave(self, instrument_id)
+        cls.unsubscribe_quotes(self, instrument_id, *args, **kwargs)
 
     def subscribe_topic(self: Any, topic: str, handler: Any, priority: int = 0) -> None:
         cls.subscribe_topic(self, topic, _watched(handler, failures, f"{where} on topic {topic}"), priority)
@@ -212,11 +235,10 @@ def _registrations(cls: Any, hooks: Hooks) -> dict[str, Any]:
         return method
 
     names = ("bars", "quote_ticks", "trade_ticks")
-    return {
-        "subscribe_bars": subscribe_bars,
-        "subscribe_quotes": subscribe_quotes,
-        "subscribe_topic": subscribe_topic,
-    } | {f"register_indicator_for_{n}": register(f"register_indicator_for_{n}") for n in names}
+    made = (subscribe_bars, subscribe_quotes, unsubscribe_bars, unsubscribe_quotes, subscribe_topic)
+    return {f.__name__: f for f in made} | {
+        f"register_indicator_for_{n}": register(f"register_indicator_for_{n}") for n in names
+    }
 
 
 def _guard_indicator(indicator: Any, failures: Failures) -> Any:

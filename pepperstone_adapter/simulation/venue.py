@@ -85,7 +85,7 @@ class SimulatedVenue:
 
     def add_strategy(self, strategy: Any) -> None:
         self.engine.add_strategy(guard(strategy, self.account))
-        self.account.strategies.append(strategy)
+        self.account.turns.strategies.append(strategy)
 
     def close(self) -> None:
         """Dispose of the engine and let go of it: it holds our models, they hold us, and no collector sees that circle.

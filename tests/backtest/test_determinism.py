@@ -3,7 +3,19 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nautilus_trader.indicators import SimpleMovingAverage
+from nautilus_trader.model import BarType, InstrumentId, PriceType
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+from pepperstone_adapter.backtest.run import run
+from pepperstone_adapter.simulation.record import RunRecord
+from tests.kit.runs import EURUSD, MONDAY, Steps, buy, plan_steps, quotes
 
 SCRIPT = """
 import time
@@ -42,3 +54,57 @@ def test_three_processes_agree_in_any_zone_in_one_piece_and_in_many() -> None:
     assert first == outcome("1", "Europe/London") == outcome("random", "Asia/Kolkata")
     assert first[0] == first[1]
     assert int(first[0].split()[3]) > 40
+
+
+class Listener(Steps):
+    """One of several strategies on the same rows; it notes when it is called, with what its own indicator says."""
+
+    def __new__(cls, tag: str, *_args: Any) -> "Listener":
+        return Strategy.__new__(cls, StrategyConfig(order_id_tag=tag))  # type: ignore[call-arg]
+
+    def __init__(self, tag: str, acts: dict[int, Any], listen: str, quoted: bool, calls: list[Any]) -> None:
+        super().__init__(acts, listen, quoted)
+        self.tag, self.calls = tag, calls
+        self.average = SimpleMovingAverage(1, PriceType.BID)
+
+    def on_start(self) -> None:
+        super().on_start()
+        register = self.register_indicator_for_quote_ticks if self.quoted else self.register_indicator_for_bars
+        register(InstrumentId.from_str(self.listen) if self.quoted else BarType.from_str(self.listen), self.average)
+
+    def _step(self, row: Any) -> None:
+        price = row.bid_price if self.quoted else row.close
+        self.calls.append((self.count + 1, self.tag, self.average.value == price.as_double()))
+        super()._step(row)
+
+
+def listeners(market: Any, acts: dict[str, dict[int, Any]]) -> tuple[RunRecord, list[Any]]:
+    calls: list[Any] = []
+    plan, first = plan_steps(market, {}, leverage=None)
+    each = tuple(Listener(tag, acts.get(tag, {}), first.listen, first.quoted, calls) for tag in "ABCDE")
+    return run(replace(plan, strategies=each)), calls
+
+
+PRICES = [1.1, 1.1001, 1.1002, 1.1003]
+# Rows of one time are told apart.
+QUOTES = replace(quotes(EURUSD, [(p, p) for p in PRICES]), ts_ns=np.repeat(np.int64(MONDAY), len(PRICES)))
+
+
+@pytest.mark.parametrize("market", [PRICES, QUOTES], ids=["bars", "quotes"])
+def test_strategies_on_the_same_rows_act_in_the_order_of_the_settings(market: Any) -> None:
+    # The framework draws the order anew in each run: five strategies are in this one in one run of 120.
+    acts = {tag: {1: buy(1_000 * n)} for n, tag in enumerate("ABCDE", 1)}
+    records = [listeners(market, acts) for _ in range(3)]
+    assert all(calls == [(n, tag, True) for n in range(4) for tag in "ABCDE"] for _, calls in records)
+    assert [f.units for f in records[0][0].fills] == [1_000, 2_000, 3_000, 4_000, 5_000]
+    assert len({record.events_sha256 for record, _ in records}) == 1
+
+
+def test_a_strategy_that_leaves_does_not_keep_the_others_waiting() -> None:
+    def unsubscribe(s: Steps) -> None:
+        s.unsubscribe_bars(BarType.from_str(s.listen))
+
+    _, calls = listeners(PRICES, {"B": {0: unsubscribe}, "D": {1: lambda s: s.stop()}})
+    assert [(n, tag) for n, tag, _ in calls] == [
+        *((0, tag) for tag in "ABCDE"), *((1, tag) for tag in "ACDE"), *((n, tag) for n in (2, 3) for tag in "ACE")
+    ]  # fmt: skip
