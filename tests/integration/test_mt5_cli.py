@@ -3,12 +3,16 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
 from tests.kit.mt5_scene import order
@@ -121,17 +125,36 @@ def test_the_bundle_is_one_file_that_runs_without_this_package(tmp_path: Path) -
     assert "mt5-gateway" in done.stdout
 
 
+def download(broker: Sandbox, catalog: Path) -> list[str]:
+    """Six hours of minutes, up to an hour ago."""
+    end = datetime.fromtimestamp(broker.clock.now_ns() // 10**9 // 60 * 60, UTC) - timedelta(hours=1)
+    return [
+        "data", "download", "--account", "3000001", "--set", "account.platform=mt5", *account(broker.ports.mt5),
+        "--symbol", "EURUSD", "--period", "M1", "--start", (end - timedelta(hours=6)).isoformat(),
+        "--end", end.isoformat(), "--catalog", str(catalog), "--json",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_ctrl_c_ends_a_download_in_the_middle_of_a_page(tmp_path: Path) -> None:
+    with kit.broker(tmp_path, history_days=2, hold_gil=True) as broker:
+        kit.fault(broker, "hang_before", "copy_rates_range", seconds=60.0)  # the terminal fetches it from its server
+        command = [sys.executable, "-m", "pepperstone_adapter", *download(broker, tmp_path / "catalog")]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        end_s = time.monotonic() + 60
+        while not broker.call(lambda: broker.terminal.faults._armed[0].done):
+            assert process.poll() is None
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=15)  # a worker that hangs is killed after 2 s
+        assert process.returncode == 130
+        assert "run the same command again to go on" in said
+
+
 def test_bars_are_downloaded_and_a_second_run_asks_for_nothing(tmp_path: Path) -> None:
     with kit.broker(tmp_path, history_days=2) as broker:
-        minute_s = broker.clock.now_ns() // 10**9 // 60 * 60
-        from datetime import UTC, datetime, timedelta
-
-        end = datetime.fromtimestamp(minute_s, UTC) - timedelta(hours=1)
-        args = (
-            "data", "download", "--account", "3000001", "--set", "account.platform=mt5", *account(broker.ports.mt5),
-            "--symbol", "EURUSD", "--period", "M1", "--start", (end - timedelta(hours=6)).isoformat(),
-            "--end", end.isoformat(), "--catalog", str(tmp_path / "catalog"), "--json",
-        )  # fmt: skip
+        args = download(broker, tmp_path / "catalog")
         first, second = run(*args), run(*args)
         assert first.returncode == second.returncode == 0, first.stderr
         (done,), (again,) = json.loads(first.stdout), json.loads(second.stdout)
