@@ -58,6 +58,29 @@ def test_an_order_is_refused_when_the_terminal_shows_another_account_however_the
     play(tmp_path, script, {"login": {}, **SLOW})
 
 
+def test_a_position_opened_while_a_session_starts_is_in_its_first_snapshot(tmp_path: Path) -> None:
+    """Positions are read first, deals after them: a deal in between must not be known without its position."""
+
+    async def main(broker: Sandbox, gate: Gateway) -> None:
+        async with recorded(kit.session_of(gate)):
+            pass  # the worker has had its first look at the account
+        kit.fault(broker, "hang_before", "history_deals_get", seconds=1.0)
+        (armed,) = broker.terminal.faults._armed
+        async with asyncio.TaskGroup() as group:
+            session = kit.session_of(gate)
+            connecting = group.create_task(session.connect(Recorder()))
+            while not armed.done:  # noqa: ASYNC110 - the positions have been read then
+                await asyncio.sleep(0.005)
+            by_hand = NewOrder(symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=D(10_000))
+            broker.call(broker.terminal.ledger.submit, LOGIN, by_hand, broker.clock.now_ns())
+            snapshot = await connecting
+        assert [p.position_id for p in snapshot.positions] == list(kit.held(broker)) != []
+        await session.close()
+
+    with kit.broker(tmp_path) as broker, kit.gateway(broker, tmp_path, **SLOW) as gate:
+        run(lambda: main(broker, gate))
+
+
 def test_an_executed_order_stays_accepted_when_the_look_at_its_position_fails(tmp_path: Path) -> None:
     async def script(session: Mt5Session, told: Recorder, broker: Sandbox, _gate: Gateway) -> None:
         kit.fault(broker, "error", "positions_get", code=-10_002, text="IPC recv failed", times=0)

@@ -12,6 +12,7 @@ from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mt5.client import parsing
 from pepperstone_adapter.mt5.client.account import Mt5Account
+from pepperstone_adapter.mt5.client.book import UNREADABLE
 from pepperstone_adapter.mt5.client.swaps import swap_gaps
 
 LOOK_AGAIN_NS: Final = 60 * 1_000_000_000
@@ -78,4 +79,8 @@ class Symbols:
 
     def _spec(self, row: Any) -> SymbolSpec:
         name, source = row["name"], f"MT5 account {self._account.login}"
-        return parsing.symbol_spec(row, self._account.hours(name), self._account.leverage_class(name), source)
+        hours, leverage = self._account.hours(name), self._account.leverage_class(name)
+        try:
+            return parsing.symbol_spec(row, hours, leverage, source)
+        except UNREADABLE as error:
+            raise DataError(f"symbol {name} cannot be read: {type(error).__name__}: {error}") from error

@@ -227,6 +227,16 @@ def test_a_close_by_is_told_as_an_order_on_each_of_its_positions() -> None:
     assert {(p.position_id, p.units) for p in gone} == {(str(long), Decimal(20_000)), (str(short), Decimal(0))}
 
 
+def test_a_close_by_of_an_earlier_run_is_ours_by_its_order_and_not_by_its_deals() -> None:
+    """Both deals carry its magic number and comment, and only one of the two positions is the one it was sent for."""
+    subject, ours = book(), {"magic": magic_of("BY"), "comment": "BY", "order": 90, "entry": 3}
+    halves = [rows.deal(91, position_id=7, type=1, **ours), rows.deal(92, position_id=8, **ours)]
+    assert [deal.client_order_id for row in halves if (deal := subject.deal(row))] == [None, None]
+    found = subject.order_state(rows.order(90, type=8, state=4, position_id=7, magic=ours["magic"], comment="BY"))
+    assert found is not None
+    assert (found.client_order_id, found.order_id) == ("BY", "90/7")
+
+
 def test_a_position_whose_deals_do_not_come_to_its_volume_is_told_once_after_a_while() -> None:
     subject = book(positions=[rows.position(7, volume=0.3)])
     assert subject.on_time(NOW) == []
@@ -246,6 +256,10 @@ def test_a_deal_that_comes_late_ends_the_difference() -> None:
     assert subject.on_time(NOW) == []
     subject.on_deals([rows.deal(9, type=1, entry=1, position_id=7, volume=0.1)], NOW + LAG_NS // 2)
     assert subject.on_time(NOW + LAG_NS) == subject.on_time(NOW + 3 * LAG_NS) == []
+    # Another difference is another wait.
+    subject.on_positions([rows.position(7, volume=0.1)], NOW + 3 * LAG_NS)
+    assert subject.on_time(NOW + 3 * LAG_NS) == subject.on_time(NOW + 4 * LAG_NS - 1) == []
+    assert len(subject.on_time(NOW + 4 * LAG_NS)) == 1
 
 
 def test_a_row_with_a_value_newer_than_this_program_is_told_once_and_hides_no_other() -> None:

@@ -12,6 +12,7 @@ from pepperstone_adapter.mt5.client.symbols import LOOK_AGAIN_NS, Symbols
 from tests.kit.mt5_rows import EURUSD
 
 ODD = {"trade_contract_size": 0.0}
+BROKEN = {"volume_max": float("inf")}  # no number to count in, and no sum that says so
 
 
 class Desk:
@@ -21,8 +22,9 @@ class Desk:
         self.symbols = Symbols(Mt5Account(login=1, symbols=wanted), self.rows, self.specs)
 
 
-def test_an_odd_symbol_is_left_out_with_a_word_unless_the_settings_name_it() -> None:
-    rows = [EURUSD, EURUSD | {"name": "ODD"} | ODD]
+@pytest.mark.parametrize("odd", [ODD, BROKEN])
+def test_an_odd_symbol_is_left_out_with_a_word_unless_the_settings_name_it(odd: dict[str, float]) -> None:
+    rows = [EURUSD, EURUSD | {"name": "ODD"} | odd]
     desk = Desk("EURUSD")
     (told,) = desk.symbols.load(rows, 0)
     assert isinstance(told, Notice)
@@ -50,13 +52,14 @@ def test_only_what_an_order_is_measured_by_is_a_change_and_flags_are_taken_over_
     assert told.spec.trading_mode is TradingMode.CLOSE_ONLY
 
 
-def test_a_row_that_means_nothing_is_told_once_and_changes_nothing() -> None:
+@pytest.mark.parametrize("odd", [ODD, BROKEN])
+def test_a_row_that_means_nothing_is_told_once_and_changes_nothing(odd: dict[str, float]) -> None:
     desk = Desk()
     desk.symbols.load([EURUSD], 0)
     before = desk.specs["EURUSD"]
-    (told,) = desk.symbols.look(EURUSD | ODD, 1)
+    (told,) = desk.symbols.look(EURUSD | odd, 1)
     assert isinstance(told, Notice)
     assert "what was known before still counts" in told.text
-    assert desk.symbols.look(EURUSD | ODD, 2) == []
+    assert desk.symbols.look(EURUSD | odd, 2) == []
     assert desk.specs["EURUSD"] is before
     assert desk.rows["EURUSD"] == EURUSD
