@@ -1,4 +1,4 @@
-"""The order verbs on a terminal of scripted answers: what too many requests do (10024)."""
+"""The order verbs on a terminal of scripted answers: what too many requests do (10024), and close-by."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,13 +10,14 @@ import pytest
 from pepperstone_adapter.broker.orders import OrderType
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.common.errors import LinkLost, RateLimited
+from pepperstone_adapter.common.errors import LinkLost, OrderRefused, OutcomeUnknown, RateLimited
 from pepperstone_adapter.mt5.client.book import Book
+from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.mt5.client.trader import Trader
 from tests.kit import mt5_rows as rows
 from tests.kit.requests import market_order
 
-DONE, TOO_MANY = 10009, 10024
+DONE, TOO_MANY, NO_CHANGES = 10009, 10024, 10025
 POSITION = 42
 
 
@@ -30,11 +31,12 @@ class Desk:
         self.now_s = 1_000.0
         self.up = True
         book = Book({"EURUSD": rows.spec()}, parse_clock("NY+7"))
-        book.start([], [rows.position(POSITION)], [])
+        book.start([], [rows.position(POSITION), rows.position(POSITION + 1, type=1)], [])
+        self.symbol = rows.EURUSD | {"order_mode": 127}
         self.trader = Trader(
             self.call,
             book,
-            {"EURUSD": rows.EURUSD | {"order_mode": 127}},
+            {"EURUSD": self.symbol},
             self.ready,
             self.clock_known,
             lambda _events: None,
@@ -128,3 +130,49 @@ def test_a_link_lost_in_the_pause_sends_nothing_more() -> None:
     with pytest.raises(LinkLost):
         asyncio.run(desk.close())
     assert len(desk.sent) == 1
+
+
+def test_a_symbol_that_takes_no_close_by_is_named_and_nothing_is_sent() -> None:
+    async def close_by(order_mode: int) -> None:
+        desk.symbol["order_mode"] = order_mode
+        await desk.trader.close_by(str(POSITION), str(POSITION + 1), "BY")
+
+    desk = Desk()
+    with pytest.raises(OrderRefused, match="EURUSD takes no close-by"):
+        asyncio.run(close_by(127 - 64))
+    assert desk.sent == []
+    asyncio.run(close_by(127))
+    assert [trade["action"] for trade, _ in desk.sent] == [10]
+
+
+def test_a_close_by_that_had_nothing_to_do_has_closed_nothing() -> None:
+    desk = Desk(NO_CHANGES)
+    with pytest.raises(OrderRefused, match="NO_CHANGES"):
+        asyncio.run(desk.trader.close_by(str(POSITION), str(POSITION + 1), "BY"))
+
+
+def test_a_close_by_whose_deals_are_not_in_the_history_yet_is_asked_for_again() -> None:
+    ours = {"magic": magic_of("BY"), "comment": "BY"}
+
+    class Shown(Desk):
+        """The order is in the history, its deals come later."""
+
+        deals: tuple[dict[str, Any], ...] = ()
+
+        async def call(self, fn: str, *args: Any, key: str | None = None) -> Any:
+            match fn:
+                case "history_orders_get":
+                    return [rows.order(7, type=8, state=4, position_id=POSITION, volume_current=0.0, **ours)]
+                case "history_deals_get":
+                    return list(self.deals)
+                case _:
+                    return await super().call(fn, *args, key=key)
+
+    desk = Shown()
+    with pytest.raises(OutcomeUnknown, match="not in the history yet"):
+        asyncio.run(desk.trader.find(None, "7", 0))
+    half: dict[str, Any] = {"order": 7, "entry": 3, **ours}
+    desk.deals = (rows.deal(8, position_id=POSITION, type=1, **half), rows.deal(9, position_id=POSITION + 1, **half))
+    found = asyncio.run(desk.trader.find(None, "7", 0))
+    assert found is not None
+    assert (found.order.order_id, [deal.deal_id for deal in found.deals]) == (f"7/{POSITION}", ["8"])
