@@ -152,15 +152,15 @@ def _change(
     """Amounts in two currencies are named by them, and have no difference."""
     foreign = kind == "money" and currencies[0] != currencies[1]
 
-    def text(value: float | None, sign: bool = False) -> str:
+    def text(value: float | None, sign: bool = False, of: int = 0) -> str:
         if kind == "money":
-            return money(value, sign)
+            return money(value, currencies[of], sign)
         if kind == "pct":
             return pct(value, 2, sign)
         shown = ratio(value, 0 if kind == "count" else 2)
         return f"+{shown}" if sign and value is not None and value > 0 else shown
 
-    texts = (f"{text(a)} {currencies[0]}", f"{text(b)} {currencies[1]}") if foreign else (text(a), text(b))
+    texts = (f"{text(a)} {currencies[0]}", f"{text(b, of=1)} {currencies[1]}") if foreign else (text(a), text(b))
     difference = None if foreign or a is None or b is None else round(b - a, RATIO_DIGITS)
     change = "" if difference is None else text(difference, True)
     return FigureChange(name, key, *texts, change, (a, b), difference)

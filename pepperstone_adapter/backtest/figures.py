@@ -1,9 +1,11 @@
-"""How figures are written for people, in the report and in the terminal: thousands separated, cents kept, a true minus
-sign, a dash for a figure that has no meaning."""
+"""How figures are written for people, in the report and in the terminal: thousands separated, an amount with its
+currency's digits, a true minus sign, a dash for a figure that has no meaning."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+
+from pepperstone_adapter.broker.account import minor_digits
 
 DASH = "–"
 PLATFORMS = {"ctrader": "cTrader", "mt5": "MetaTrader 5"}
@@ -24,9 +26,9 @@ FINDING_WORDS = {
 }
 
 
-def money(value: float | None, sign: bool = False) -> str:
-    """Account currency with cents."""
-    return DASH if value is None else _minus(f"{value:{'+' if sign and value else ''},.2f}")
+def money(value: float | None, currency: str, sign: bool = False) -> str:
+    """An amount with the digits of its currency: cents, and none for the yen."""
+    return DASH if value is None else _minus(f"{value:{'+' if sign and value else ''},.{minor_digits(currency)}f}")
 
 
 def pct(value: float | None, digits: int = 1, sign: bool = False) -> str:
@@ -74,20 +76,21 @@ def figures(document: Mapping[str, Any]) -> list[tuple[str, Figures]]:
 
 
 def _of_money(document: Mapping[str, Any]) -> Figures:
+    c = document["account"]["currency"]
     account, t, costs = (document[k] for k in ("account", "trades", "costs"))
     return [
-        ("Start balance", money(account["start_balance"])),
-        ("End balance", money(account["end_balance"])),
-        ("End equity", money(account["end_equity"])),
-        ("Net profit", money(account["net_profit"])),
-        ("Gross profit", money(t["gross_profit"])),
-        ("Gross loss", money(-t["gross_loss"])),
-        ("Commission", money(costs["commission"])),
-        ("Swap", money(costs["swap"])),
-        ("Spread", money(costs["spread"])),
-        ("Slippage", money(costs["slippage"])),
-        ("Conversion", money(costs["conversion"])),
-        ("Costs in all", money(costs["total"])),
+        ("Start balance", money(account["start_balance"], c)),
+        ("End balance", money(account["end_balance"], c)),
+        ("End equity", money(account["end_equity"], c)),
+        ("Net profit", money(account["net_profit"], c)),
+        ("Gross profit", money(t["gross_profit"], c)),
+        ("Gross loss", money(-t["gross_loss"], c)),
+        ("Commission", money(costs["commission"], c)),
+        ("Swap", money(costs["swap"], c)),
+        ("Spread", money(costs["spread"], c)),
+        ("Slippage", money(costs["slippage"], c)),
+        ("Conversion", money(costs["conversion"], c)),
+        ("Costs in all", money(costs["total"], c)),
     ]
 
 
@@ -111,14 +114,15 @@ def _of_return(document: Mapping[str, Any]) -> Figures:
 
 
 def _of_risk(document: Mapping[str, Any]) -> Figures:
+    c = document["account"]["currency"]
     risk = document["risk"]
     return [
-        ("Max drawdown, equity", _fall(risk, "equity")),
-        ("Max drawdown, balance", _fall(risk, "balance")),
+        ("Max drawdown, equity", _fall(risk, "equity", c)),
+        ("Max drawdown, balance", _fall(risk, "balance", c)),
         ("Min margin level", pct(risk["min_margin_level"], 0)),
-        ("Min free margin", money(risk["min_free_margin"])),
-        ("Max used margin", money(risk["max_used_margin"])),
-        ("Max exposure", money(risk["max_exposure"])),
+        ("Min free margin", money(risk["min_free_margin"], c)),
+        ("Max used margin", money(risk["max_used_margin"], c)),
+        ("Max exposure", money(risk["max_exposure"], c)),
         ("Max leverage used", ratio(risk["max_leverage"])),
         ("Max open positions", str(risk["max_open_positions"])),
         ("Time in the market", pct(risk["time_in_market_pct"])),
@@ -128,19 +132,20 @@ def _of_risk(document: Mapping[str, Any]) -> Figures:
 
 
 def _of_trades(document: Mapping[str, Any]) -> Figures:
+    c = document["account"]["currency"]
     t = document["trades"]
     win, lose = t["winning_streak"], t["losing_streak"]
     return [
         ("Closed, open at end", f"{t['count']}, {t['open_at_end']}"),
         ("Won, lost", f"{t['wins']}, {t['losses']}"),
         ("Profit factor", ratio(t["profit_factor"])),
-        ("Expectancy", money(t["expectancy"])),
+        ("Expectancy", money(t["expectancy"], c)),
         ("Expectancy in R", ratio(t["expectancy_r"])),
         ("Payoff", ratio(t["payoff"])),
-        ("Average win, loss", f"{money(t['average_win'])}, {money(t['average_loss'])}"),
-        ("Largest win, loss", f"{money(t['largest_win'])}, {money(t['largest_loss'])}"),
-        ("Longest winning streak", f"{win['longest']} ({money(win['longest_net'])})"),
-        ("Longest losing streak", f"{lose['longest']} ({money(lose['longest_net'])})"),
+        ("Average win, loss", f"{money(t['average_win'], c)}, {money(t['average_loss'], c)}"),
+        ("Largest win, loss", f"{money(t['largest_win'], c)}, {money(t['largest_loss'], c)}"),
+        ("Longest winning streak", f"{win['longest']} ({money(win['longest_net'], c)})"),
+        ("Longest losing streak", f"{lose['longest']} ({money(lose['longest_net'], c)})"),
     ]
 
 
@@ -161,9 +166,10 @@ def _of_time_and_orders(document: Mapping[str, Any]) -> Figures:
 
 
 def _of_sequence(document: Mapping[str, Any]) -> Figures:
+    c = document["account"]["currency"]
     t = document["trades"]
     return [
-        ("Average MAE, MFE", f"{money(t['average_mae'])}, {money(t['average_mfe'])}"),
+        ("Average MAE, MFE", f"{money(t['average_mae'], c)}, {money(t['average_mfe'], c)}"),
         ("Correlation net and MFE", ratio(t["profit_mfe_correlation"])),
         ("Correlation net and MAE", ratio(t["profit_mae_correlation"])),
         ("Z-score (confidence)", f"{ratio(t['z_score'])} ({pct(t['z_confidence_pct'])})"),
@@ -206,8 +212,8 @@ def _rows(count: int) -> str:
     return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
-def _fall(risk: Mapping[str, Any], curve: str) -> str:
-    return f"{money(risk[f'max_drawdown_{curve}'])} ({pct(risk[f'max_drawdown_{curve}_pct'], 2)})"
+def _fall(risk: Mapping[str, Any], curve: str, currency: str) -> str:
+    return f"{money(risk[f'max_drawdown_{curve}'], currency)} ({pct(risk[f'max_drawdown_{curve}_pct'], 2)})"
 
 
 def _minus(text: str) -> str:

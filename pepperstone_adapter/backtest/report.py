@@ -18,6 +18,7 @@ from markupsafe import Markup
 from pepperstone_adapter.backtest import metrics, returns
 from pepperstone_adapter.backtest.figures import account_name, figures, findings, money, pct, ratio, signed
 from pepperstone_adapter.backtest.report_data import MAX_TRADES, Candles, chart_data
+from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.simulation.record import RunRecord
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -74,7 +75,7 @@ def render(
     data = {
         **chart_data(record, prices),
         "currency": currency,
-        "digits": 0 if currency == "JPY" else 2,
+        "digits": minor_digits(currency),
         "costs": document["costs"],
         "net": document["account"]["net_profit"],
         "levels": [document["account"]["margin_call_level"], document["account"]["stop_out_level"]],
@@ -82,34 +83,32 @@ def render(
         "groups": {name: list(document["trades"][name].items()) for name in ("by_hour", "by_weekday", "by_month")},
     }
     rolling = data["rolling"]
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            r=document,
-            m=document["metrics"],
-            t=document["trades"],
-            months=MONTHS,
-            monthly=monthly_rows(record),
-            figures=figures(document),
-            candles=list(prices),
-            rolling_days=rolling.get("days") if rolling["t"] else None,
-            trade_columns=TRADE_COLUMNS,
-            max_trades=MAX_TRADES,
-            data_facts=data_facts(document),
-            findings=findings(document),
-            account_name=account_name(document),
-            engine_facts=[
-                ("Events", f"{document['engine']['events']:,}"),
-                ("Run time", f"{document['engine']['elapsed_s']:.1f} s"),
-                ("Seed", document["engine"]["seed"]),
-            ],
-            simulated=SIMULATED,
-            not_simulated=NOT_SIMULATED,
-            settings_yaml=settings_yaml,
-            data=embedded(data),
-            **assets("report.js"),
-        )
+    pages = environment()
+    pages.filters["money"] = lambda value, sign=False: money(value, currency, sign)
+    return pages.get_template("report.html.j2").render(
+        r=document,
+        m=document["metrics"],
+        t=document["trades"],
+        months=MONTHS,
+        monthly=monthly_rows(record),
+        figures=figures(document),
+        candles=list(prices),
+        rolling_days=rolling.get("days") if rolling["t"] else None,
+        trade_columns=TRADE_COLUMNS,
+        max_trades=MAX_TRADES,
+        data_facts=data_facts(document),
+        findings=findings(document),
+        account_name=account_name(document),
+        engine_facts=[
+            ("Events", f"{document['engine']['events']:,}"),
+            ("Run time", f"{document['engine']['elapsed_s']:.1f} s"),
+            ("Seed", document["engine"]["seed"]),
+        ],
+        simulated=SIMULATED,
+        not_simulated=NOT_SIMULATED,
+        settings_yaml=settings_yaml,
+        data=embedded(data),
+        **assets("report.js"),
     )
 
 
@@ -122,7 +121,7 @@ def environment() -> Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters.update(money=money, pct=pct, ratio=ratio, signed=signed, tone=tone, heat=heat, words=words)
+    env.filters.update(pct=pct, ratio=ratio, signed=signed, tone=tone, heat=heat, words=words)
     return env
 
 

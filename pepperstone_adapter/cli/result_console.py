@@ -38,14 +38,14 @@ def summary_table(result: dict[str, Any]) -> Table:
         table.add_column(style="dim")
         table.add_column(justify="right")
     rows = [
-        ("Start balance", money(account["start_balance"]), "Trades", str(t["count"])),
-        ("End balance", money(account["end_balance"]), "Won", pct(t["win_pct"])),
-        ("End equity", money(account["end_equity"]), "Profit factor", ratio(t["profit_factor"])),
-        ("Net profit", f"{money(account['net_profit'], True)}", "Expectancy", money(t["expectancy"])),
-        ("Return", pct(account["return_pct"], 2, True), "Commission", money(costs["commission"])),
-        ("CAGR", pct(m["cagr_pct"], 2), "Swap", money(costs["swap"])),
-        ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2), "Spread", money(costs["spread"])),
-        ("Sharpe", ratio(m["sharpe"]), "Costs in all", money(costs["total"])),
+        ("Start balance", money(account["start_balance"], currency), "Trades", str(t["count"])),
+        ("End balance", money(account["end_balance"], currency), "Won", pct(t["win_pct"])),
+        ("End equity", money(account["end_equity"], currency), "Profit factor", ratio(t["profit_factor"])),
+        ("Net profit", money(account["net_profit"], currency, True), "Expectancy", money(t["expectancy"], currency)),
+        ("Return", pct(account["return_pct"], 2, True), "Commission", money(costs["commission"], currency)),
+        ("CAGR", pct(m["cagr_pct"], 2), "Swap", money(costs["swap"], currency)),
+        ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2), "Spread", money(costs["spread"], currency)),
+        ("Sharpe", ratio(m["sharpe"]), "Costs in all", money(costs["total"], currency)),
         ("Min margin level", pct(risk["min_margin_level"], 0), "Refused orders", str(_refused(result))),
         ("Stop-outs", str(risk["stop_outs"]), "Data quality", pct(result["data"]["quality"], 1)),
         ("Bars, ticks", f"{result['data']['bars']:,}, {result['data']['ticks']:,}", "Run time", _run_time(result)),

@@ -6,6 +6,7 @@ from typing import Any
 
 from nautilus_trader.model import OrderStatus, Venue
 
+from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.broker.orders import OrderType as BrokerOrderType
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.keys import label
@@ -62,7 +63,8 @@ def summary(account: AccountSettings, connection: Connection, cache: Any) -> str
     now, before = connection.account, connection.snapshot
     if now is not None and before is not None:
         change = now.balance - before.account.balance
-        parts.append(f"balance {now.balance:,.2f} {now.currency} ({change:+,.2f} since the start)")
+        digits = minor_digits(now.currency)
+        parts.append(f"balance {now.balance:,.{digits}f} {now.currency} ({change:+,.{digits}f} since the start)")
     if execution is not None and before is not None:
         # Until the start has taken the account in, the only books are those the broker showed at the connect.
         known = connection.reconciled
@@ -87,8 +89,11 @@ def _equity(connection: Connection, portfolio: Any, venue: Venue) -> str:
     account = connection.account
     if account is None:
         return "no account"
+    digits = minor_digits(account.currency)
     if account.equity is not None:
-        return f"equity {account.equity:,.2f} {account.currency}"
+        return f"equity {account.equity:,.{digits}f} {account.currency}"
     sums = portfolio.equity(venue)
     own = [money.as_decimal() for currency, money in sums.items() if currency.code == account.currency]
-    return f"equity ~{sum(own, Decimal(0)):,.2f} {account.currency}" if own else f"balance {account.balance:,.2f}"
+    if own:
+        return f"equity ~{sum(own, Decimal(0)):,.{digits}f} {account.currency}"
+    return f"balance {account.balance:,.{digits}f}"

@@ -1,11 +1,14 @@
 """Money worked out on paper, to the cent. Each test's comment is the sum; the run must agree."""
 
+import csv
+import io
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from nautilus_trader.model import OrderSide, PositionId
 
+from pepperstone_adapter.backtest.tables import csv_tables
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SwapMode, SwapTerms, Weekday
 from pepperstone_adapter.simulation.record import LedgerKind
@@ -76,6 +79,33 @@ def test_account_currency_is_neither() -> None:
     )  # fmt: skip
     assert amounts(record, "realized_pnl") == [D("116.12")]
     assert record.end_balance == D("100116.12")
+
+
+def test_a_yen_account_has_whole_yen_everywhere() -> None:
+    # Long 100,000 USDJPY at ASK 150.010, closed at BID 151.000: 99,000 JPY. Commission 3.50 USD a side at the middle:
+    # 3.50 × 150.005 = 525.02 = 525, and 3.50 × 151.005 = 528.52 = 529. Swap -10.5 points: -1,050.
+    usdjpy = spec("USDJPY", swap=SwapTerms(mode=SwapMode.POINTS, long=D("-10.5")))
+    market = bars(
+        usdjpy, [150, 150, 151, 151], times=[utc(2024, 1, 8, hour) for hour in (20, 21, 23)] + [utc(2024, 1, 9)]
+    )
+    rule = CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.50"), currency="USD")
+    record = run_steps(
+        market, {0: buy(100_000, usdjpy), 2: close_all(usdjpy)}, symbol=usdjpy, spread=10, commission=rule,
+        currency="JPY", start_balance=D(10_000_000),
+    )  # fmt: skip
+    assert [str(row.amount) for row in record.ledger] == ["10000000", "-525", "-1050", "99000", "-529"]
+    tables = {name: list(csv.DictReader(io.StringIO(text))) for name, text in csv_tables(record).items()}
+    assert [row["balance_after"] for row in tables["ledger.csv"]][-1] == "10096896"
+    assert [row["commission"] for row in tables["fills.csv"]] == ["525", "529"]
+    (position,) = tables["positions.csv"]
+    money = {name: position[name] for name in ("gross", "commission", "swap", "net", "mae", "mfe")}
+    assert money | {"mae": "", "mfe": ""} == {
+        "gross": "99000", "commission": "1054", "swap": "-1050", "net": "96896", "mae": "", "mfe": "",
+    }  # fmt: skip
+    assert not [text for text in money.values() if "." in text]
+    points = [(str(p.balance), str(p.equity), str(p.used_margin)) for p in record.equity]
+    assert not [text for point in points for text in point if "." in text]
+    assert (str(record.end_balance), str(record.end_equity)) == ("10096896", "10096896")
 
 
 def test_gold() -> None:

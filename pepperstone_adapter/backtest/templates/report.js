@@ -1,4 +1,6 @@
 // The run report: what each chart and the trades table show.
+const MONEY = `,.${DATA.digits}f`;
+
 function drawEquity() {
   const e = DATA.equity, t = times(e.t);
   plot("chart-equity", [
@@ -39,7 +41,7 @@ function drawExcursions() {
       x: rows.map((t) => t[key]), y: rows.map((t) => t[T.net]), name, mode: "markers", type: "scattergl",
       marker: { size: 5, color, opacity: 0.6 },
       text: rows.map((t) => `${t[T.symbol]} ${t[T.side].toLowerCase()} ${stamp(t[T.opened])}<br>${t[T.exit]}`),
-      hovertemplate: `%{text}<br>${title} %{x:,.2f}<br>net %{y:,.2f}<extra></extra>`,
+      hovertemplate: `%{text}<br>${title} %{x:${MONEY}}<br>net %{y:${MONEY}}<extra></extra>`,
     });
     plot(id, [trace(group(true), "Winners", css("--up")), trace(group(false), "Losers", css("--down"))],
       layout(290, { hovermode: "closest", xaxis: { title: { text: `${title}, ${DATA.currency}` }, tickformat: ",.0f" },
@@ -72,7 +74,7 @@ function drawGroups(which) {
     type: "bar", x: rows.map(([name]) => name.replace(/^\d (?=[A-Z])/, "")), y: net,
     customdata: rows.map(([, g]) => [g.count, g.win_pct]),
     marker: { color: net.map((v) => css(v >= 0 ? "--up" : "--down")), opacity: 0.85 },
-    hovertemplate: "%{x}: net %{y:,.2f}<br>%{customdata[0]} trades, %{customdata[1]:.1f} % won<extra></extra>",
+    hovertemplate: `%{x}: net %{y:${MONEY}}<br>%{customdata[0]} trades, %{customdata[1]:.1f} % won<extra></extra>`,
   }], layout(290, { hovermode: "closest", margin: { b: 44 }, xaxis: { type: "category", title: { text: "By entry time, UTC" } },
     yaxis: { tickformat: ",.0f", zeroline: true, zerolinecolor: css("--soft") } }));
 }

@@ -48,6 +48,9 @@ def test_amounts_in_two_currencies_have_no_difference(two: tuple[Path, Path]) ->
     assert figures["Net profit"].b.endswith(" EUR")
     assert (figures["Net profit"].change, figures["Net profit"].difference) == ("", None)
     assert figures["Return"].change.endswith(" %")
+    assert [len(text.split()[0].partition(".")[2]) for text in (figures["Swap"].a, figures["Swap"].b)] == [2, 2]
+    file.write_text(file.read_text().replace('"currency": "EUR"', '"currency": "JPY"'))
+    assert "." not in {f.name: f for f in compare(*two).figures}["Swap"].b
 
 
 def test_the_page_draws_both_curves(two: tuple[Path, Path]) -> None:

@@ -1,5 +1,7 @@
 """How figures are written."""
 
+import re
+
 import pytest
 
 from pepperstone_adapter.backtest.figures import FINDING_WORDS, duration, figures, findings, money, pct, ratio, signed
@@ -10,15 +12,16 @@ from tests.unit.backtest.test_result import FACTS
 
 
 def test_figures_in_words() -> None:
-    assert (money(1234567.5), money(-0.5), money(3.0, True), money(0.0, True)) == (
+    assert (money(1234567.5, "EUR"), money(-0.5, "EUR"), money(3.0, "EUR", True), money(0.0, "EUR", True)) == (
         "1,234,567.50",
         "−0.50",
         "+3.00",
         "0.00",
     )
+    assert (money(1234567.0, "JPY"), money(-5.0, "JPY"), money(3.0, "JPY", True)) == ("1,234,567", "−5", "+3")
     assert (pct(12.345, 2), pct(-1.0), pct(1.0, 1, True)) == ("12.35 %", "−1.0 %", "+1.0 %")
     assert (ratio(1.005), ratio(-2.0), signed(-0.04)) == ("1.00", "−2.00", "−0.0")
-    assert {money(None), pct(None), ratio(None), signed(None), duration(None)} == {"–"}
+    assert {money(None, "EUR"), pct(None), ratio(None), signed(None), duration(None)} == {"–"}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,18 @@ def test_every_figure_has_a_text(count: int) -> None:
     titles = [title for title, _ in groups]
     assert titles == ["Money", "Return", "Risk", "Trades", "Holding time and orders", "Order of trades"]
     assert all(isinstance(text, str) and text for _, rows in groups for _, text in rows)
+
+
+def test_amounts_of_a_yen_account_have_no_cents() -> None:
+    record = record_of(random_trades(100))
+    in_dollars = dict(entry for _, rows in figures(build_result(record, FACTS)) for entry in rows)
+    record.account_currency = "JPY"
+    in_yen = dict(entry for _, rows in figures(build_result(record, FACTS)) for entry in rows)
+    amounts = [name for name in in_dollars if in_dollars[name] != in_yen[name]]
+    assert len(amounts) > 20
+    cents = re.compile(r"\d\.\d\d(?! %)")
+    assert all(cents.search(in_dollars[name]) for name in amounts)
+    assert not [in_yen[name] for name in amounts if cents.search(in_yen[name])]
 
 
 def test_what_is_wrong_with_the_data_in_words() -> None:

@@ -128,3 +128,16 @@ def test_small_pieces() -> None:
     assert (words(INSTRUMENT), words("take_profit"), words("LONG")) == ("GBPUSD", "Take profit", "Long")
     assert "<" not in str(embedded({"a": "<&>"}))
     assert json.loads(str(embedded({"a": "<&>"}))) == {"a": "<&>"}
+
+
+def test_a_page_in_yen_shows_no_cents() -> None:
+    record = record_of(random_trades(120), start=Decimal(1_000_000))
+    record.account_currency = "JPY"
+    page = page_of(record)
+    text = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    assert "1,000,000" in text
+    assert not re.findall(r"\d,\d{3}\.\d\d", text)
+    assert data_of(page)["digits"] == 0
+    script = re.search(r"<script>(.*?)</script>", page, re.S)
+    assert script is not None
+    assert ",.2f" not in script.group(1)
