@@ -152,7 +152,8 @@ async def leverage(probe: Probe) -> list[Finding]:
     ]
     margin = await probe.get(oa.ExpectedMarginReq(symbolId=symbol.symbolId, volume=[symbol.lotSize]))
     money = margin.margin[0].buyMargin / 10**margin.moneyDigits if margin.margin else 0.0
-    out.append(found("leverage", f"margin of one lot of {light.symbolName}", f"{money:,.{margin.moneyDigits}f} in account currency"))
+    amount = f"{money:,.{margin.moneyDigits}f} in account currency"
+    out.append(found("leverage", f"margin of one lot of {light.symbolName}", amount))
     price = _last_price(probe, symbol.symbolId)
     if money and price:
         implied = symbol.lotSize / 100 * price / money
