@@ -122,8 +122,10 @@ class BehaviourSettings(StrictModel):
     delta_high_bug_every: int = Field(240, ge=0, description="one M1 bar in n has deltaHigh=0 wrongly; 0 = never")
     ticks_page: int = Field(5_000, gt=0, description="ticks in one answer (size unconfirmed)")
     list_page: int = Field(500, gt=0, description="deals or orders in one answer (size unconfirmed)")
-    list_order: Literal["newest_first", "oldest_first"] = Field(
-        "newest_first", description="rows of one answer of deals or orders (seen for one position's lists)"
+    list_order: Literal["newest_first", "oldest_first", "newest_upwards"] = Field(
+        "newest_first",
+        description="which deals or orders of a range one answer holds, and their order: from the newest down (seen for one "
+        "position's lists), from the oldest up, or the newest in ascending order (as bars come)",
     )
     echo_client_order_id: bool = Field(True, description="protective and closing orders carry a clientOrderId too")
     extra_fields: bool = Field(True, description="fields beyond the schema: Symbol 41, Trader 23, Deal 19 (recorded)")

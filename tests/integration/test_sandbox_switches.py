@@ -62,7 +62,7 @@ OTHER: dict[str, list[Any]] = {
     "delta_high_bug_every": [0, 1],
     "ticks_page": [2],
     "list_page": [2],
-    "list_order": ["oldest_first"],
+    "list_order": ["oldest_first", "newest_upwards"],
     "echo_client_order_id": [False],
     "extra_fields": [False],
     "absolute_levels_on_market": ["ignore"],
@@ -248,6 +248,14 @@ def test_the_same_end_whatever_the_switch(
     other_books, other_history = result(tmp_path, {name: position})
     assert other_books == books
     assert other_history == history
+
+
+@pytest.mark.parametrize("order", ["oldest_first", "newest_upwards"])
+def test_the_same_end_when_lists_come_in_small_pages_of_another_order(
+    order: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    usual_end = usual(tmp_path_factory.getbasetemp() / "usual")
+    assert result(tmp_path, {"list_order": order, "list_page": 2}) == usual_end
 
 
 def test_the_same_end_when_every_list_counts_as_historical(

@@ -1,8 +1,8 @@
 """The past: bars, ticks, orders and deals, in pages. Lives in the network thread.
 
-Every list comes newest first and in pages of the venue's choosing, often shorter than asked for and sometimes without
-saying so; so a window counts as read only when a page comes back with nothing older in it. Windows are no longer than
-the venue once documented for each kind; repeated rows at the seams are dropped by id.
+Everything comes in pages of the venue's choosing, bars often shorter than asked for and without saying so; so a window of
+them counts as read only when a page comes back with nothing older in it. Lists of deals and orders are read by `paging`.
+Windows are no longer than the venue once documented for each kind; repeated rows at the seams are dropped by id.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.ctrader.client import market, parsing
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.ctrader.client.desk import Desk
+from pepperstone_adapter.ctrader.client.paging import WEEK_MS, PagedList
 from pepperstone_adapter.openapi import messages as oa
 
-WEEK_MS = 7 * 86_400_000
 HOUR_NS = 3_600 * 1_000_000_000
 #: Our clock is not the venue's: it may be minutes off, or an hour where a clock change was missed. What a start does not
 #: see would be told as new later, and what a gap hides would stay hidden; so lists are asked for from so long before.
@@ -24,6 +24,7 @@ CLOCK_DOUBT_NS = HOUR_NS + HOUR_NS // 12
 #: And until so far beyond our now (a sandbox may run many times as fast): still within one request's week.
 AHEAD_NS = 6 * 24 * HOUR_NS
 DEAL_ROWS = 1_000
+FOREVER_MS = 1 << 62
 BAR_WINDOW_MS = {
     **dict.fromkeys((BarPeriod.M1, BarPeriod.M2, BarPeriod.M3, BarPeriod.M4, BarPeriod.M5), 5 * WEEK_MS),
     **dict.fromkeys((BarPeriod.M10, BarPeriod.M15, BarPeriod.M30, BarPeriod.H1), 35 * WEEK_MS),
@@ -131,54 +132,47 @@ class History:
 
     async def raw_deals(self, since_ns: int, until_ns: int) -> Sequence[oa.Deal]:
         """Every deal of a time range, all pages of all weeks."""
-        desk, found = self._desk, dict[int, oa.Deal]()
-        start, to = u.ms(since_ns), u.ms(until_ns - 1)
-        while to >= start:
-            window = max(start, to - WEEK_MS + 1)
+
+        async def page(first: int, last: int) -> tuple[Sequence[oa.Deal], bool]:
             message = oa.DealListReq(
-                ctidTraderAccountId=desk.account_id, fromTimestamp=window, toTimestamp=to, maxRows=DEAL_ROWS
+                ctidTraderAccountId=self._desk.account_id, fromTimestamp=first, toTimestamp=last, maxRows=DEAL_ROWS
             )
-            answer: oa.DealListRes = await desk.read(message, oa.DealListRes)
-            fresh = [entry for entry in answer.deal if entry.dealId not in found]
-            found.update({entry.dealId: entry for entry in fresh})
-            oldest = min((entry.executionTimestamp for entry in answer.deal), default=window)
-            # The seam is asked for again, so that deals of one millisecond cannot fall between two pages.
-            seam = oldest if fresh else oldest - 1
-            to = seam if answer.hasMore and answer.deal else window - 1
-        return list(found.values())
+            answer: oa.DealListRes = await self._desk.read(message, oa.DealListRes)
+            return answer.deal, answer.hasMore
 
-    async def orders(self, since_ns: int, until_ns: int) -> list[oa.Order]:
-        """Every order of a time range. By which of its times the venue filters is not known: both are allowed for."""
-        desk, found = self._desk, dict[int, oa.Order]()
-        start, to = u.ms(since_ns), u.ms(until_ns - 1)
-        while to >= start:
-            window = max(start, to - WEEK_MS + 1)
-            message = oa.OrderListReq(ctidTraderAccountId=desk.account_id, fromTimestamp=window, toTimestamp=to)
-            answer: oa.OrderListRes = await desk.read(message, oa.OrderListRes)
-            fresh = [entry for entry in answer.order if entry.orderId not in found]
-            found.update({entry.orderId: entry for entry in fresh})
-            if not (answer.hasMore and answer.order):
-                to = window - 1
-                continue
-            opened = min(entry.tradeData.openTimestamp for entry in answer.order)
-            updated = min(entry.utcLastUpdateTimestamp for entry in answer.order)
-            later, earlier = max(opened, updated), min(opened, updated)
-            to = min(to - 1, later if fresh and later < to else earlier)
-        return list(found.values())
+        found = PagedList(page, lambda deal: (deal.dealId, deal.executionTimestamp, deal.executionTimestamp))
+        await found.read_weeks(u.ms(since_ns), u.ms(until_ns - 1))
+        return found.rows
 
-    async def orders_of_position(self, position_id: str) -> list[oa.Order]:
-        """Every order of one position, newest first."""
-        desk, found, to = self._desk, dict[int, oa.Order](), 0
-        while True:
-            message = oa.OrderListByPositionIdReq(ctidTraderAccountId=desk.account_id, positionId=int(position_id))
-            if to:
-                message.toTimestamp = to
-            answer: oa.OrderListByPositionIdRes = await desk.read(message, oa.OrderListByPositionIdRes)
-            fresh = [entry for entry in answer.order if entry.orderId not in found]
-            found.update({entry.orderId: entry for entry in fresh})
-            if not (answer.hasMore and fresh):
-                return list(found.values())
-            to = min(entry.tradeData.openTimestamp for entry in answer.order)
+    async def orders(self, since_ns: int, until_ns: int) -> Sequence[oa.Order]:
+        """Every order of a time range, by its creation or its last change: which of them the venue goes by is not known."""
+
+        async def page(first: int, last: int) -> tuple[Sequence[oa.Order], bool]:
+            message = oa.OrderListReq(ctidTraderAccountId=self._desk.account_id, fromTimestamp=first, toTimestamp=last)
+            answer: oa.OrderListRes = await self._desk.read(message, oa.OrderListRes)
+            return answer.order, answer.hasMore
+
+        found = PagedList(page, _order_times)
+        await found.read_weeks(u.ms(since_ns), u.ms(until_ns - 1))
+        return found.rows
+
+    async def orders_of_position(self, position_id: str) -> Sequence[oa.Order]:
+        """Every order of one position."""
+
+        async def page(first: int, last: int) -> tuple[Sequence[oa.Order], bool]:
+            message = oa.OrderListByPositionIdReq(
+                ctidTraderAccountId=self._desk.account_id, positionId=int(position_id)
+            )
+            if first:
+                message.fromTimestamp = first
+            if last != FOREVER_MS:
+                message.toTimestamp = last
+            answer: oa.OrderListByPositionIdRes = await self._desk.read(message, oa.OrderListByPositionIdRes)
+            return answer.order, answer.hasMore
+
+        found = PagedList(page, _order_times)
+        await found.read(0, FOREVER_MS)
+        return found.rows
 
     async def order_details(self, order_id: str) -> tuple[OrderState, list[Deal]]:
         """One order, open or ended, with its deals. Raises `NotFound` where the venue does not know it."""
@@ -193,3 +187,7 @@ class History:
         parsed = [parsing.deal(entry, desk.symbols.by_id, order, desk.money.digits) for entry in details.deal]
         deals = [entry for entry in parsed if entry is not None]
         return order, sorted(deals, key=lambda deal: (deal.ts_ns, int(deal.deal_id)))
+
+
+def _order_times(order: oa.Order) -> tuple[int, int, int]:
+    return order.orderId, order.tradeData.openTimestamp, order.utcLastUpdateTimestamp

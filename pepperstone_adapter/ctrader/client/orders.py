@@ -4,6 +4,7 @@ Nothing here is ever sent twice. An answer is the venue's first word, not the ou
 not answered ends as `OutcomeUnknown`, and `find` is how its outcome is learnt.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -130,7 +131,7 @@ class Orders:
             return await self._closing_order(client_order_id, closing)
         message = oa.ReconcileReq(ctidTraderAccountId=desk.account_id, returnProtectionOrders=False)
         working: oa.ReconcileRes = await desk.read(message, oa.ReconcileRes)
-        found = _with_client_id(list(working.order), client_order_id)
+        found = _with_client_id(working.order, client_order_id)
         if found is None:
             now_ns = desk.now_ns
             since_ns = (since_ns or now_ns - WEEK_NS) - CLOCK_DOUBT_NS
@@ -193,7 +194,7 @@ def rejected_order(request: oa.NewOrderReq, spec_of: parsing.SpecOf, reason: str
     )
 
 
-def _with_client_id(orders: list[Any], client_order_id: str) -> str | None:
+def _with_client_id(orders: Iterable[Any], client_order_id: str) -> str | None:
     for entry in orders:
         if entry.clientOrderId == client_order_id and not entry.closingOrder:
             return str(entry.orderId)

@@ -26,11 +26,13 @@ def _window(message: Any) -> tuple[int, int]:
 
 
 def _page[T](request: Request, rows: Sequence[T], most: int = 0) -> tuple[Sequence[T], bool]:
-    """The newest of rows that come newest first, at most a page or `most`, and whether there are more."""
+    """A page (or `most`) of rows that come newest first, in the order and from the end the settings say; are there more?"""
     behaviour = request.venue.settings.behaviour
     most = min(most or behaviour.list_page, behaviour.list_page)
+    if behaviour.list_order == "oldest_first":
+        rows = rows[::-1]
     page = rows[:most]
-    return page[::-1] if behaviour.list_order == "oldest_first" else page, len(rows) > most
+    return page[::-1] if behaviour.list_order == "newest_upwards" else page, len(rows) > most
 
 
 @handles(oa.ReconcileReq)

@@ -1,6 +1,8 @@
 """The past comes in pages, newest first, of the venue's choosing; and a failed look is never "not there"."""
 
 from decimal import Decimal
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,65 @@ def test_deals_of_many_pages_and_weeks_come_once_each_in_order(world: World) -> 
     world.venue.scripts[oa.DealListReq] = deals_server(deals, page=3)
     found = finish(world, world.account.history.deals(START_NS - 4 * week * MS, START_NS))
     assert [deal.deal_id for deal in found] == [str(n) for n in range(1, 21)]
+
+
+def served(rows: list[Any], stamp: Any, order: str, page: int, message: Any) -> tuple[list[Any], bool]:
+    """A page of the rows whose `stamp` lies in the range that is asked for, and whether there are more."""
+    first = message.fromTimestamp if message.HasField("fromTimestamp") else 0
+    last = message.toTimestamp if message.HasField("toTimestamp") else 1 << 62
+    inside = sorted((row for row in rows if first <= stamp(row) <= last), key=stamp, reverse=order != "oldest first")
+    shown = inside[:page]
+    return shown[::-1] if order == "newest, read upwards" else shown, len(inside) > page
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first", "newest, read upwards"])
+@pytest.mark.parametrize("seed", range(5))
+def test_lists_are_read_whole_whatever_their_order(world: World, order: str, seed: int) -> None:
+    """Only for the lists of one position the order was ever seen; a list that is read half hides a fill."""
+    random = Random(seed)  # noqa: S311
+    deals = [venue.deal(n, 60 + n) for n in range(1, 24)]
+    for deal in deals:
+        deal.executionTimestamp = START_MS - random.randrange(10 * 86_400_000)
+    deals[3].executionTimestamp = deals[2].executionTimestamp
+
+    def deal_list(message: oa.DealListReq) -> oa.DealListRes:
+        shown, more = served(deals, lambda deal: deal.executionTimestamp, order, 4, message)
+        return oa.DealListRes(ctidTraderAccountId=ACCOUNT_ID, deal=shown, hasMore=more)
+
+    world.venue.scripts[oa.DealListReq] = deal_list
+    since_ns = START_NS - 11 * 86_400_000 * MS
+    found = finish(world, world.account.history.deals(since_ns, START_NS + 1), 60)
+    assert sorted(int(deal.deal_id) for deal in found) == list(range(1, 24))
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first", "newest, read upwards"])
+@pytest.mark.parametrize("by", ["created", "updated"])
+@pytest.mark.parametrize("seed", range(5))
+def test_orders_are_read_whole_whatever_their_order_and_its_time(world: World, order: str, by: str, seed: int) -> None:
+    random = Random(seed)  # noqa: S311
+    orders = [venue.order(n) for n in range(1, 24)]
+    for entry in orders:
+        entry.tradeData.openTimestamp = START_MS - random.randrange(6 * 86_400_000)
+        entry.utcLastUpdateTimestamp = entry.tradeData.openTimestamp + random.choice((0, 5, 3_600_000))
+
+    def stamp(entry: oa.Order) -> int:
+        return entry.tradeData.openTimestamp if by == "created" else entry.utcLastUpdateTimestamp
+
+    def order_list(message: oa.OrderListReq) -> oa.OrderListRes:
+        shown, more = served(orders, stamp, order, 4, message)
+        return oa.OrderListRes(ctidTraderAccountId=ACCOUNT_ID, order=shown, hasMore=more)
+
+    def of_position(message: oa.OrderListByPositionIdReq) -> oa.OrderListByPositionIdRes:
+        shown, more = served(orders, stamp, order, 4, message)
+        return oa.OrderListByPositionIdRes(ctidTraderAccountId=ACCOUNT_ID, order=shown, hasMore=more)
+
+    world.venue.scripts[oa.OrderListReq] = order_list
+    world.venue.scripts[oa.OrderListByPositionIdReq] = of_position
+    since_ns = START_NS - 7 * 86_400_000 * MS
+    history = world.account.history
+    for reading in (history.orders(since_ns, START_NS + 7_200_000 * MS), history.orders_of_position("51")):
+        found = finish(world, reading, 60)
+        assert sorted(entry.orderId for entry in found) == list(range(1, 24))
 
 
 def test_bars_are_read_on_when_a_page_is_cut_short_in_silence(world: World) -> None:
