@@ -1,6 +1,5 @@
 """What `pepperstone data download` does: settings to a session, progress while it runs, a summary at the end."""
 
-import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES
 from pepperstone_adapter.catalog.download import Download, LinkWatch, Outcome, Wish
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.staging import catalog_lock
+from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.brokers import AnyAccount, open_session, source_of
 from pepperstone_adapter.cli.data import DEFAULT_CATALOG
 from pepperstone_adapter.common.errors import ConfigurationError
@@ -70,7 +70,7 @@ def run(path: Path | None, overrides: Sequence[str], *, replace: bool, as_json: 
     """Download what the settings ask for and say what came of it."""
     settings = load_settings(path, DownloadSettings, overrides)
     try:
-        outcomes = asyncio.run(_download(settings, Console(stderr=True, quiet=as_json), replace=replace))
+        outcomes = interrupt.run(_download(settings, Console(stderr=True, quiet=as_json), replace=replace))
     except KeyboardInterrupt:
         typer.echo("stopped; what was read is stored: run the same command again to go on", err=True)
         raise

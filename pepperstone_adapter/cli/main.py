@@ -16,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
+from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.commands import CommandTable, help_of
 from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.common.output import NAME as OUTPUT
@@ -23,7 +24,6 @@ from pepperstone_adapter.common.output import Output, tell
 
 _USAGE_EXIT_CODE = 2
 _BUG_EXIT_CODE = 1
-_INTERRUPTED_EXIT_CODE = 130
 _BROKEN_PIPE_EXIT_CODE = 141
 
 app = typer.Typer(
@@ -58,6 +58,7 @@ def _options(
 
 def run() -> None:
     """Entry point of the `pepperstone` command."""
+    interrupt.listen()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -101,7 +102,7 @@ def _run(rest: list[str], debug: bool) -> int:
     except PepperstoneError as error:
         return _fail(error, str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
-        return _fail(error, "interrupted", _INTERRUPTED_EXIT_CODE, debug)
+        return _fail(error, "interrupted", interrupt.INTERRUPTED, debug)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # rich leaves so
             return _BROKEN_PIPE_EXIT_CODE
@@ -110,7 +111,7 @@ def _run(rest: list[str], debug: bool) -> int:
         return _system_error(error, debug)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, never a wall of text
         return _bug(error, debug)
-    if result == _INTERRUPTED_EXIT_CODE:
+    if result == interrupt.INTERRUPTED:
         tell("error: interrupted")
     return result if isinstance(result, int) else 0
 

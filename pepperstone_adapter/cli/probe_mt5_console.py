@@ -1,6 +1,5 @@
 """What `pepperstone probe mt5` does and prints."""
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.brokers import AccountOfFile
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.files import write_atomic
@@ -37,7 +37,7 @@ def probe_mt5(path: Path | None, overrides: Sequence[str], symbols: Path | None,
     with tempfile.TemporaryDirectory() as folder, console.status("asking the terminal"):
         # A gateway of our own needs a place for order keys; nothing is ordered, so it may go afterwards.
         values = values_of(account, Path(folder), None, CONNECT_TIMEOUT_S)
-        findings, rows = asyncio.run(_ask(Mt5DataConfig(**values)))
+        findings, rows = interrupt.run(_ask(Mt5DataConfig(**values)))
     if symbols is not None:
         _write_symbols(symbols, rows)
     if as_json:
