@@ -11,7 +11,7 @@ PepperstoneError
 ├─ OutcomeUnknown                written, not answered: never resend; reconcile
 ├─ LocalProtocolError            our bug: loud
 ├─ RemoteProtocolError           the venue's: drop the link, keep the bytes
-├─ RiskRefused                   a limit said no
+├─ RiskRefused                   no new risk is taken until a person has looked
 ├─ ReconciliationMismatch        our books and the broker's differ
 └─ VenueError(code, text)        the venue said no
    ├─ RateLimited(retry_after_s)
@@ -80,6 +80,8 @@ class RemoteProtocolError(PepperstoneError):
 
 
 class RiskRefused(PepperstoneError):
+    """A run has ended while it took no new risk (stop-out, margin call, a part that broke): to be looked at first."""
+
     exit_code = 6
 
 

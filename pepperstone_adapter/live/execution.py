@@ -185,7 +185,7 @@ class BrokerExecutionClient(ExecutionClient):
             self.sender.wake()
             self.create_task(self.reconciler.resolve(), "resolve")
         elif isinstance(event, LinkDown) and event.permanent:
-            self.halted = event.reason
+            self.halted = self.halted or event.reason
         elif isinstance(event, Notice) and event.halt:
             self._halt(event.text)
 

@@ -25,7 +25,13 @@ from nautilus_trader.live import LiveNode, LiveNodeConfig
 from nautilus_trader.model import TraderId
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, PepperstoneError, ReconciliationMismatch
+from pepperstone_adapter.common.errors import (
+    ConnectFailed,
+    LinkLost,
+    PepperstoneError,
+    ReconciliationMismatch,
+    RiskRefused,
+)
 from pepperstone_adapter.common.files import FileLock, file_name_of
 from pepperstone_adapter.common.output import tell
 from pepperstone_adapter.live.connection import Connection
@@ -148,6 +154,7 @@ class LiveRun:
                 node.dispose()
                 for line in lines:
                     self._say(line)
+                self._refuse_risk()
                 for clients in self._clients:
                     forget(clients.key)
                 self._cache = self._portfolio = None
@@ -275,6 +282,19 @@ class LiveRun:
                 f"the node could not start or run: {cause or error} (connect_timeout_s: "
                 f"{self._settings.connect_timeout_s:g})"
             )
+
+    def _refuse_risk(self) -> None:
+        """A run that ends by itself while it takes no new risk says so: what starts it again would lift the halt."""
+        if self._signals or isinstance(self._failure, ReconciliationMismatch):
+            return
+        for connection in self._connections():
+            halted = connection.execution.halted if connection.execution is not None else None
+            if halted is not None and halted != connection.fault:
+                also = f"; {self._failure}" if self._failure is not None else ""
+                self._failure = RiskRefused(
+                    f"ended when no new risk was taken any more: {halted}{also}; look at the account"
+                )
+                return
 
     def _connections(self) -> list[Connection]:
         found = (connection_of(c.key) for c in self._clients)

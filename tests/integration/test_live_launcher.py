@@ -321,6 +321,29 @@ def test_a_strategy_that_stops_the_node_ends_it_with_code_0(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("stopped_out", "code"), [(True, 6), (False, 5)])
+def test_a_run_that_ends_while_it_takes_no_new_risk_ends_with_code_6(
+    tmp_path: Path, stopped_out: bool, code: int
+) -> None:
+    """What starts nodes again would lift the halt of a stop-out that nobody has looked at."""
+    with sandbox(tmp_path) as broker, running(settings(tmp_path, broker)) as process:
+        until(lambda: traded(broker), "its orders", process)
+        if stopped_out:
+            # 200,000 at 1.08507 and leverage 30 use 7,233.80 of the 10,000; half of that is the stop-out
+            by_hand = NewOrder(symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=Decimal(200_000))
+            broker.call(broker.ledger.submit, ACCOUNT_ID, by_hand, broker.clock.now_ns())
+            broker.push("EURUSD", "1.05010", "1.05017")
+            read_until(process, "HALTED: ")
+        broker.call(broker.venue.disconnect_clients, "blocked by cTrader Administrator")
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == code, out[-3000:]
+        said = [line for line in out.splitlines() if line.startswith("error: ")]
+        assert len(said) == 1
+        assert ("no new risk was taken any more" in said[0]) == stopped_out
+        assert "Administrator" in said[0]
+
+
+@pytest.mark.slow
 def test_a_run_with_record_leaves_quotes_in_the_catalog_and_its_fills_beside_them(tmp_path: Path) -> None:
     catalog = tmp_path / "recorded"
     with (
