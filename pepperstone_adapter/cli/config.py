@@ -2,9 +2,9 @@
 
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,7 +42,8 @@ def check(
 ) -> None:
     """Report every problem of settings files.
 
-    Each is one line with file, line and key; exit 2 when there is one.
+    Each is one line with file, line and key; exit 2 when there is one. The strategies that a backtest or a live node
+    would run are imported and built with their configuration, and nothing else is done with them.
 
     Examples:
 
@@ -53,10 +54,14 @@ def check(
     problems = []
     for file in files:
         try:
-            found, _ = _load(file, kind, overrides or ())
-            typer.echo(f"{file}: ok ({found})")
+            found, settings = _load(file, kind, overrides or ())
         except ConfigurationError as error:
             problems.append(str(error))
+            continue
+        wrong = list(_strategy_problems(found, settings))
+        problems += wrong
+        if not wrong:
+            typer.echo(f"{file}: ok ({found})")
     if problems:
         raise ConfigurationError("\n".join(problems))
 
@@ -106,6 +111,22 @@ def _load(file: Path, kind: str | None, overrides: Sequence[str]) -> tuple[str, 
 
     kind = kind or _kind_of(file)
     return kind, load_settings(file, _model(kind), overrides)
+
+
+def _strategy_problems(kind: str, settings: "StrictModel") -> Iterator[str]:
+    """What the run would say when it builds its strategies."""
+    build: Callable[[Any], Any]
+    if kind == "backtest":
+        from pepperstone_adapter.backtest.plan import strategy_of as build
+    elif kind == "live":
+        from pepperstone_adapter.live.strategies import strategy_of as build
+    else:
+        return
+    for strategy in settings.strategies:  # type: ignore[attr-defined]
+        try:
+            build(strategy)
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def _model(kind: str) -> type["StrictModel"]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError, ValidationInfo
 
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings_errors import did_you_mean, explain
@@ -35,10 +35,36 @@ ENVIRONMENT_PREFIX = "PEPPERSTONE__"
 _REFERENCE = re.compile(r"(keyring|env|file):\S+\Z")
 
 
+class _Places:
+    """Where the values of a model were written, which is no part of what they say: all are equal."""
+
+    def __init__(self, node: Node | None = None, keys: tuple[str, ...] = ()) -> None:
+        self.node, self.keys = node, keys
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Places)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class StrictModel(BaseModel):
     """Base of every settings model: unknown keys refused, values frozen, no NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    _places: _Places = PrivateAttr(default_factory=_Places)
+
+    def where(self, *keys: str) -> str:
+        """``demo.yaml:14: strategies.0.config.fast: ``, or of the nearest value around it that was written; for errors
+        that show only when the settings are used. Empty for settings that no file gave."""
+        node, written = self._places.node, self._places.keys
+        if node is None:
+            return ""
+        for key in keys:
+            if not isinstance(node.value, dict) or key not in node.value:
+                break
+            node, written = node.value[key], (*written, key)
+        name = ".".join(written)
+        return f"{node.where}: " if node.where.endswith(name) else f"{node.where}: {name}: "
 
 
 def _resolve(value: object, info: ValidationInfo) -> object:
@@ -91,9 +117,21 @@ def load_settings[M: StrictModel](
     if secrets:
         raise ConfigurationError("\n".join(secrets))
     try:
-        return model.model_validate(root.plain(), context={"folder": folder})
+        settings = model.model_validate(root.plain(), context={"folder": folder})
     except ValidationError as error:
         raise ConfigurationError("\n".join(explain(error, root, model, name))) from None
+    _tell_places(settings, root, ())
+    return settings
+
+
+def _tell_places(value: object, node: Node, keys: tuple[str, ...]) -> None:
+    if isinstance(value, StrictModel):
+        value._places = _Places(node, keys)
+        for key, child in node.value.items() if isinstance(node.value, dict) else ():
+            _tell_places(getattr(value, key, None), child, (*keys, key))
+    elif isinstance(value, list | tuple) and isinstance(node.value, list):
+        for index, (entry, child) in enumerate(zip(value, node.value, strict=False)):
+            _tell_places(entry, child, (*keys, str(index)))
 
 
 def dump_settings(settings: StrictModel) -> str:

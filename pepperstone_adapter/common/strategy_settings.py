@@ -3,6 +3,7 @@
 What a strategy must be derived from is the caller's to say, so nothing here knows the framework.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,19 +45,34 @@ class StrategySettings(StrictModel):
         Raises
         ------
         ConfigurationError
-            Not derived from `base`, no configuration class, or a configuration it does not accept.
+            Not derived from `base`, no configuration class, or a configuration it does not accept; with the line of the
+            settings file that is to be changed.
         """
         place = find_class(self.strategy, [Path(self.strategy.rpartition(":")[0]).parent])
-        cls: Any = load_class(place, base)
         config_name = self.config_class or f"{place.class_name}Config"
-        config_class = load_class(find_class(f"{place.file}:{config_name}", [place.file.parent]), config_base)
         values = dict(self.config)
         if self.name is not None:
             values["order_id_tag"] = self.name
         where = f"{place.file}: {config_name}" + (f" of '{self.name}'" if self.name else "")
-        check_arguments(config_class, values, where)
+        key = "strategy"
         try:
-            built: S = cls(config_class(**values))
-        except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
-            raise ConfigurationError(f"{where} refused its config: {e}") from e
+            cls: Any = load_class(place, base)
+            key = "strategy" if self.config_class is None else "config_class"
+            config_class = load_class(find_class(f"{place.file}:{config_name}", [place.file.parent]), config_base)
+            key = "config"
+            check_arguments(config_class, values, where)
+            try:
+                built: S = cls(config_class(**values))
+            except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
+                raise ConfigurationError(f"{where} refused its config: {e}") from e
+        except ConfigurationError as e:
+            keys = (key, *self._meant(str(e))) if key == "config" else (key,)
+            raise ConfigurationError(f"{self.where(*keys)}{e}") from e
         return built
+
+    def _meant(self, problem: str) -> list[str]:
+        """The value of the configuration that a problem names, or quotes; none where there is no one such value."""
+        words = re.split(r" \(did you mean |; it takes ", problem.partition(" refused its config: ")[2])[0]
+        named = [key for key in self.config if re.search(rf"(?<!\w){re.escape(key)}(?!\w)", words)]
+        quoted = [key for key, value in self.config.items() if str(value) and str(value) in words]
+        return next((keys for keys in (named, quoted) if len(keys) == 1), [])

@@ -29,6 +29,17 @@ class LoadedStrategy:
     claims: tuple[InstrumentId, ...] = ()
 
 
+def strategy_of(settings: LiveStrategySettings) -> Strategy:
+    """The strategy with its configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        Not a framework strategy, or a configuration it does not accept.
+    """
+    return settings.build(Strategy, StrategyConfig)
+
+
 def load_strategies(
     settings: Sequence[LiveStrategySettings], venues: Iterable[str]
 ) -> tuple[list[LoadedStrategy], list[str]]:
@@ -41,9 +52,7 @@ def load_strategies(
     """
     known = tuple(venues)
     loaded = [
-        LoadedStrategy(
-            s.name or s.strategy.rpartition(":")[2], s.build(Strategy, StrategyConfig), _instruments(s.config, known)
-        )
+        LoadedStrategy(s.name or s.strategy.rpartition(":")[2], strategy_of(s), _instruments(s.config, known))
         for s in settings
     ]
     users = Counter(i for one in loaded for i in one.instruments)

@@ -54,10 +54,26 @@ def test_the_schema_is_json_schema(capsys: pytest.CaptureFixture[str], tmp_path:
     assert json.loads(file.read_text()) == schema
 
 
+ONE = """
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+class OneConfig(StrategyConfig):
+    def __new__(cls, size=1, order_id_tag=None):
+        return super().__new__(cls, order_id_tag=order_id_tag)
+
+    def __init__(self, size=1, order_id_tag=None):
+        if size < 1:
+            raise ValueError(f"size {size} is not above zero")
+
+class One(Strategy):
+    pass
+"""
+
+
 @pytest.fixture
 def settings_file(tmp_path: Path) -> Path:
     (tmp_path / "strategies").mkdir()
-    (tmp_path / "strategies" / "one.py").write_text("class One: ...\n")
+    (tmp_path / "strategies" / "one.py").write_text(ONE)
     path = tmp_path / "configs" / "backtest" / "x.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(
@@ -88,3 +104,48 @@ def test_check_says_which_kind_it_took_the_file_for(capsys: pytest.CaptureFixtur
 def test_the_settings_that_come_along_hold(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", str(file)]) == 0
     assert capsys.readouterr().out.endswith(f": ok ({file.parent.name})\n")
+
+
+NO_TWO = "3: strategies.0.strategy: {one} defines no class 'Two'; it defines: OneConfig, One"
+NO_SISE = (
+    "4: strategies.0.config.sise: {one}: OneConfig refused its config: no 'sise' (did you mean 'size'?); it takes size"
+)
+NO_SIZE = (
+    "{line}: strategies.{n}.config.size: {one}: OneConfig of '{name}' refused its config: size {size} is not above zero"
+)
+TWO_WRONG = """\
+  - {strategy: 'one:One', name: A, config: {size: 0}}
+  - strategy: one:One
+    name: B
+    config:
+      size: -1
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategies", "lines"),
+    [
+        ("  - {strategy: 'one:Two'}\n", [NO_TWO]),
+        ("  - strategy: one:One\n    config: {sise: 3}\n", [NO_SISE]),
+        (
+            TWO_WRONG,
+            [
+                NO_SIZE.format(line=3, n=0, one="{one}", name="A", size=0),
+                NO_SIZE.format(line=7, n=1, one="{one}", name="B", size=-1),
+            ],
+        ),
+    ],
+    ids=["class", "key", "values"],
+)
+@pytest.mark.parametrize("kind", ["backtest", "live"])
+def test_strategies_are_built_by_the_check(
+    kind: str, strategies: str, lines: list[str], capsys: pytest.CaptureFixture[str], settings_file: Path
+) -> None:
+    data = "data: {catalog: ../../catalog/data, start: 2020-01-01, end: 2021-01-01, instruments: [EURUSD]}\n"
+    head = data if kind == "backtest" else "accounts: [{platform: ctrader, account: 1, environment: demo}]\n"
+    settings_file.write_text(f"{head}strategies:\n{strategies}")
+    assert main(["config", "check", str(settings_file), "--kind", kind]) == 2
+    one = (settings_file.parents[2] / "strategies" / "one.py").resolve()
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [f"error: {settings_file}:{line.replace('{one}', str(one))}" for line in lines]
+    assert "ok" not in printed.out

@@ -79,3 +79,52 @@ def test_a_file_outside_the_folders_is_refused_while_the_settings_are_read(tmp_p
         read(tmp_path, "{strategy: hol:Hold}")
     with pytest.raises(ConfigurationError, match="lies outside the folders"):
         read(tmp_path, "{strategy: ../hold.py:Hold}")
+
+
+LINES = """strategy:
+  strategy: hold:{cls}
+  config_class: {config_class}
+  name: A
+  config:
+    size: {size}
+    {other}: 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"cls": "HoldConfig"}, r"run\.yaml:2: strategy\.strategy: HoldConfig in .* is not a Base"),
+        ({"config_class": "HoldConfg"}, r"run\.yaml:3: strategy\.config_class: .* no class 'HoldConfg' \(did you mean"),
+        (
+            {"other": "sise"},
+            r"run\.yaml:7: strategy\.config\.sise: .* no 'sise' \(did you mean 'size'\?\); it takes size",
+        ),
+        ({"size": "0"}, r"run\.yaml:6: strategy\.config\.size: .* refused its config: size 0 is not above zero$"),
+        # Words that name no key: the whole configuration is meant.
+        ({"other": "extent"}, r"run\.yaml:6: strategy\.config: .* refused its config: too large"),
+    ],
+)
+def test_what_cannot_be_built_says_which_line_is_wrong(tmp_path: Path, changes: dict[str, str], line: str) -> None:
+    (tmp_path / "hold.py").write_text(
+        SOURCE.replace("size: int = 1,", "size: int = 1, extent: int = 0,").replace(
+            "        self.size,", "        if extent:\n            raise ValueError('too large')\n        self.size,"
+        )
+        if changes.get("other") == "extent"
+        else SOURCE
+    )
+    values = {"cls": "Hold", "config_class": "HoldConfig", "size": "3", "other": "size2"} | changes
+    text = LINES.format(**values)
+    if values["other"] == "size2":
+        text = text.replace("    size2: 2\n", "")
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=line):
+        load_settings(tmp_path / "run.yaml", File).strategy.build(Base, BaseConfig)
+
+
+def test_a_value_of_the_command_line_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "hold.py").write_text(SOURCE)
+    (tmp_path / "run.yaml").write_text("strategy: {strategy: hold:Hold, config: {size: 3}}\n")
+    settings = load_settings(tmp_path / "run.yaml", File, ["strategy.config.size=0"])
+    with pytest.raises(ConfigurationError, match=r"^--set strategy\.config\.size: .*: size 0 is not above zero$"):
+        settings.strategy.build(Base, BaseConfig)
