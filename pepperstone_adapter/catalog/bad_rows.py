@@ -69,28 +69,33 @@ class BadRows:
         return sum(b.count for b in self.kinds.values())
 
     def refusal(self, file: str, tolerated: frozenset[str]) -> DataError | None:
-        """The error for kinds that are not `tolerated`, on one line; None when there is none."""
+        """The error for kinds that are not `tolerated`, a line for each; None when there is none."""
         wrong = {k: self.kinds[k] for k in KINDS if k in self.kinds and k not in tolerated}
         if not wrong:
             return None
         parts, ways = [], []
         for kind, bad in wrong.items():
             words, way = KINDS[kind]
-            rows = "1 row" if bad.count == 1 else f"{bad.count:,} rows"
             shown = f" (first at {file}:{bad.line}: {shorten(bad.text)!r})" if bad.line else ""
-            parts.append(f"{rows} {words}{shown}{'; ' + bad.hint if bad.hint else ''}")
+            parts.append(f"{rows_text(bad.count)} {words}{shown}{'; ' + bad.hint if bad.hint else ''}")
             if way:
                 ways.append(way)
         fixes = ways + (["--skip-bad to leave them out"] if set(wrong) - {"disorder", "duplicate"} else [])
-        return DataError(
-            f"{file}: {'; '.join(parts)}; nothing was imported: correct the file, or use {', '.join(fixes)}"
-        )
+        end = f"nothing was imported: correct the file, or use {', '.join(fixes)}"
+        if len(parts) == 1:
+            return DataError(f"{file}: {parts[0]}; {end}")
+        return DataError("\n".join([f"{file} has rows that cannot be trusted:", *parts, end]))
 
     def as_json(self) -> dict[str, Any]:
         return {
             kind: {"rows": bad.count, "first_line": bad.line or None, "first_text": shorten(bad.text) or None}
             for kind, bad in self.kinds.items()
         }
+
+
+def rows_text(count: int) -> str:
+    """``1 row``, ``1,234 rows``."""
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def shorten(text: str, length: int = 80) -> str:

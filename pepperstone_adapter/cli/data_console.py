@@ -9,12 +9,13 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pepperstone_adapter.backtest.figures import FINDING_WORDS
 from pepperstone_adapter.backtest.settings import utc_time
 from pepperstone_adapter.catalog import manifest
-from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES
+from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES, rows_text
 from pepperstone_adapter.catalog.importer import ImportOutcome, import_file
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.quality import FINDINGS, Month, SeriesQuality, check_series
@@ -22,11 +23,11 @@ from pepperstone_adapter.catalog.recorded import keep
 from pepperstone_adapter.catalog.request import ImportRequest
 from pepperstone_adapter.catalog.store import CatalogStore, Series
 from pepperstone_adapter.catalog.unkept import LIVE, NOTE, read_note, run_lock, unkept
+from pepperstone_adapter.cli.tables import print_table
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SHOWN_GAPS = 5
-LIST_WIDTH = 150
 
 
 def import_with_progress(requests: Sequence[ImportRequest], *, as_json: bool) -> None:
@@ -34,18 +35,19 @@ def import_with_progress(requests: Sequence[ImportRequest], *, as_json: bool) ->
     outcomes = []
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
-        for request in requests:
+    for request in requests:
+        # A bar for each file, gone before its outcome is printed: the two would share a line of the terminal.
+        hidden = as_json or not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
             task = progress.add_task(request.file.name, total=None)
 
-            def show(done: int, total: int, task: Any = task) -> None:
+            def show(done: int, total: int, progress: Progress = progress, task: TaskID = task) -> None:
                 progress.update(task, completed=done, total=total)
 
             outcome = import_file(request, show)
-            progress.remove_task(task)
-            outcomes.append(outcome)
-            if not as_json:
-                _print_outcome(outcome)
+        outcomes.append(outcome)
+        if not as_json:
+            _print_outcome(outcome)
     if as_json:
         typer.echo(json.dumps([_outcome_json(o) for o in outcomes], indent=2))
 
@@ -61,10 +63,10 @@ def _print_outcome(outcome: ImportOutcome) -> None:
             done = f"{s.stored:,} rows stored" + (f", {known:,} were stored already" if known else "")
         typer.echo(f"  {s.identifier}  {s.start} to {s.end}  {done}")
     for kind, bad in record.bad_rows.items():
-        at = f" (first at line {bad['first_line']}: {bad['first_text']})" if bad["first_line"] else ""
-        typer.echo(f"  {bad['rows']:,} rows {KINDS[kind][0]}{at}")
+        at = f" (first at line {bad['first_line']}: {bad['first_text']!r})" if bad["first_line"] else ""
+        typer.echo(f"  {rows_text(bad['rows'])} {KINDS[kind][0]}{at}")
     for note, count in record.notes.items():
-        typer.echo(f"  {count:,} rows {NOTES[note]}")
+        typer.echo(f"  {rows_text(count)} {NOTES[note]}")
 
 
 def _outcome_json(outcome: ImportOutcome) -> dict[str, Any]:
@@ -165,7 +167,9 @@ def _print_quality(results: Sequence[SeriesQuality]) -> None:
         say(f"  missing: {q.missing:,} of {q.due:,} {slot}{gaps}")
         for gap in sorted(q.gaps, key=lambda g: -g.slots)[:SHOWN_GAPS]:
             say(f"    {gap.slots:>6,} from {iso(gap.start_ns)} to {iso(gap.end_ns)}")
-        found = [f"{k.replace('_', ' ')} {q.counts[k]:,} (first {iso(q.first_ns[k])})" for k in FINDINGS if q.counts[k]]
+        found = [
+            f"{rows_text(q.counts[k])} {FINDING_WORDS[k]} (first {iso(q.first_ns[k])})" for k in FINDINGS if q.counts[k]
+        ]
         say(f"  found: {', '.join(found) or 'nothing wrong'}")
         console.print(_months_table(q.months))
 
@@ -216,15 +220,20 @@ def list_stored(catalog: Path, *, with_quality: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([_series_json(*entry) for entry in listed], indent=2))
         return
-    table = Table("series", "from", "to", "rows", "quality", "KiB", "source", box=None, pad_edge=False)
+    if not listed:
+        typer.echo(f"the catalog at {catalog} holds no data")
+        return
+    table = Table("series", "from", "to", box=None, pad_edge=False)
+    for name in ("rows", "quality"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("source", no_wrap=True)
     for row, quality, files in listed:
         shown = "" if quality is None else percent(quality)
         source = files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "") if files else ""
         days = (iso(row.start_ns)[:10], iso(row.end_ns)[:10])
-        table.add_row(row.identifier, *days, f"{row.rows:,}", shown, f"{row.bytes / 1024:,.0f}", source)
-    # Cut names help nobody: when the output is no terminal, or a narrow one, lines may be as long as they need.
-    console = Console(width=max(Console().width, LIST_WIDTH))
-    console.print(table if listed else f"the catalog at {catalog} holds no data")
+        name = f"{row.symbol} {row.period}-{row.side}" if row.kind == "bars" else f"{row.symbol} quotes"
+        table.add_row(name, *days, f"{row.rows:,}", shown, source)
+    print_table(table)
 
 
 def _series_json(series: Series, quality: float | None, sources: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 import typer
 from pydantic import Field, model_validator
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pepperstone_adapter.backtest.settings import UtcTime
 from pepperstone_adapter.broker import symbol_table
@@ -18,7 +18,7 @@ from pepperstone_adapter.broker.events import Notice
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog import specs as spec_store
-from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES
+from pepperstone_adapter.catalog.bad_rows import KINDS, NOTES, rows_text
 from pepperstone_adapter.catalog.download import Download, LinkWatch, Outcome, Wish
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.staging import catalog_lock
@@ -91,21 +91,23 @@ async def _download(settings: DownloadSettings, console: Console, *, replace: bo
         source = source_of(settings.account, snapshot.account.broker)
         _keep_specs(catalog, [specs[symbol] for symbol in settings.symbols], settings, source)
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        shown = console.is_terminal and not console.quiet
-        with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
-            for wish in settings.wishes(time.time_ns()):
+        hidden = console.quiet or not console.is_terminal
+        for wish in settings.wishes(time.time_ns()):
+            # A bar for each wish, gone before its outcome is printed: the two would share a line of the terminal.
+            with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
                 task = progress.add_task(_name(wish), total=None)
 
-                def show(outcome: Outcome, done: int, total: int, task: Any = task) -> None:
+                def show(
+                    outcome: Outcome, done: int, total: int, progress: Progress = progress, task: TaskID = task
+                ) -> None:
                     text = f"{_name(outcome.wish)} {outcome.rows:,} rows"
                     progress.update(task, description=text, completed=done, total=max(total, 1))
 
                 download = Download(session, watch, catalog, specs, source, time.time_ns, show, replace_stored=replace)
                 outcome = await download.fetch(wish)
-                progress.remove_task(task)
-                outcomes.append(outcome)
-                if not console.quiet:
-                    _print(outcome)
+            outcomes.append(outcome)
+            if not console.quiet:
+                _print(outcome)
     finally:
         await session.close()
     return outcomes
@@ -136,7 +138,7 @@ def _name(wish: Wish) -> str:
 
 def _print(outcome: Outcome) -> None:
     wish = outcome.wish
-    span = f"{iso(wish.start_ns)} to {iso(wish.end_ns)}"
+    span = f"{iso(wish.start_ns)} to {iso(wish.end_ns // NS * NS)}"
     if outcome.pieces == 0:
         done = "read before, nothing asked for"
     elif outcome.rows == 0:
@@ -148,9 +150,9 @@ def _print(outcome: Outcome) -> None:
     if outcome.begins_ns is not None:
         typer.echo(f"  the broker's history begins at {iso(outcome.begins_ns)}; there is nothing before it")
     for kind, bad in outcome.bad.kinds.items():
-        typer.echo(f"  {bad.count:,} rows {KINDS[kind][0]}, left out (first: {bad.text})")
+        typer.echo(f"  {rows_text(bad.count)} {KINDS[kind][0]}, left out (first: {bad.text})")
     for note, count in outcome.bad.notes.items():
-        typer.echo(f"  {count:,} rows {NOTES[note]}")
+        typer.echo(f"  {rows_text(count)} {NOTES[note]}")
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.cli.brokers import AccountOfFile
+from pepperstone_adapter.cli.tables import print_table
 from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.probe import Finding, run_probe
@@ -20,9 +22,6 @@ from pepperstone_adapter.ctrader.client.probe_checks import CHECKS
 from pepperstone_adapter.ctrader.client.recording import WireRecording
 from pepperstone_adapter.ctrader.config import CTraderAccountSettings
 from pepperstone_adapter.ctrader.factories import endpoint_of, load_credentials
-
-WIDTH = 160
-MARKS = {True: "as assumed", False: "differs", None: ""}
 
 
 class ProbeSettings(AccountOfFile):
@@ -59,17 +58,23 @@ def probe_ctrader(
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    table = Table("", "question", "seen", "assumed", "", box=None, pad_edge=False)
+    table = Table("question", "answer", box=None, pad_edge=False)
     topic = ""
     for finding in findings:
-        mark = MARKS[finding.as_assumed]
-        style = "bold yellow" if finding.as_assumed is False else None
-        table.add_row(
-            finding.topic if finding.topic != topic else "", finding.question, finding.seen, finding.assumed, mark,
-            style=style,
-        )  # fmt: skip
-        topic = finding.topic
-    Console(width=max(Console().width, WIDTH)).print(table, markup=False, highlight=False)
+        if finding.topic != topic:
+            table.add_row(Text(finding.topic, style="bold"))
+            topic = finding.topic
+        differs = finding.as_assumed is False
+        table.add_row(f"  {finding.question}", _answer(finding), style="bold yellow" if differs else None)
+    print_table(table)
     differ = sum(f.as_assumed is False for f in findings)
     agree = sum(f.as_assumed is True for f in findings)
     typer.echo(f"{agree} answers as assumed, {differ} differ; the rest are facts without an assumption")
+
+
+def _answer(finding: Finding) -> str:
+    if finding.as_assumed:
+        return f"{finding.seen} (as assumed)"
+    if finding.as_assumed is False:
+        return f"{finding.seen} (differs; assumed: {finding.assumed})"
+    return f"{finding.seen} (assumed: {finding.assumed})" if finding.assumed else finding.seen

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.brokers import AccountOfFile
+from pepperstone_adapter.cli.tables import print_table
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.files import write_atomic
 from pepperstone_adapter.common.settings import load_settings
@@ -23,7 +24,6 @@ from pepperstone_adapter.mt5.config import Mt5AccountSettings, Mt5DataConfig, va
 from pepperstone_adapter.mt5.factories import session_of
 
 CONNECT_TIMEOUT_S = 150.0
-WIDTH = 140
 
 
 class ProbeMt5Settings(AccountOfFile):
@@ -46,7 +46,7 @@ def probe_mt5(path: Path | None, overrides: Sequence[str], symbols: Path | None,
     table = Table("question", "answer", box=None, pad_edge=False)
     for finding in findings:
         table.add_row(finding.question, finding.answer)
-    Console(width=WIDTH).print(table)
+    print_table(table)
 
 
 async def _ask(config: Mt5DataConfig) -> tuple[list[Finding], list[Any]]:

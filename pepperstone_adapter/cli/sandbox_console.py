@@ -89,6 +89,7 @@ def _facts(sandbox: Sandbox) -> dict[str, object]:
 
 def _table(sandbox: Sandbox) -> Table:
     table = Table(title="Sandbox broker (simulated, this machine only)", title_justify="left", show_header=False)
+    table.caption, table.caption_justify = "Ctrl-C stops it", "left"
     host, ports, given = sandbox.settings.host, sandbox.ports, sandbox.credentials
     table.add_row("demo", f"{host}:{ports.demo} (TLS)")
     table.add_row("live", f"{host}:{ports.live} (TLS)")
@@ -131,12 +132,11 @@ def _status(sandbox: Sandbox) -> Text:
     accounts = [account for ledger in books for account in ledger.accounts.values()]
     ticks = sum(len(history.tick_ms) for history in venue.history.values())
     parts = [
-        f"{moment} UTC",
+        moment,
         f"{len(venue.connections)} connected",
-        f"{ticks} ticks",
+        f"{ticks:,} ticks",
         f"{sum(len(a.positions) for a in accounts)} positions",
         f"{sum(len(a.working) for a in accounts)} orders",
-        f"{sum(len(a.deals) for a in accounts)} deals",
-        "Ctrl-C stops",
+        f"{sum(len(a.deals) for a in accounts):,} deals",
     ]
-    return Text(" | ".join(parts))
+    return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")
