@@ -98,6 +98,18 @@ def link_of(
     return lambda on_news: GatewayLink(address, on_news)
 
 
+def _terminal_hint(config: Config) -> str:
+    """What to look at when the terminal does not become ready."""
+    where = f"{config.host}:{config.port}"
+    if config.terminal == Reach.GATEWAY.value:
+        return f"look at its window, and at the log of the gateway on {where}"
+    if config.terminal == Reach.RPYC.value:
+        return f"the rpyc server beside it should listen on {where}: start it, or correct the account's host and port"
+    if config.environment == Environment.SANDBOX.value:
+        return f"the simulated terminal should listen on {where}: start `pepperstone sandbox`, or correct the account's port"
+    return "start the MetaTrader 5 terminal of this machine, log in, and look at its window"
+
+
 def known_spec(table: Mapping[str, SymbolSpec], name: str) -> SymbolSpec | None:
     """What our symbol table says about a broker's symbol: by its name, else by its name without an entity's suffix."""
     return table.get(name) or table.get(name.partition(".")[0])
@@ -124,6 +136,7 @@ def session_of(config: Config, env: Mapping[str, str] = os.environ, **time: Any)
         leverage_class=leverage_class,
         connect_timeout_s=config.connect_timeout_s,
         sandbox=config.environment == Environment.SANDBOX.value,
+        terminal_hint=_terminal_hint(config),
     )
     return Mt5Session(expected, link_of(config, env), **time)
 

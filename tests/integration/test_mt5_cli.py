@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +41,21 @@ def test_the_probe_reads_a_terminal_and_changes_nothing(tmp_path: Path) -> None:
         assert "agrees with the rule" in found["server clock"]
         assert broker.terminal.selected == {"EURUSD"}
         assert not broker.terminal.ledger.accounts[3_000_001].orders
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def test_a_sandbox_that_does_not_run_is_said_soon_with_its_address_and_what_to_start() -> None:
+    port = free_port()
+    done = run("probe", "mt5", "--account", "3000001", *account(port), timeout_s=45)
+    assert done.returncode == 5
+    words = f"the simulated terminal should listen on 127.0.0.1:{port}: start `pepperstone sandbox`"
+    assert words in done.stderr.strip().splitlines()[-1]
 
 
 def test_the_probe_speaks_the_brokers_own_names(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ class Mt5Account:
         Trading hours and leverage class of a symbol by name: the module has neither.
     sandbox
         The terminal is simulated.
+    terminal_hint
+        What to do when the terminal does not become ready.
     """
 
     login: int
@@ -35,3 +37,4 @@ class Mt5Account:
     leverage_class: Callable[[str], str] = lambda _name: "other"
     connect_timeout_s: float = 150.0
     sandbox: bool = False
+    terminal_hint: str = "look at its window and the gateway's log"

@@ -16,8 +16,9 @@ from pepperstone_adapter.network.link import CONNECT_S, RECONNECT, Link
 from pepperstone_adapter.network.loopback import is_loopback, loopback_connect
 from pepperstone_adapter.network.mailbox import Mailbox
 from pepperstone_adapter.network.thread import NetworkThread
-from pepperstone_adapter.network.tls import Endpoint
+from pepperstone_adapter.network.tls import CertificateRefused, ConnectRefused, Endpoint
 
+REFUSED_S: Final = 5.0  # a gateway that is being started listens sooner
 CLOSE_S: Final = 4.0
 
 
@@ -80,6 +81,7 @@ class GatewayLink:
         connect = None if secure else loopback_connect(reactor, endpoint, CONNECT_S)
         self._link = Link(reactor, endpoint, self._protocol, backoff=reconnect, connect=connect, handshake=secure)
         self._first: asyncio.Future[GatewayUp] | None = None
+        self._opened_s = 0.0
 
     async def open(self, timeout_s: float) -> GatewayUp:
         """Connect and prove the token on both sides.
@@ -89,20 +91,33 @@ class GatewayLink:
         AuthenticationFailed
             Wrong token on either side.
         ConnectFailed
-            Not up within `timeout_s`.
+            Not up within `timeout_s`, nothing listening there for `REFUSED_S`, or a certificate that is not trusted.
         """
         self._first = self._loop.create_future()
+        self._opened_s = self._loop.time()
         self._thread.call(self._link.start)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._first
         except TimeoutError:
-            raise ConnectFailed(
-                f"gateway {self._address.host}:{self._address.port} did not answer within {timeout_s:g} s; "
-                "is `pepperstone mt5-gateway` running beside the terminal?"
-            ) from None
+            raise self._no_gateway(f"did not answer within {timeout_s:g} s") from None
         finally:
             self._first = None
+
+    def _no_gateway(self, what: str) -> ConnectFailed:
+        where, failure = f"{self._address.host}:{self._address.port}", self._protocol.no_link
+        if isinstance(failure, ConnectRefused):
+            what = f"nothing listens on {where}; start `pepperstone mt5-gateway` beside the terminal, or correct the account's"
+            return ConnectFailed(f"{what} host and port")
+        why = f" ({failure})" if failure is not None else ""
+        return ConnectFailed(f"gateway {where} {what}{why}; is `pepperstone mt5-gateway` running beside the terminal?")
+
+    def _hopeless(self) -> ConnectFailed | None:
+        """Why waiting for the first connection any longer is in vain."""
+        failure = self._protocol.no_link
+        if isinstance(failure, ConnectRefused) and self._loop.time() - self._opened_s >= REFUSED_S:
+            return self._no_gateway("")
+        return failure if isinstance(failure, CertificateRefused) else None
 
     async def close(self) -> None:
         """End the link in any state."""
@@ -158,5 +173,8 @@ class GatewayLink:
                     break
                 if isinstance(item, GatewayDown) and item.permanent:
                     first.set_exception(self._protocol.fault or ConnectFailed(item.reason))
+                    break
+                if (hopeless := self._hopeless()) is not None:
+                    first.set_exception(hopeless)
                     break
         self._on_news(batch)

@@ -90,6 +90,7 @@ class GatewayProtocol:
         self._heard_s = self._sent_s = self._opened_s = 0.0
         self._drop: PepperstoneError | None = None
         self._permanent: PepperstoneError | None = None
+        self.no_link: ConnectFailed | None = None  # why the last attempt to connect failed
         self._waiting: dict[int, _Waiting] = {}
         self._number = 0
 
@@ -157,6 +158,7 @@ class GatewayProtocol:
             self._on_news([GatewayDown(str(error), self._permanent is not None)])
 
     def failed(self, error: ConnectFailed, now_s: float) -> None:  # noqa: ARG002 - the contract's
+        self.no_link = error
         self._on_news([GatewayDown(str(error))])
 
     def output(self, now_s: float) -> bytes:

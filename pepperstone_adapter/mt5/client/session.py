@@ -50,6 +50,7 @@ NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
 SNAPSHOT_TRIES: Final = 5
+SANDBOX_TRIES: Final = 4  # a simulated terminal is there at once or not at all
 BY_TICKET: Final = frozenset({"orders_get", "positions_get", "history_orders_get", "history_deals_get"})
 type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
 
@@ -92,6 +93,7 @@ class Mt5Session:
         self._recovering: asyncio.Task[Any] | None = None
         self._trader = Trader(self._call, self._book, self._rows, self._ready, self._clock_known, self._emit, now_ns)
         self._left_out: list[BrokerEvent] = []
+        self._unready = ""  # what the terminal still lacks
         self._early: list[Any] = []  # what the gateway told while the first snapshot was read
         self._alive_s = self._now_ns() // NS
         self._bars = LiveBars(self._spec, self.history_bars, self._emit, self._clock, now_ns, pause)
@@ -116,10 +118,7 @@ class Mt5Session:
                 snapshot = await self._first_snapshot(account)
         except TimeoutError:
             await self.close()
-            raise ConnectFailed(
-                f"the terminal was not ready within {self._expected.connect_timeout_s:g} s; look at its window and the "
-                "gateway's log"
-            ) from None
+            raise self._not_ready(f"within {self._expected.connect_timeout_s:g} s") from None
         except BaseException:
             await self.close()
             raise
@@ -142,10 +141,17 @@ class Mt5Session:
             await link.close()
 
     async def _terminal_attached(self) -> None:
-        while True:
-            if (await self._call("status"))["up"]:
-                return
+        restarts: int | None = None
+        while not (status := await self._call("status"))["up"]:
+            restarts = status["restarts"] if restarts is None else restarts
+            self._unready = str(status.get("reason", ""))
+            if self._expected.sandbox and status["restarts"] - restarts >= SANDBOX_TRIES:
+                raise self._not_ready(f"after {SANDBOX_TRIES} tries")
             await asyncio.sleep(0.2)
+
+    def _not_ready(self, when: str) -> ConnectFailed:
+        why = f" ({self._unready})" if self._unready else ""
+        return ConnectFailed(f"the terminal was not ready {when}{why}; {self._expected.terminal_hint}")
 
     async def _read_account(self) -> AccountSnapshot:
         """Account and terminal switches, once the trade server is reached; refuses any other account."""
@@ -154,6 +160,7 @@ class Mt5Session:
             row = await self._call("account_info")
             if terminal["connected"] and row["login"]:
                 break
+            self._unready = "logged in to no account" if terminal["connected"] else "not connected to its trade server"
             await asyncio.sleep(0.5)
         if row["login"] != self._expected.login:
             raise AuthenticationFailed(

@@ -157,7 +157,7 @@ class Poller:
             self._raise_if_gone("symbol_info_tick")
             return
         now_seen = (tick.time_msc, tick.bid, tick.ask)
-        if now_seen == feed.seen and now_ns - feed.read_ns < GUARD_NS:
+        if now_seen == feed.seen and _just_read(feed.read_ns, now_ns):
             return
         cursor, page = feed.cursor, feed.page
         newest_msc = tick.time_msc if may_be(tick.time_msc, now_ns) else 0
@@ -167,7 +167,7 @@ class Poller:
             cursor = self._begin(symbol, newest_msc, page, now_ns)
         newest_msc = newest_msc or cursor.time_msc
         self._bad = 0
-        if newest_msc < cursor.time_msc and not cursor.first_until_msc and now_ns - feed.read_ns < GUARD_NS:
+        if newest_msc < cursor.time_msc and not cursor.first_until_msc and _just_read(feed.read_ns, now_ns):
             return  # the server's clock went back: ask for its second pass once a second until there is one
         more = True
         while more:
@@ -240,7 +240,7 @@ class Poller:
         until_s = now_s + DEALS_AHEAD_S
         counters = self._counters((from_s, until_s))
         moved = from_s != known.window_from_s
-        if counters == known.counters and not moved and now_ns - known.read_ns < GUARD_NS:
+        if counters == known.counters and not moved and _just_read(known.read_ns, now_ns):
             return None
         seen, newest_s = (set[int](), from_s) if moved else (known.deals, known.newest_s)
         deals: dict[int, Message] = {}
@@ -273,7 +273,7 @@ class Poller:
         into.update((deal["ticket"], deal) for deal in self._structs("history_deals_get", from_s, until_s))
 
     def _poll_state(self, now_ns: int, events: list[Message]) -> None:
-        if self._state is not None and now_ns - self._state_ns < GUARD_NS:
+        if self._state is not None and _just_read(self._state_ns, now_ns):
             return
         account = self._struct("account_info")
         state = self._struct("terminal_info")
@@ -308,6 +308,11 @@ class Poller:
         error = self._terminal.last_error()
         if error[0] <= -10_000:
             raise TerminalGone(fn, error)
+
+
+def _just_read(read_ns: int, now_ns: int) -> bool:
+    """Whether a look can wait; never because our clock has been set back."""
+    return 0 <= now_ns - read_ns < GUARD_NS
 
 
 def _newest_s(deals: dict[int, Message], before_s: int) -> int:

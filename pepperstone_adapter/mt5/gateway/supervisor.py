@@ -90,6 +90,7 @@ class Supervisor:
         self._heard_s = 0.0
         self._restart_s = RESTART_MIN_S
         self.restarts = 0
+        self._why_down = ""  # the last thing heard of a worker that is not there
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -172,6 +173,7 @@ class Supervisor:
         match message["t"]:
             case "ready":
                 self._ready = True
+                self._why_down = ""
                 self._restart_s = RESTART_MIN_S
                 for symbol, cursor in self._cursors.items():
                     self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": cursor})
@@ -186,14 +188,17 @@ class Supervisor:
                         self._newest[event["symbol"]] = last_row(event["rows"])
                 self._emit(message["events"])
             case "dead":
-                log.error("terminal gone in %s: %s", message["fn"], message["error"])
-                self._emit([{"k": "worker", "up": False, "reason": f"{message['fn']}: {message['error']}"}])
+                code, text = message["error"]
+                self._why_down = f"{message['fn']}: {code} {text}"
+                log.error("terminal gone in %s", self._why_down)
+                self._emit([{"k": "worker", "up": False, "reason": self._why_down}])
 
     def _worker_gone(self, generation: int, reason: str) -> None:
         if generation != self._generation or self._closing:
             return
         log.warning("%s; starting another in %.1f s", reason, self._restart_s)
         self._ready = False
+        self._why_down = self._why_down or reason
         self._generation += 1
         self._dispatcher.worker_down()
         self._emit([{"k": "worker", "up": False, "reason": reason}])
@@ -338,7 +343,8 @@ class Supervisor:
             case "order_key", [str(key)]:
                 data = self._dispatcher.key_state(key)
             case "status", []:
-                data = {"up": self._ready, "restarts": self.restarts, "waiting": self._dispatcher.waiting}
+                waiting, reason = self._dispatcher.waiting, self._why_down
+                data = {"up": self._ready, "restarts": self.restarts, "waiting": waiting, "reason": reason}
             case _:
                 self._dispatcher.request(message, client.may_trade, reply, time.time_ns(), time.monotonic())
                 return

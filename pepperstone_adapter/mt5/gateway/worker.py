@@ -217,7 +217,11 @@ def main(clock_of: Callable[[Any], Callable[[], int]] = lambda _terminal: time.t
     setup = inbox.get()
     if setup is None:
         return 0
-    terminal = load_terminal(setup["terminal"])
+    try:
+        terminal = load_terminal(setup["terminal"])
+    except Exception as failure:  # noqa: BLE001 - whatever a module or a server behind it does wrong
+        write({"t": "dead", "error": [-10_003, f"{type(failure).__name__}: {failure}"], "fn": setup["terminal"]})
+        return 1
     error = initialize(terminal, setup.get("login") or {})
     if error is not None:
         write({"t": "dead", "error": list(error), "fn": "initialize"})
