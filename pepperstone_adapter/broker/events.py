@@ -76,6 +76,7 @@ class Notice:
     text: str
     ts_ns: int
     halt: bool = False  # True: no new risk until a person has looked
+    rows_left_out: int = 0  # rows of market data that could not be true, since the last notice about them
     of_rows: bool = False  # True: the rows carry it themselves (`Bar.repaired`); who counts them need not show it
 
 

@@ -97,6 +97,7 @@ class Connection:
         self.fault: str | None = None
         self.error: BaseException | None = None
         self.link_losses = 0
+        self.rows_left_out = 0  # of market data, by the session, because they cannot be true
         self.execution: Any = None  # this node's execution client on the connection, if it has one
         self.publishes_market = False  # a data client of this node takes this connection's market data
 
@@ -305,6 +306,7 @@ class Connection:
             else:
                 self._log.warning(f"link down: {event.reason}; reconnecting")
         elif isinstance(event, Notice):
+            self.rows_left_out += event.rows_left_out
             {"error": self._log.error, "warning": self._log.warning}.get(event.level, self._log.info)(event.text)
 
 

@@ -43,6 +43,8 @@ def status_line(account: AccountSettings, connection: Connection, cache: Any, po
     held_back = sum(q.held_back for q in connection.quotes.values())
     if held_back:
         parts.append(f"{held_back} bad quotes held back")
+    if connection.rows_left_out:
+        parts.append(f"{connection.rows_left_out} bad rows left out")
     return " | ".join(parts)
 
 

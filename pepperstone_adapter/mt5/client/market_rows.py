@@ -157,7 +157,8 @@ class MarketRows:
             self._told[symbol] = (now_ns, counts.total())
             sums = "; ".join(f"{number} {fault}" for fault, number in counts.items())
             text = f"{symbol}: rows that cannot be true are left out, so far {sums}"
-            self._emit([Notice(level="warning", text=text, ts_ns=now_ns)])
+            new = counts.total() - told
+            self._emit([Notice(level="warning", text=text, ts_ns=now_ns, rows_left_out=new)])
 
     def _without(self, symbol: str, what: str, faults: Mapping[str, Bools]) -> Bools:
         counts = self.left_out.setdefault(symbol, Counter())

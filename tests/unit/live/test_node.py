@@ -8,7 +8,7 @@ import yaml
 from nautilus_trader.model import InstrumentId
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.broker.events import LinkDown
+from pepperstone_adapter.broker.events import LinkDown, Notice
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.common.errors import ConfigurationError
@@ -86,6 +86,10 @@ def test_the_status_line_without_an_execution_client() -> None:
     line = status_line(account(), connection, None, None)
     assert line.startswith("DEMO-x5678 | link up | quote 0.")
     assert line.endswith("1 bad quotes held back")
+    for number in (3, 2):
+        connection._on_events([Notice(level="warning", text="left out", ts_ns=1, rows_left_out=number)])
+    line = status_line(account(), connection, None, None)
+    assert line.endswith("1 bad quotes held back | 5 bad rows left out")
     never = spec("EURUSD", hours=TradingHours(zone="UTC", intervals=()))
     connection.specs = {"EURUSD": never}
     assert " s ago (market closed)" in status_line(account(), connection, None, None)

@@ -25,11 +25,13 @@ class Desk:
     def __init__(self) -> None:
         self.now_ns = NOW_S * NS
         self.told: list[str] = []
+        self.numbers: list[int] = []
         self.rows = MarketRows(self.take, lambda: self.now_ns)
 
     def take(self, events: Any) -> None:
         assert all(isinstance(e, Notice) and e.level == "warning" for e in events)
         self.told += [e.text for e in events]
+        self.numbers += [e.rows_left_out for e in events]
 
     def ticks(self, *rows: tuple[float, float, int]) -> list[Tick]:
         """Bid, ask and the server's seconds of each; EURUSD has five digits."""
@@ -133,3 +135,4 @@ def test_what_was_left_out_is_told_at_once_and_then_summed_up_once_a_minute() ->
     desk.ticks((1.2, 1.1, NOW_S))
     desk.rows.tell(last=True)
     assert desk.told[-1].endswith("3 ticks with no positive price; 1 ticks with a bid above the ask")
+    assert desk.numbers == [1, 2, 1]  # each row is in one of them
