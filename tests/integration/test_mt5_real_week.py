@@ -219,15 +219,16 @@ def test_a_week_over_the_real_chain_loses_and_doubles_nothing(tmp_path: Path) ->
         told.stamps_ns.clear()
         ours = 0
         for stretch in stretches:
+            jumped = clock.now_ns() != stretch.begin_s * NS
             clock.set(stretch.begin_s * NS)
             await until(told.whole, "the link is back")
             # The market was closed, or nobody looked, for longer than a confirmed clock holds: a tick shows it again. It
-            # takes two, since the clock may have jumped while the first poll was under way.
-            for count in (1, 2):
+            # takes two, since the clock may have jumped while the first poll was under way. None where it did not jump.
+            for count in (1, 2) if jumped else ():
                 broker.call(broker.terminal.push, "BTCUSD", 6_000_000 + count, 6_000_010 + count, clock.now_ns())
                 await until(lambda count=count: len(told.bids["BTCUSD"]) >= count, "the first ticks of the stretch")
-            told.bids.pop("BTCUSD")
-            told.stamps_ns.pop("BTCUSD")
+            told.bids.pop("BTCUSD", None)
+            told.stamps_ns.pop("BTCUSD", None)
             for side in (Side.BUY, Side.SELL):
                 broker.call(broker.terminal.ledger.quote, "BTCUSD", 6_000_000, 6_000_010, clock.now_ns())
                 ours += 1

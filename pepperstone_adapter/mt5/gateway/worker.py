@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from pepperstone_adapter.mt5.gateway.calls import BadCall, checked, plain
-from pepperstone_adapter.mt5.gateway.polling import NS, Poller, TerminalGone
+from pepperstone_adapter.mt5.gateway.polling import Poller, TerminalGone
 from pepperstone_adapter.mt5.gateway.ticks import TickCursor
 from pepperstone_adapter.mt5.gateway.wire import WORKER_FRAME_MAX_BYTES, Decoder, Message, WireError, encode
 
-BEAT_NS: Final = NS
+BEAT_S: Final = 1.0
 INITIALIZE_TIMEOUT_MS: Final = 60_000
 
 
@@ -126,7 +126,7 @@ class Worker:
         self._pace = pace
         self._poller = Poller(terminal, clock_s)
         self._busy = False  # whether this pass over the symbols has found anything
-        self._beat_ns = 0
+        self._beat_s = -BEAT_S
 
     def run(self, inbox: "queue.Queue[Message | None]") -> None:
         """Until the input ends.
@@ -174,8 +174,8 @@ class Worker:
         events = self._poller.poll(now_ns)
         if events:
             self._write({"t": "ev", "events": events, "ts": now_ns})
-        elif now_ns - self._beat_ns >= BEAT_NS:
-            self._beat_ns = now_ns
+        elif (clock_s := self._clock_s()) - self._beat_s >= BEAT_S:  # by a clock that nobody sets back
+            self._beat_s = clock_s
             self._write({"t": "beat"})
         self._busy |= bool(events)
         if self._poller.halfway:

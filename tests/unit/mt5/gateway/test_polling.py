@@ -250,6 +250,16 @@ class Traded(Terminal):
         return tuple(deal for deal in self.deals if begin <= deal.time < end)
 
 
+def test_what_changes_after_our_clock_was_set_back_is_told_at_once() -> None:
+    terminal = Traded()
+    poller = Poller(terminal)
+    now_s = BEGAN_MS // 1000
+    assert [event["k"] for event in poller.poll(now_s * NS)] == ["orders", "positions", "account", "terminal"]
+    terminal.account_info = lambda: Row(8, True, True, False, 1, "")  # type: ignore[method-assign]
+    assert poller.poll(now_s * NS + NS // 2) == []  # looked at half a second ago
+    assert [event["k"] for event in poller.poll((now_s - 3600) * NS)] == ["account"]
+
+
 def test_only_recent_deals_are_read_until_one_turns_up_further_back() -> None:
     terminal = Traded()
     poller = Poller(terminal)

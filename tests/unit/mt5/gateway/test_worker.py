@@ -123,3 +123,15 @@ def test_the_rest_of_a_pass_follows_without_a_pause_and_the_pace_is_that_of_the_
     assert [worker.poll(at_ns), worker.poll(at_ns)] == [0.0, 0.01]
     assert [worker.poll(at_ns), worker.poll(at_ns)] == [0.0, 0.0125]
     assert [message["t"] for message in written] == ["ev", "beat"]
+
+
+def test_a_worker_with_nothing_to_tell_shows_that_it_lives_though_our_clock_stands_still() -> None:
+    written: list[dict[str, Any]] = []
+    terminal = Slow()
+    worker = Worker(terminal, written.append, Pace(0.01, 0.05), clock_s=lambda: terminal.now_s)
+    at_ns = 1_600_000_000_000_000_000
+    for _ in range(5):
+        worker.poll(at_ns)
+        terminal.now_s += 0.6
+    # The first poll tells account and terminal; then a beat at 0.6, none at 1.2, one at 1.8 and none at 2.4 seconds.
+    assert [message["t"] for message in written] == ["ev", "beat", "beat"]
