@@ -212,6 +212,7 @@ class Feed:
         try:
             missed = await self._history.bars(symbol, period, start_ns, now_ns)
         except PepperstoneError as error:
+            await self._desk.hub.sleep(0)  # a link that goes ends its questions first, and is told as lost after that
             if links_lost != self._links_lost:
                 return  # the next connection reads them
             count = line.bars_until(now_ns)

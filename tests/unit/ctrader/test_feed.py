@@ -112,6 +112,25 @@ def test_a_second_outage_before_the_missed_bars_came_loses_none() -> None:
     assert bars.handed == []
     bars.world.pass_s(8)
     assert bars.handed == [0, 1, 2]
+    assert bars.told == ["EURUSD M1: 3 bars ended while the link was down; they are handed on late"]
+
+
+def test_a_second_outage_while_a_later_bar_waits_for_the_missed_ones_loses_none_of_them() -> None:
+    bars = Bars()
+    bars.spot()
+    bars.away(148)  # ends bars 0 and 1
+    bars.world.venue.scripts[oa.GetTrendbarsReq] = None  # no answer
+    bars.world.pass_s(5)
+    bars.spot()
+    bars.world.pass_s(12)  # bar 2 ends
+    bars.spot()
+    bars.world.pass_s(4)
+    bars.world.venue.scripts[oa.GetTrendbarsReq] = bars.history
+    bars.away(60)  # ends bar 3
+    assert bars.handed == []
+    bars.world.pass_s(8)
+    assert bars.handed == [0, 1, 2, 3]
+    assert bars.told == ["EURUSD M1: 4 bars ended while the link was down; they are handed on late"]
 
 
 def test_missed_bars_that_cannot_be_read_are_counted_and_those_after_them_come() -> None:
