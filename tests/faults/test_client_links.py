@@ -234,7 +234,7 @@ def test_f52_a_weekend_without_a_price_is_one_link_and_no_storm(world: World) ->
     assert world.of(Tick)[-1] == Tick("EURUSD", 110_000, 110_010, 0)
 
 
-@pytest.mark.parametrize("wrong_s", [-300, -2, 2, 300])
+@pytest.mark.parametrize("wrong_s", [-5 * 3600, -300, -2, 2, 300, 3600])
 def test_f53_a_clock_that_is_set_wrong_ends_no_link_and_hides_no_deal(world: World, wrong_s: int) -> None:
     """The venue lists the deals of the range it is asked for, by its own clock; the event of this one was lost."""
     world.start(world.account.orders.submit(market_order()))
@@ -255,6 +255,25 @@ def test_f53_a_clock_that_is_set_wrong_ends_no_link_and_hides_no_deal(world: Wor
     assert world.changes() == ["accepted", "filled"]
     assert world.of(OrderChanged)[-1].ts_ns == state.deal.executionTimestamp * 1_000_000  # the venue's time, not ours
     assert world.of(LinkDown) == []
+
+
+@pytest.mark.parametrize("wrong_s", [-5 * 3600, 3600])
+def test_f53_an_order_that_has_ended_is_found_by_its_id_whatever_our_clock_says(world: World, wrong_s: int) -> None:
+    """The venue lists the orders of the range it is asked for, by its own clock."""
+    at_ms = venue.START_NS // 1_000_000
+    gone = venue.order(61, oa.OrderStatus.ORDER_STATUS_CANCELLED, at_ms)
+    world.clock.set_by(wrong_s)
+    lists(world)
+    world.venue.scripts[oa.OrderListReq] = lambda m: oa.OrderListRes(
+        ctidTraderAccountId=ACCOUNT_ID,
+        order=[gone] if m.fromTimestamp <= at_ms <= m.toTimestamp else [],
+        hasMore=False,
+    )
+    world.venue.scripts[oa.OrderDetailsReq] = lambda _m: oa.OrderDetailsRes(ctidTraderAccountId=ACCOUNT_ID, order=gone)
+    outcome = world.start(world.account.orders.find("O-1", None, world.clock.now_ns()))
+    assert outcome.error is None
+    assert outcome.value is not None
+    assert outcome.value.order.order_id == "61"
 
 
 def test_heartbeats_go_out_every_ten_idle_seconds_and_are_never_answered(world: World) -> None:

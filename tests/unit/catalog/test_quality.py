@@ -187,11 +187,14 @@ def test_rows_that_are_not_sound_are_found_and_not_missing(judged: Callable[...,
 
 
 @pytest.mark.parametrize("at", [299_999, 300_000])
-def test_a_spike_where_two_pieces_of_a_long_series_meet_is_found(at: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_spike_where_two_pieces_of_a_long_series_meet_is_found_and_a_new_level_is_none(
+    at: int, stays: bool, tmp_path: Path
+) -> None:
     # Three row groups of 100,000 are read at a time: the neighbour of the one is in the next piece.
     ts = np.arange(400_000, dtype=np.int64) * 10**9 + 1_704_182_400 * 10**9
     bid = np.full(len(ts), 110_000, np.int64)
-    bid[at] = 116_000
+    bid[at : None if stays else at + 1] = 116_000
     name = "EURUSD.PEPPERSTONE"
     path = tmp_path / "data" / "quotes" / name / layout.file_name(int(ts[0]), int(ts[-1]))
     path.parent.mkdir(parents=True)
@@ -200,7 +203,8 @@ def test_a_spike_where_two_pieces_of_a_long_series_meet_is_found(at: int, tmp_pa
         writer.write(Chunk(ts, {"bid": bid, "ask": bid + 10}))
     store = CatalogStore(tmp_path)
     quality = check_series(store, store.series()[0])
-    assert (quality.counts["spikes"], quality.first_ns["spikes"]) == (1, ts[at])
+    found = (quality.counts["spikes"], quality.first_ns.get("spikes"))
+    assert found == ((0, None) if stays else (1, ts[at]))
 
 
 def test_a_range_inside_a_gap_holds_nothing(judged: Callable[..., SeriesQuality], tmp_path: Path) -> None:

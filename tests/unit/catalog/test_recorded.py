@@ -159,6 +159,41 @@ def test_a_quote_published_again_at_the_beginning_of_a_batch_is_left_out(tmp_pat
     assert stored(tmp_path) == [(10, 108_500, 108_507), (30, 108_500, 108_507)]
 
 
+def test_a_bar_that_was_handed_on_twice_is_kept_as_it_was_seen_first(tmp_path: Path) -> None:
+    name = "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL"
+
+    def bars(*rows: tuple[int, int]) -> pa.RecordBatch:
+        """Minute of the close and price."""
+        prices = layout.decimals(np.array([price for _, price in rows], np.int64), 5)
+        ts = pa.array([MONDAY_NS + minute * 60 * SECOND_NS for minute, _ in rows], layout.TIMESTAMP)
+        columns = dict.fromkeys(("open", "high", "low", "close"), prices) | {
+            "identifier": pa.array([name] * len(rows)),
+            "volume": layout.decimals(np.array([3] * len(rows), np.int64), 0),
+            "ts_event": ts,
+            "ts_init": ts,
+        }
+        return pa.RecordBatch.from_pydict(columns)
+
+    run = recording(tmp_path, batch("EURUSD.PEPPERSTONE", TICKS))
+    (run / "bars").mkdir()
+    pieces = bars((1, 108_500), (2, 108_510)), bars((2, 108_999), (3, 108_520))
+    with pa.ipc.new_stream(run / "bars" / "bars_1.feather", pieces[0].schema) as stream:
+        for piece in pieces:
+            stream.write_batch(piece)
+    kept(run)
+    found = CatalogStore(tmp_path).bars("EURUSD", "1-MINUTE", "BID")
+    assert ((found.ts_ns - MONDAY_NS) // (60 * SECOND_NS)).tolist() == [1, 2, 3]
+    assert found.close.tolist() == [108_500, 108_510, 108_520]
+
+
+def test_what_a_killed_process_left_while_it_kept_a_run_is_cleared_away(tmp_path: Path) -> None:
+    run = recording(tmp_path, batch("EURUSD.PEPPERSTONE", TICKS))
+    (run / "keep-killed" / "0").mkdir(parents=True)
+    kept(run)
+    assert [folder.name for folder in run.iterdir() if folder.is_dir()] == ["quotes"]
+    assert stored(tmp_path) == TICKS
+
+
 def peak_bytes(folder: Path, batches: int) -> int:
     """Most memory held, beyond what was held before, while a run of so many batches of two symbols is kept."""
     rows = 5_000
