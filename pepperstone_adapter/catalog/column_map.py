@@ -8,14 +8,16 @@ columns:                         # ours: theirs, by name, or by number from 1 wh
   low: Low
   close: Close
   volume: Volume                 # optional, ticks
-time_form: DD.MM.YYYY hh:mm:ss.fff   # YYYY MM DD hh mm ss f; left out: ISO order (2024-01-31 23:59:59)
+time_form: DD.MM.YYYY hh:mm:ss.fff   # YYYY MM DD hh mm ss f; left out: ISO order (2024-01-31 23:59:59);
+                                 # of date: and clock: both forms, the date's first
 zone: utc                        # utc | +02:00 | new-york+7 | Europe/London
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.catalog.formats import (
@@ -51,11 +53,36 @@ class ColumnMap(StrictModel):
     stamp: Literal["open", "close"] = "open"
     points: bool = False
 
+    @field_validator("zone")
+    @classmethod
+    def _is_a_clock(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else parse_clock(value).name
+        except ConfigurationError as e:
+            raise ValueError(str(e)) from e
+
+    @field_validator("time_form")
+    @classmethod
+    def _names_its_fields(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        lengths = {field: value.count(field) for field in "YMDhms"}
+        date = lengths["Y"] in (2, 4) and lengths["M"] == lengths["D"] == 2
+        if (
+            not date
+            or any(lengths[f] not in (0, 2) for f in "hms")
+            or re.search("[A-Za-z]", re.sub("[YMDhmsfoTZ]", "", value))
+        ):
+            raise ValueError(f"'{value}' is no form of a time; write it like DD.MM.YYYY hh:mm:ss.fff")
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         have = set(self.columns)
         if not ({"time"} <= have or {"date"} <= have):
             raise ValueError("columns needs 'time', or 'date' (and 'clock')")
+        if "time" in have and have & {"date", "clock"}:
+            raise ValueError("columns has 'time' and 'date' or 'clock'; give 'time' alone, or 'date' and 'clock'")
         sets = (("bid", "ask"),) if self.kind == QUOTES else (OHLC, BOTH_SIDES)
         if not any(set(names) <= have for names in sets):
             raise ValueError(f"columns of {self.kind} need {' or '.join(', '.join(names) for names in sets)}")

@@ -130,6 +130,8 @@ class BlockParser:
             hint = (hints or {}).get(kind, "")
             if kind == "number" and self.form.delimiter != "," and _COMMA.search(text):
                 hint = "it has a decimal comma: write a dot, or set decimal: ',' in a column map"
+            if kind == "time" and self.form.template:
+                hint = f"the column map's time_form is {self.form.template}"
             self._bad.add(kind, int(fresh.sum()), line, text, hint)
             if kind not in self._allow and not (kind == "duplicate" and keep_equal):
                 out |= fresh
@@ -245,12 +247,12 @@ class BlockParser:
             unit = _EPOCH_NS[self.form.epoch]
             ns = np.clip(raw, -(2**62) // unit, 2**62 // unit) * unit
             return Times(np.where(nulls, NO_TIME, ns), np.ones(len(ns), np.bool_))
-        if "time" in roles:
-            return parse_times(_chunk(table[roles["time"]]), self.form.template)
-        dates = parse_times(_chunk(table[roles["date"]]), self.form.template if "clock" not in roles else None)
-        if "clock" not in roles:
-            return dates
-        clocks = parse_times(_chunk(table[roles["clock"]]))
+        if "time" in roles or "clock" not in roles:
+            return parse_times(_chunk(table[roles["time" if "time" in roles else "date"]]), self.form.template)
+        # The form of both: date, a space, clock.
+        date_form, _, clock_form = (self.form.template or "").partition(" ")
+        dates = parse_times(_chunk(table[roles["date"]]), date_form or None)
+        clocks = parse_times(_chunk(table[roles["clock"]]), clock_form or None)
         unreadable = (dates.ns == NO_TIME) | (clocks.ns == NO_TIME)
         return Times(np.where(unreadable, NO_TIME, dates.ns + np.where(unreadable, 0, clocks.ns)), clocks.utc)
 

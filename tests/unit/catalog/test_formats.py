@@ -26,7 +26,7 @@ def test_mt5_ticks_carry_the_side_that_did_not_change(run: Run, write: Write, tm
     )
     ran = run("import", file, "--catalog", tmp_path / "c", "--zone", "new-york+7")
     assert ran.code == 0, ran.err
-    assert "1 rows before both sides were known, left out" in ran.out
+    assert "1 row before both sides were known, left out" in ran.out
     quotes = CatalogStore(tmp_path / "c").quotes("EURUSD")
     # summer: New York is UTC-4, the server UTC+3
     assert times(quotes.ts_ns) == ["2024-06-30T21:05:00.35Z", "2024-06-30T21:05:01Z", "2024-06-30T21:05:01.001Z"]
@@ -170,6 +170,22 @@ def test_any_csv_by_a_column_map(run: Run, write: Write, tmp_path: Path) -> None
     assert bid.ticks.tolist() == ask.ticks.tolist() == [5, 7, 8]
 
 
+def test_a_form_of_date_and_clock_in_columns_of_their_own(run: Run, write: Write, tmp_path: Path) -> None:
+    rows = "".join(f"04/03/2024;{9 + i}:00;1.1;1.2;1.0;1.1\n".replace(";9:", ";09:") for i in range(3))
+    file = write("EURUSD.csv", "Date;Time;Open;High;Low;Close\n" + rows)
+    text = "kind: bars\ncolumns: {date: Date, clock: Time, open: Open, high: High, low: Low, close: Close}\nzone: utc\n"
+    for form in ("DD/MM/YYYY hh:mm", "DD/MM/YYYY"):
+        columns = write("map.yaml", f"{text}time_form: {form}\n")
+        assert run("import", file, "--columns", columns, "--catalog", tmp_path / form[-2:]).code == 0
+        stored = CatalogStore(tmp_path / form[-2:]).bars("EURUSD", "1-HOUR")
+        assert times(stored.ts_ns) == ["2024-03-04T10:00:00Z", "2024-03-04T11:00:00Z", "2024-03-04T12:00:00Z"]
+    columns = write("map.yaml", f"{text}time_form: MM-DD-YYYY hh:mm\n")
+    ran = run("import", file, "--columns", columns, "--catalog", tmp_path / "c")
+    assert ran.code == 3
+    assert "3 rows with an unreadable time" in ran.line
+    assert "the column map's time_form is MM-DD-YYYY hh:mm" in ran.line
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -177,6 +193,13 @@ def test_any_csv_by_a_column_map(run: Run, write: Write, tmp_path: Path) -> None
         ("kind: quotes\ncolumns: {time: t, bid: b, ask: a}\nheader: false\n", "names its columns by number"),
         ("kind: quotes\ncolumns: {time: t, bid: b, ask: a}\ntime_from: x\n", "did you mean 'time_form'"),
         ("kind: quotes\ncolumns: {time: t, bid: b, askk: a}\n", "map.yaml:2"),
+        ("kind: quotes\ncolumns: {time: t, bid: b, ask: a}\nzone: newyork\n", "map.yaml:3: zone: 'newyork' is no zone"),
+        (
+            "kind: quotes\ncolumns: {time: t, bid: b, ask: a}\ntime_form: dd/mm/yyyy\n",
+            "map.yaml:3: time_form: 'dd/mm/yyyy' is no form of a time; write it like DD.MM.YYYY hh:mm:ss.fff",
+        ),
+        ("kind: quotes\ncolumns: {time: t, bid: b, ask: a}\ntime_form: '%d.%m.%Y'\n", "is no form of a time"),
+        ("kind: quotes\ncolumns: {time: t, clock: c, bid: b, ask: a}\n", "'time' alone, or 'date' and 'clock'"),
     ],
 )
 def test_a_wrong_column_map_is_a_settings_error(text: str, words: str, run: Run, write: Write, tmp_path: Path) -> None:
