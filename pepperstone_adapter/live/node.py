@@ -333,7 +333,10 @@ class LiveRun:
                 for clients in self._clients:
                     known = connection_of(clients.key)
                     if known is not None:
-                        self._log.info(status_line(clients.account, known, self._cache, self._portfolio))
+                        line = status_line(clients.account, known, self._cache, self._portfolio)
+                        self._log.info(line)
+                        if self._settings.log.level not in ("DEBUG", "INFO"):
+                            self._say(line)  # the level is for the framework's lines; this one was asked for
 
     def _stop_wanted(self) -> bool:
         return self._stopping is not None and self._stopping.is_set()

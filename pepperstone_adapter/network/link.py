@@ -246,7 +246,8 @@ class Link:
             if now_s - self._up_since_s >= STABLE_S:
                 self.attempts = 0
             self._up_since_s = 0.0
-            self._core.lost(error or LinkLost(f"{self.endpoint}: {' '.join(str(reason).split())}"), now_s)
+            words = " ".join(str(reason).split()).rstrip(".")
+            self._core.lost(error or LinkLost(f"{self.endpoint}: {words}"), now_s)
         else:
             failure = error if isinstance(error, ConnectFailed) else explain(reason, self.endpoint)
             self._core.failed(failure, now_s)

@@ -81,7 +81,7 @@ def explain(error: BaseException, endpoint: Endpoint) -> ConnectFailed:
                 f"{endpoint}: its certificate was refused: {reasons}{hint}; nothing was sent to it"
             )
         return ConnectFailed(f"{endpoint}: no TLS: {reasons}")
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     kind = ConnectRefused if isinstance(error, ConnectionRefusedError) else ConnectFailed
     return kind(f"{endpoint}: {text}")
 
