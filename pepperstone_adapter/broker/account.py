@@ -24,7 +24,10 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSnapshot:
-    """Money in account currency. `equity`, `used_margin` are None where the venue did not say."""
+    """Money in account currency. `equity`, `used_margin` are None where the venue did not say.
+
+    `guaranteed_stops`: every order that opens must carry a stop loss, and the broker guarantees its price (limited risk).
+    """
 
     account_number: str
     environment: Environment
@@ -39,6 +42,7 @@ class AccountSnapshot:
     trading_allowed: bool = True
     closing_allowed: bool = False  # where trading is not: positions may still be closed and orders cancelled
     trading_note: str = ""  # why not, in a person's words
+    guaranteed_stops: bool = False
     ts_ns: int = 0
 
     @property

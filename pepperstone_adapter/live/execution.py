@@ -266,6 +266,7 @@ class BrokerExecutionClient(ExecutionClient):
             netting=self._netting,
             open_gate=closed,
             risk_gate=halted,
+            guaranteed_stops=account is not None and account.guaranteed_stops,
         )
 
     async def _submit_order(self, command: Any) -> None:

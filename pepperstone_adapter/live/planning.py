@@ -4,7 +4,7 @@ The order of checks is the order a person would want to hear about: link and acc
 then what the venue cannot do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -89,6 +89,7 @@ class Surroundings:
     netting: bool
     open_gate: str | None  # why nothing may be sent at all
     risk_gate: str | None  # why nothing may be opened
+    guaranteed_stops: bool = False  # the account takes no opening order without a stop loss that the broker guarantees
 
 
 def plan_order(
@@ -204,6 +205,8 @@ def _open(
         reference = around.market.entry(side) if at_market else _entry_level(init)
         stop, profit = legs.get(Leg.STOP_LOSS), legs.get(Leg.TAKE_PROFIT)
         protection = protection_of(stop, profit, side, reference, as_distance, caps)
+    if around.guaranteed_stops:
+        protection = _guaranteed(protection)
     request = order_request(init, params, spec, caps, around.market, text, tag, protection)
     order = TrackedOrder(
         client_order_id=str(init.client_order_id),
@@ -221,6 +224,18 @@ def _open(
     )
     tracked = tuple(_leg(plan, order, caps) for plan in (legs or {}).values())
     return Open(order, request, tracked)
+
+
+def _guaranteed(protection: Protection | None) -> Protection:
+    if protection is None or protection.stop_loss is None:
+        raise NotSendable(
+            "a limited-risk account takes no order without a stop loss that the broker guarantees: send a bracket with one"
+        )
+    if protection.trailing:
+        raise NotSendable(
+            "on a limited-risk account the broker guarantees the stop loss, and such a stop does not trail"
+        )
+    return replace(protection, guaranteed=True)
 
 
 def _leg(plan: LegPlan, entry: TrackedOrder, caps: Capabilities) -> TrackedOrder:

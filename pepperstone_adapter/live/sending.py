@@ -270,11 +270,12 @@ class Sender:
         levels |= changes
         stop = next((leg for leg in legs if leg.leg is Leg.STOP_LOSS), None)
         trailing = (stop.trailing is not None if stop else now.trailing) and levels[Leg.STOP_LOSS] is not None
+        account = self._connection.account  # the position may not have told of its guarantee yet
         return Protection(
             stop_loss=levels[Leg.STOP_LOSS],
             take_profit=levels[Leg.TAKE_PROFIT],
             trailing=trailing,
-            guaranteed=now.guaranteed,
+            guaranteed=now.guaranteed or (account is not None and account.guaranteed_stops),
         )
 
     async def _set_levels(self, order: TrackedOrder, position_id: str, protection: Protection) -> str | None:

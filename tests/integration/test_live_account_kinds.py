@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model import ClientOrderId, OrderSide, PositionSide, Price, TriggerType
+from nautilus_trader.model import OrderType as OrderKind
 
 from pepperstone_adapter.broker.orders import OrderType, Side
 from pepperstone_adapter.sandbox.ledger import NewOrder
@@ -14,6 +15,14 @@ from pepperstone_adapter.sandbox.report import books as report
 from tests.kit.ctrader_node import run_ctrader, sandbox
 from tests.kit.node import BUY, EURUSD, SELL, Bench, units
 
+LIMITED: dict[str, Any] = {
+    "id": 1_000_005,
+    "login": 2_000_005,
+    "mode": "hedging",
+    "currency": "USD",
+    "balance": 10_000,
+    "limited_risk": True,
+}
 NUMBERS = count(1)
 NETTING_ID, NETTING_LOGIN = 1_000_002, "2000002"
 BETTING: dict[str, Any] = {
@@ -132,4 +141,60 @@ def test_a_spread_betting_account_has_tickets_like_a_hedging_one(side: OrderSide
 
     with sandbox(tmp_path, accounts=[BETTING]) as broker:
         run_ctrader(tmp_path, broker, script, login=str(BETTING["login"]), mode="spread_betting")
+        assert broker.violations() == []
+
+
+def denied(b: Bench, order: Any) -> str:
+    return next(
+        str(e.reason) for e in b.probe.events if e.client_order_id == order.client_order_id and hasattr(e, "reason")
+    )
+
+
+def test_a_limited_risk_account_takes_brackets_whose_stop_the_broker_guarantees(tmp_path: Path) -> None:
+    def held(b: Bench) -> Any:
+        return next(iter(b.sandbox.ledger.accounts[LIMITED["id"]].positions.values()))
+
+    async def script(b: Bench) -> None:
+        bare = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(bare)
+        await b.reach(bare, "DENIED")
+        assert "limited-risk" in denied(b, bare)
+        trailing = b.probe.order_factory.bracket(
+            EURUSD, BUY, units(10_000), tp_price=Price.from_str("1.09000"), sl_trigger_price=Price.from_str("1.08000"),
+            sl_order_type=OrderKind.TRAILING_STOP_MARKET, sl_trailing_offset=Decimal("0.00500"),
+        )  # fmt: skip
+        b.probe.submit_order_list(trailing)
+        await b.reach(trailing[0], "DENIED")
+        assert "does not trail" in denied(b, trailing[0])
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
+        await b.reach(entry, "FILLED")
+        await b.until(lambda: not b.client._events.settling, "exact levels")
+        assert held(b).guaranteed
+        assert (held(b).stop_loss, held(b).take_profit) == (Decimal("1.08"), Decimal("1.09"))  # exact after the fill
+        b.probe.modify_order(stop.client_order_id, trigger_price=Price.from_str("1.08100"))
+        await b.until(lambda: held(b).stop_loss == Decimal("1.081"), "a nearer stop")
+        b.probe.cancel_order(profit.client_order_id)
+        await b.until(lambda: held(b).take_profit is None, "no take profit")
+        assert held(b).guaranteed
+        b.probe.cancel_order(stop.client_order_id)
+        await b.until(lambda: "CancelRejected" in b.probe.names(stop.client_order_id), "the broker's no")
+        assert held(b).stop_loss == Decimal("1.081")
+        b.probe.close_position(b.cache.positions_open()[0])
+        await b.until(lambda: not b.cache.positions_open(), "flat")
+
+    async def pending(b: Bench) -> None:
+        orders = b.bracket("1.06000", "1.09000", at="1.07000")
+        await b.reach(orders[0], "ACCEPTED")
+        b.probe.modify_order(orders[1].client_order_id, trigger_price=Price.from_str("1.06500"))
+        await b.until(lambda: str(b.cache.order(orders[1].client_order_id).trigger_price) == "1.06500", "a nearer stop")
+        b.sandbox.push("EURUSD", "1.06990", "1.06997")
+        await b.reach(orders[0], "FILLED")
+        assert (held(b).guaranteed, held(b).stop_loss) == (True, Decimal("1.065"))
+        b.sandbox.push("EURUSD", "1.06000", "1.06007")  # a jump: a plain stop would get 1.06000
+        await b.reach(orders[1], "FILLED")
+        assert Decimal(str(b.cache.order(orders[1].client_order_id).avg_px)) == Decimal("1.065")
+
+    with sandbox(tmp_path, accounts=[LIMITED]) as broker:
+        run_ctrader(tmp_path, broker, script, login=str(LIMITED["login"]))
+        run_ctrader(tmp_path, broker, pending, login=str(LIMITED["login"]))
         assert broker.violations() == []

@@ -75,9 +75,6 @@ RIGHTS_NOTES = {
     oa.AccessRights.NO_TRADING: "this account is read-only",
     oa.AccessRights.NO_LOGIN: "the broker has closed access to this account",
 }
-LIMITED_RISK_NOTE = (
-    "on a limited-risk account every order needs a guaranteed stop loss, which this program does not ask for"
-)
 FILLED_DEALS = (oa.DealStatus.FILLED, oa.DealStatus.PARTIALLY_FILLED)
 DEFAULT_MONEY_DIGITS = 2
 
@@ -298,7 +295,7 @@ def account(trader: oa.Trader, currency: str, environment: Environment, ts_ns: i
     cents = money_digits(trader, None)
     rights = enum_of(trader, "accessRights", oa.AccessRights.FULL_ACCESS)
     may_act = not note  # what else forbids trading forbids closing too
-    note = RIGHTS_NOTES.get(oa.AccessRights(rights), note or (LIMITED_RISK_NOTE if trader.isLimitedRisk else ""))
+    note = RIGHTS_NOTES.get(oa.AccessRights(rights), note)
     mode = enum_of(trader, "accountType", oa.AccountType.HEDGED)
     return AccountSnapshot(
         account_number=str(trader.traderLogin or trader.ctidTraderAccountId),
@@ -312,6 +309,7 @@ def account(trader: oa.Trader, currency: str, environment: Environment, ts_ns: i
         trading_allowed=rights == oa.AccessRights.FULL_ACCESS and not note,
         closing_allowed=may_act and rights in (oa.AccessRights.FULL_ACCESS, oa.AccessRights.CLOSE_ONLY),
         trading_note=note,
+        guaranteed_stops=trader.isLimitedRisk,
         ts_ns=ts_ns,
     )
 

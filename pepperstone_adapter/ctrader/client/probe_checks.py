@@ -62,7 +62,7 @@ async def account(probe: Probe) -> list[Finding]:
             "account",
             "limited risk",
             trader.isLimitedRisk,
-            "no: guaranteed stops are not asked for",
+            "no: guaranteed stops were never seen on a real account",
             not trader.isLimitedRisk,
         ),
     ]

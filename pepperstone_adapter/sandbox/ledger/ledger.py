@@ -381,6 +381,9 @@ class Ledger(LedgerView):
             raise Refused(
                 Refusal.BAD_STOPS, "Trailing stop cannot be removed without a stop loss", position_id=position_id
             )
+        if account.terms.limited_risk and (levels.stop_loss is None or levels.guaranteed is False):
+            text = "The stop loss of a limited risk account is guaranteed and cannot be removed"
+            raise Refused(Refusal.GUARANTEED_STOP_REQUIRED, text, position_id=position_id)
         reference = state.quotes.need(position.symbol).opening(position.side.opposite)
         try:
             checks.levels(terms, position.side, levels, reference)

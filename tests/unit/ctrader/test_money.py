@@ -97,11 +97,9 @@ def test_opposite_positions_share_margin_by_the_rule_of_the_account(rule: int | 
     assert money.now.used_margin == used
 
 
-def test_a_limited_risk_account_is_told_that_its_orders_would_be_refused() -> None:
+def test_a_limited_risk_account_wants_guaranteed_stops() -> None:
     money = Money(Wanted(account_number="5001", environment=Environment.DEMO))
     trader = oa.Trader(ctidTraderAccountId=1, balance=1_000_000, depositAssetId=1, moneyDigits=2, isLimitedRisk=True)
     money.trader(trader, "USD", 1)
-    account = money.now
-    assert account is not None
-    assert (account.trading_allowed, account.closing_allowed) == (False, True)
-    assert "guaranteed stop loss" in account.trading_note
+    assert money.now is not None
+    assert (money.now.trading_allowed, money.now.guaranteed_stops) == (True, True)
