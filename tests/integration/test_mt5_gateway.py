@@ -236,20 +236,46 @@ def test_quotes_replayed_after_a_long_cut_do_not_accuse_the_clock(tmp_path: Path
     play(tmp_path, script)
 
 
-def test_quotes_of_a_gateway_that_began_again_are_missing_and_that_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("away_s", [0, 601])
+def test_a_gateway_that_began_again_reads_on_where_its_client_stopped_or_says_what_is_missing(
+    away_s: int, tmp_path: Path
+) -> None:
+    later_s = 0
     with kit.broker(tmp_path) as broker:
 
         async def main() -> None:
+            nonlocal later_s
             first = Gateway(broker, tmp_path)
-            session, told = kit.session_of(first), Recorder()
+            session, told = kit.session_of(first, now_ns=lambda: time.time_ns() + later_s * 10**9), Recorder()
             await session.connect(told)
             await session.subscribe_quotes(["EURUSD"])
             await told.until(lambda: told.of(Tick))
+            broker.push("EURUSD", "1.10000", "1.10011")
+            await told.until(lambda: told.of(Tick)[-1].ask == 110_011)
+            before = len(told.of(Tick))
             await asyncio.to_thread(first.stop)
             await told.until(lambda: told.of(LinkDown))
+            later_s = away_s
+            now_ns = time.time_ns()
+
+            def while_away() -> None:  # three in each millisecond
+                for i in range(300):
+                    broker.terminal.push("EURUSD", 110_000 + i, 110_012 + i, now_ns + i // 3 * 10**6)
+
+            broker.call(while_away)
             again = Gateway(broker, tmp_path, port=first.port)
             await told.until(lambda: told.of(LinkUp))
-            assert any("quotes of the time without a link" in n.text for n in told.of(Notice))
+            broker.push("EURUSD", "1.20000", "1.20010")
+            await told.until(lambda: told.of(Tick)[-1].bid == 120_000)
+            bids = [tick.bid for tick in told.of(Tick)[before:]]
+            missing = [n.text for n in told.of(Notice) if "quotes of the time without a link are missing" in n.text]
+            if away_s:
+                assert len(missing) == 1
+                assert "EURUSD" in missing[0]
+                assert bids[-1] == 120_000
+            else:
+                assert missing == []
+                assert bids == [*range(110_000, 110_300), 120_000]
             await session.close()
             await asyncio.to_thread(again.stop)
 

@@ -1,13 +1,17 @@
 """The ticks of one session: who wants those of which symbols, and what new ones say about the server's clock.
 
 A few symbols are read for the clock alone, whoever wants quotes (see `server_clock`).
+
+Every batch of ticks says where it ends. A gateway that does not read a symbol (it began again, or we were away for so long
+that it stopped) begins at the end of the last batch, so that an outage of some minutes costs no tick; after a longer one it
+begins with the newest tick, and what is missing is said.
 """
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from pepperstone_adapter.broker.events import BrokerEvent
+from pepperstone_adapter.broker.events import BrokerEvent, Notice
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
@@ -16,6 +20,8 @@ from pepperstone_adapter.mt5.client.market_rows import MarketRows, is_time
 from pepperstone_adapter.mt5.client.server_clock import ClockCheck
 from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
+
+AWAY_MAX_S: Final = 600.0  # nobody acts on the ticks of an hour ago
 
 
 class Quotes:
@@ -44,6 +50,8 @@ class Quotes:
         self._now_ns = now_ns
         self._times = StreamTimes(clock)
         self._priced: set[str] = set()  # wanted ones that have had a price
+        self._cursors: dict[str, Any] = {}  # where the last batch of a symbol ended
+        self._behind: set[str] = set()  # of which the gateway no longer has all that came after it
         self.clock_check = ClockCheck(clock)
         self.wanted: set[str] = set()
         self.watched: tuple[str, ...] = ()
@@ -58,13 +66,25 @@ class Quotes:
     async def unsubscribe(self, symbol: str) -> None:
         self.wanted.discard(symbol)
         self._priced.discard(symbol)
+        self._cursors.pop(symbol, None)
         if symbol not in self.watched:
             await self._call("unsubscribe_ticks", symbol)
 
-    async def again(self) -> None:
-        """Subscribe anew to all of them, at a gateway that may know none."""
+    def broke(self) -> None:
+        """The gateway no longer has all that it sent since we last heard it."""
+        self._behind = set(self._cursors)
+
+    async def again(self, away_s: float) -> None:
+        """Subscribe anew to all of them, at a gateway that may know none; say of which wanted ones ticks are missing."""
         for symbol in sorted(self.wanted.union(self.watched)):
-            await self._call("subscribe_ticks", symbol)
+            known = self._cursors.get(symbol)
+            from_here = (known,) if known is not None and away_s <= AWAY_MAX_S else ()
+            begun = await self._call("subscribe_ticks", symbol, *from_here) is True
+            whole = bool(from_here) if begun else symbol not in self._behind
+            self._behind.discard(symbol)
+            if known is not None and not whole and symbol in self.wanted:
+                text = f"{symbol}: the quotes of the time without a link are missing"
+                self._emit([Notice(level="warning", text=text, ts_ns=self._now_ns())])
 
     async def watch(self) -> None:
         for symbol in self.watched:
@@ -84,6 +104,7 @@ class Quotes:
         if spec.name not in self.wanted and spec.name not in self.watched:
             return (), None
         ticks = self._ticks(unpack_array(item["rows"]), spec, item["polled_ns"])
+        self._cursors[spec.name] = item["cursor"]
         if not ticks:
             return (), None
         wrong = self.clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))

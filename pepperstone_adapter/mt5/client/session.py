@@ -220,9 +220,8 @@ class Mt5Session:
         now_ns = self._now_ns()
         for item in news:
             if isinstance(item, GatewayUp):
-                if not item.resumed and self._quotes.wanted:
-                    text = "the gateway no longer has the quotes of the time without a link; they are missing"
-                    events.append(Notice(level="warning", text=text, ts_ns=now_ns))
+                if not item.resumed:
+                    self._quotes.broke()
                 if item.terminal:
                     self._recover()
             elif isinstance(item, GatewayDown):
@@ -301,7 +300,7 @@ class Mt5Session:
         while True:
             try:
                 await self._read_account()
-                await self._quotes.again()
+                await self._quotes.again(self._now_ns() / NS - self._alive_s)
                 await self._compare()
                 break
             except AuthenticationFailed as error:

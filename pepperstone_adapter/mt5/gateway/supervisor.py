@@ -336,7 +336,9 @@ class Supervisor:
             raise WireError("a request needs a whole number as its id")
         match fn, args:
             case "subscribe_ticks", [str(symbol)]:
-                data: Any = self._subscribe(client, symbol)
+                data: Any = self._subscribe(client, symbol, None)
+            case "subscribe_ticks", [str(symbol), [int(), int(), int()] as cursor]:
+                data = self._subscribe(client, symbol, cursor)
             case "unsubscribe_ticks", [str(symbol)]:
                 self._unsubscribe(client.name, symbol)
                 data = True
@@ -350,15 +352,15 @@ class Supervisor:
                 return
         reply({"t": "rep", "id": message.get("id"), "outcome": "answered", "data": data, "error": [1, "Success"]})
 
-    def _subscribe(self, client: _Client, symbol: str) -> Message | bool:
-        """Read a symbol's ticks for `client`. The newest tick when others read them already, so that a price is there at
-        once; else it comes as an event."""
+    def _subscribe(self, client: _Client, symbol: str, cursor: list[int] | None) -> Message | bool:
+        """Read a symbol's ticks for `client`, from its cursor on, else from the newest one. The newest tick when they are
+        being read already, so that a price is there at once; else it comes as an event."""
         self._wanted.setdefault(symbol, set()).add(client.name)
         if symbol in self._cursors:
             return self._newest.get(symbol, True)
-        self._cursors[symbol] = None
+        self._cursors[symbol] = cursor
         if self._ready:
-            self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": None})
+            self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": cursor})
         return True
 
     def _forget(self, name: str) -> None:
