@@ -9,14 +9,17 @@ from pepperstone_adapter.cli.options import ResultJson, Set
 
 
 def command(
-    settings: Annotated[Path, typer.Argument(help="Settings file, e.g. configs/backtest/demo.yaml.")],
+    settings: Annotated[Path, typer.Argument(help="Settings file, e.g. configs/backtest/demo.yaml.", metavar="FILE")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Result folder; replaces output.dir of the settings.", metavar="DIR")
     ] = None,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of slippage and latency draws.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of slippage and latency draws.", metavar="N")] = None,
     repeat: Annotated[
-        int, typer.Option("--repeat", min=1, max=100, help="Run N times in fresh processes and prove that all agree.")
+        int,
+        typer.Option(
+            "--repeat", min=1, max=100, metavar="N", help="Run N times in fresh processes and prove that all agree."
+        ),
     ] = 1,
     json_: ResultJson = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
@@ -30,7 +33,7 @@ def command(
 
         pepperstone backtest configs/backtest/demo.yaml
 
-        pepperstone backtest my.yaml --set account.currency=GBP --set data.start=2020-01-01 --out out/gbp
+        pepperstone backtest my.yaml --set account.balance=500 --out out/small
 
         pepperstone backtest my.yaml --repeat 3
     """

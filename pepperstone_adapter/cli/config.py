@@ -36,7 +36,7 @@ _Kind = Annotated[
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Settings files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Settings files.", show_default=False, metavar="FILE")],
     kind: _Kind = None,
     overrides: Set = None,
 ) -> None:
@@ -49,7 +49,7 @@ def check(
 
         pepperstone config check configs/backtest/*.yaml
 
-        pepperstone config check my.yaml --kind backtest --set data.end=2021-01-01
+        pepperstone config check my.yaml --kind backtest
     """
     problems = []
     for file in files:
@@ -68,7 +68,7 @@ def check(
 
 @app.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="Settings file.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="Settings file.", show_default=False, metavar="FILE")],
     kind: _Kind = None,
     overrides: Set = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,

@@ -16,19 +16,23 @@ DEFAULT_CATALOG = Path("catalog/data")
 
 @app.command("import")
 def import_(
-    files: Annotated[list[Path] | None, typer.Argument(help="Files of bars or quotes.", metavar="FILE...")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Files of bars or quotes.", metavar="FILE")] = None,
     catalog: CatalogPath = DEFAULT_CATALOG,
     symbol: Annotated[
-        str | None, typer.Option("--symbol", help="Whose prices; told from the file's name if it says so.")
+        str | None,
+        typer.Option("--symbol", help="Whose prices; told from the file's name if it says so.", metavar="NAME"),
     ] = None,
     zone: Annotated[
         str | None,
         typer.Option(
-            "--zone", help="Clock of the file's times: utc, +02:00, new-york+7 (Pepperstone's servers) or an IANA name."
+            "--zone",
+            metavar="ZONE",
+            help="Clock of the file's times: utc, +02:00, new-york+7 (Pepperstone's servers) or an IANA name.",
         ),
     ] = None,
     period: Annotated[
-        str | None, typer.Option("--period", help="Bar period (M1, H1, ...); told from the rows otherwise.")
+        str | None,
+        typer.Option("--period", help="Bar period (M1, H1, ...); told from the rows otherwise.", metavar="PERIOD"),
     ] = None,
     side: Annotated[
         str | None, typer.Option("--side", help="bid or ask, for bars of one side.", metavar="SIDE")
@@ -102,14 +106,14 @@ app.command("download")(download.command)
 def recorded(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of runs (CATALOG/live/ID); all that are left by default.", metavar="FOLDER..."),
+        typer.Argument(help="Folders of runs (CATALOG/live/ID); all that are left by default.", metavar="FOLDER"),
     ] = None,
     catalog: CatalogPath = DEFAULT_CATALOG,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put the run's rows in place of different stored ones.")
     ] = False,
 ) -> None:
-    """Make catalog data of live runs that were killed while they recorded.
+    """Keep what live runs recorded before they were killed.
 
     A live run with `record` puts its quotes and bars into the catalog when it stops. One that was killed, or whose
     machine went down, leaves them in the catalog's `live` folder; the next start names it. Its order events and fills
@@ -130,7 +134,7 @@ def recorded(
 @app.command()
 def check(
     symbols: Annotated[
-        list[str] | None, typer.Argument(help="Symbols; all stored ones by default.", metavar="SYMBOL...")
+        list[str] | None, typer.Argument(help="Symbols; all stored ones by default.", metavar="SYMBOL")
     ] = None,
     catalog: CatalogPath = DEFAULT_CATALOG,
     threshold: Annotated[
@@ -143,10 +147,17 @@ def check(
     end: Annotated[str | None, typer.Option("--end", help="Up to, exclusive.")] = None,
     json_: Json = False,
 ) -> None:
-    """Judge stored data: gaps against trading hours and holidays, duplicates, disorder, impossible prices, spikes.
+    """Judge stored data; exit 3 below a threshold.
 
+    Found are gaps against trading hours and holidays, duplicates, disorder, crossed or impossible prices, and spikes.
     Quality is the share of the slots in which the symbol trades (bar periods; five minutes for quotes) that hold a
     sound row, for each month and in all: from the first stored row to the last, or from --start to --end.
+
+    Examples:
+
+        pepperstone data check EURUSD
+
+        pepperstone data check --start 2024-01-01 --threshold 99
     """
     from pepperstone_adapter.cli.data_console import check_stored
 
@@ -159,7 +170,10 @@ def list_(
     quality: Annotated[bool, typer.Option(help="Judge quality too; reads every row.")] = True,
     json_: Json = False,
 ) -> None:
-    """List what is stored: range, rows, quality, size and source."""
+    """List what is stored: range, rows, quality and source.
+
+    With --json also the name of each series (a bar's is its bar type), its size and its files.
+    """
     from pepperstone_adapter.cli.data_console import list_stored
 
     list_stored(catalog, with_quality=quality, as_json=json_)

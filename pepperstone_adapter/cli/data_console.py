@@ -209,24 +209,23 @@ def list_stored(catalog: Path, *, with_quality: bool, as_json: bool) -> None:
         for part in record.series:
             if not part.replaced_by:
                 sources.setdefault(part.identifier, []).append(record.source)
-    listed = [
-        (
-            s,
-            check_series(store, s).percent if with_quality else None,
-            list(dict.fromkeys(sources.get(s.identifier, ()))),
-        )
-        for s in store.series()
-    ]
+    listed = []
+    for s in store.series():
+        with Console(stderr=True, quiet=as_json or not with_quality).status(f"reading {s.identifier}"):
+            quality = check_series(store, s).percent if with_quality else None
+        listed.append((s, quality, list(dict.fromkeys(sources.get(s.identifier, ())))))
     if as_json:
         typer.echo(json.dumps([_series_json(*entry) for entry in listed], indent=2))
         return
     if not listed:
         typer.echo(f"the catalog at {catalog} holds no data")
         return
-    table = Table("series", "from", "to", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("series", "from", "to"):
+        table.add_column(name, no_wrap=True)
     for name in ("rows", "quality"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("source", no_wrap=True)
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("source", overflow="fold")  # what gives way in a narrow terminal
     for row, quality, files in listed:
         shown = "" if quality is None else percent(quality)
         source = files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "") if files else ""

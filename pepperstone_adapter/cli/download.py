@@ -14,10 +14,11 @@ def command(
         typer.Argument(help="Settings file with the account and what to download; options add to it.", metavar="FILE"),
     ] = None,
     symbol: Annotated[
-        list[str] | None, typer.Option("--symbol", help="The broker's symbol name. May be repeated.")
+        list[str] | None, typer.Option("--symbol", help="The broker's symbol name. May be repeated.", metavar="NAME")
     ] = None,
     period: Annotated[
-        list[str] | None, typer.Option("--period", help="Bars of this period (M1, H1, D1, ...). May be repeated.")
+        list[str] | None,
+        typer.Option("--period", help="Bars of this period (M1, H1, D1, ...). May be repeated.", metavar="PERIOD"),
     ] = None,
     ticks: Annotated[bool, typer.Option("--ticks", help="Ticks: every change of bid or ask, as quotes.")] = False,
     start: Annotated[
@@ -47,11 +48,11 @@ def command(
 
     Examples:
 
-        pepperstone data download --account 1234567 --symbol EURUSD --period M1 --start 2024-01-01
+        \b
+        pepperstone data download --account 1234567 --start 2024-01-01 \\
+            --symbol EURUSD --symbol GBPUSD --period M1 --ticks
 
-        pepperstone data download --account 1234567 --symbol XAUUSD --ticks --start 2026-09-01 --end 2026-10-01
-
-        pepperstone data download configs/download/ctrader-sandbox.yaml --start 2026-11-16
+        pepperstone data download configs/download/ctrader-demo.yaml
     """
     from pepperstone_adapter.cli.download_console import run
 

@@ -40,7 +40,9 @@ def command(
 
     For a node on another machine it needs TLS and a token:
 
-        pepperstone mt5-gateway --host 0.0.0.0 --certificate gw.pem --private-key gw.key
+        \b
+        pepperstone mt5-gateway --host 0.0.0.0 \\
+            --certificate gw.pem --private-key gw.key
 
     Where only Python, msgpack, numpy and MetaTrader5 are installed, make one file of it and run that there:
 

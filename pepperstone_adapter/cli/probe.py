@@ -41,7 +41,9 @@ def ctrader(
 
         pepperstone probe ctrader --account 1234567
 
-        pepperstone probe ctrader configs/live/ctrader-demo.yaml --account 1234567 --record probe.jsonl
+        pepperstone probe ctrader --account 1234567 --record probe.jsonl
+
+        pepperstone probe ctrader configs/live/ctrader-demo.yaml
 
     Exit codes: 0 the probe ran (also when answers differ), 4 credentials, 5 no connection.
     """

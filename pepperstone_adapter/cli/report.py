@@ -31,11 +31,13 @@ def compare(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")] = False,
 ) -> None:
-    """Set two results side by side: settings and inputs that differ, figures, and with --html the equity curves.
+    """Set two results side by side.
+
+    Shown are figures, settings and inputs that differ; --html writes a page that has the equity curves as well.
 
     Example:
 
-        pepperstone report compare out/demo out/demo-gbp --html out/compare.html
+        pepperstone report compare out/usual out/stress --html out/compare.html
     """
     from pepperstone_adapter.backtest.compare import compare as compare_results
     from pepperstone_adapter.backtest.compare import render_comparison

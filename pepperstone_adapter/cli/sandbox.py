@@ -24,7 +24,7 @@ def command(
 
         pepperstone sandbox configs/sandbox/default.yaml
 
-        pepperstone sandbox configs/sandbox/default.yaml --set tape.speed=10 --set seed=7
+        pepperstone sandbox configs/sandbox/default.yaml --set tape.speed=10
     """
     from pepperstone_adapter.cli.sandbox_console import serve
     from pepperstone_adapter.common.settings import load_settings
