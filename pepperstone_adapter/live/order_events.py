@@ -84,6 +84,7 @@ class OrderEvents:
         order = self.owner(state, event.deal)
         if order is None:
             out += self._stranger(event)
+            out += self._revived(state, out)
         elif event.change is OrderChange.REJECTED:
             out += self._reject(order, event.error or state.reason or "rejected by the broker", ts)
         elif event.change is OrderChange.CANCEL_REJECTED:
@@ -120,13 +121,13 @@ class OrderEvents:
         """Our order behind a broker's order, or None."""
         known = self.table.by_order_id(state.order_id)
         if known is not None and known.kind != LEG:
-            return known
+            return None if known.rejected and deal is not None else known
         if state.type is OrderType.PROTECTION:
             return self._leg_hit(state, deal)
         # A venue may echo an entry's id on the orders that close its position, so a closing order is ours only as one.
         named = self.table.by_text(state.client_order_id)
         if named is not None and (not state.closing or named.kind == CLOSE):
-            return named
+            return None if named.rejected else named
         return self._recall(state)
 
     def _leg_hit(self, state: OrderState, deal: Deal | None) -> TrackedOrder | None:
@@ -244,7 +245,7 @@ class OrderEvents:
     def _reject(self, order: TrackedOrder, reason: str, ts: int) -> list[Emission]:
         if order.phase is Phase.ENDED:
             return []
-        order.phase = Phase.ENDED
+        order.phase, order.rejected = Phase.ENDED, True
         out: list[Emission] = [Rejected(order.client_order_id, reason, ts)]
         for leg in self.table.legs_of_entry(order.client_order_id):
             accepted = leg.phase is Phase.ACCEPTED
@@ -356,6 +357,16 @@ class OrderEvents:
         """Whether a closing order without an owner may yet turn out to be a close of ours."""
         nameless = state.closing and state.type is not OrderType.PROTECTION and not state.stop_out
         return nameless and self.table.close_under_way(state.position_id, state.units)
+
+    def _revived(self, state: OrderState, told: list[Emission]) -> list[Emission]:
+        """An order of ours that was given up or refused, and has just been introduced as a stranger's: it lives.
+
+        The framework takes no fill for an order it was told to be rejected, so its position stands apart."""
+        ours = self.table.by_order_id(state.order_id) or self.table.by_text(state.client_order_id)
+        if ours is None or not ours.rejected or not any(isinstance(e, StrangerOrder) and e.introduce for e in told):
+            return []
+        where = f"lives at the broker as order {state.order_id}"
+        return [Warn(f"{ours.client_order_id} was told rejected, and {where}; it stands under EXTERNAL", halt=True)]
 
     def _stranger(self, event: OrderChanged) -> list[Emission]:
         state, deal = event.order, event.deal

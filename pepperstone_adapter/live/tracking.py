@@ -39,6 +39,8 @@ class TrackedOrder:
         Distance of a trailing stop, else None.
     wants_exact
         Levels to set after the fill, because the venue took only distances with the order.
+    rejected
+        The framework was told that it is rejected, and takes no fill for it any more.
     """
 
     client_order_id: str
@@ -58,6 +60,7 @@ class TrackedOrder:
     order_id: str | None = None
     position_id: str | None = None
     wants_exact: bool = False
+    rejected: bool = False
     submitted_ns: int = 0
 
     @property

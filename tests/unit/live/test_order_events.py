@@ -191,6 +191,45 @@ def test_a_strangers_market_order_whose_rest_is_canceled_has_ended(learnt: str, 
     assert events.on_found(FoundOrder(order=ended, deals=(deal(1, 1_000),)), 6) == []
 
 
+@pytest.mark.parametrize("learnt", ["stream", "question"])
+@pytest.mark.parametrize("kind", [OrderType.MARKET, OrderType.LIMIT])
+def test_an_order_that_was_given_up_and_comes_to_life_is_told_as_a_strangers_and_stops_new_risk(
+    learnt: str, kind: OrderType
+) -> None:
+    """The framework takes no fill for an order it was told to be rejected: the position would be there, and unknown."""
+    ours = order("A")
+    events = decide(ours)
+    assert names(events.reject(ours, "never reached the broker", 1)) == ["Rejected"]
+    if kind is OrderType.LIMIT:  # it works
+        event = OrderChanged(change=OrderChange.ACCEPTED, order=state(type=kind, limit_price=D("1.08")))
+        expected = ["StrangerOrder", "Warn"]
+    else:
+        event = replace(FILLED, order=state(type=kind, status=OrderStatus.FILLED, filled_units=D(10_000)))
+        expected = ["StrangerOrder", "StrangerFill", "Warn"]
+    if learnt == "stream":
+        told = events.on_order(event)
+    else:
+        told = events.on_found(FoundOrder(order=event.order, deals=(event.deal,) if event.deal else ()), 5)
+    assert names(told) == expected
+    assert told[-1].halt  # type: ignore[union-attr]
+    assert told[-1].text.startswith("A was told rejected, and lives at the broker as order 5001")  # type: ignore[union-attr]
+    assert "Warn" not in names(events.on_order(event))  # once
+
+
+def _canceled() -> OrderChanged:
+    return OrderChanged(change=OrderChange.CANCELED, order=state(status=OrderStatus.CANCELED))
+
+
+def test_what_is_said_again_about_a_refused_order_wakes_nothing() -> None:
+    ours = order("A")
+    events = decide(ours)
+    events.on_order(ACCEPTED)
+    refused = OrderChanged(change=OrderChange.REJECTED, order=state(status=OrderStatus.REJECTED), error="NO_MONEY")
+    assert names(events.on_order(refused)) == ["Rejected"]
+    for again in (refused, ACCEPTED, _canceled()):
+        assert events.on_order(again) == []
+
+
 def test_an_order_that_ends_filled_keeps_its_size_while_a_deal_of_it_is_missing() -> None:
     close = order("C", kind=CLOSE, side=Side.SELL, units=D(5_000), position_id="7001")
     events = decide(close)
