@@ -175,6 +175,8 @@ class BrokerExecutionClient(ExecutionClient):
     # -- events -------------------------------------------------------------------------------------------------------
 
     def on_trading(self, event: TradingEvent) -> None:
+        if isinstance(event, OrderChanged | PositionChanged):
+            self.reconciler.heard(event)
         if isinstance(event, OrderChanged):
             self.perform(self._events.on_order(event))
         elif isinstance(event, PositionChanged):

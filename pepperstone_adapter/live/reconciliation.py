@@ -75,6 +75,7 @@ class Reconciler:
     _misses: dict[str, int] = field(default_factory=dict)
     _deals_from_ns: int = 0
     _resolving: bool = False
+    _heard: set[str | None] = field(default_factory=set)  # orders and positions the broker told of since an audit began
 
     def unknown(self, kind: str, order: TrackedOrder) -> None:
         """A request's outcome is unknown; the order keeps the state it has."""
@@ -158,9 +159,17 @@ class Reconciler:
             client_order_id=None if named else order.venue_text, order_id=named, since_ns=since
         )
 
+    def heard(self, event: OrderChanged | PositionChanged) -> None:
+        """The broker's news: what they are about is newer than the snapshot that an audit may be reading."""
+        if isinstance(event, OrderChanged):
+            self._heard |= {event.order.order_id, event.order.position_id}
+        if event.position is not None:
+            self._heard.add(event.position.position_id)
+
     async def audit(self) -> None:
         """Compare deals, working orders and positions with what was emitted, and apply the difference."""
         session = self.connection.session
+        self._heard.clear()
         now = self.now_ns()
         since = max(0, (self._deals_from_ns or now) - OVERLAP_NS)
         losses = self.connection.link_losses
@@ -199,6 +208,8 @@ class Reconciler:
         for order in self.table.open_orders():
             if order.kind == LEG or order.phase is not Phase.ACCEPTED or order.order_id is None:
                 continue
+            if order.order_id in self._heard:
+                continue
             state = working.get(order.order_id)
             if state is not None:
                 self._misses.pop(order.order_id, None)
@@ -231,14 +242,15 @@ class Reconciler:
     def _positions(self, snapshot: BrokerSnapshot) -> None:
         for position in snapshot.positions:
             self._misses.pop(position.position_id, None)
-            self.perform(self.events.on_position(PositionChanged(position=position, ts_ns=snapshot.ts_ns)))
+            if position.position_id not in self._heard:
+                self.perform(self.events.on_position(PositionChanged(position=position, ts_ns=snapshot.ts_ns)))
         open_ids = {p.position_id for p in snapshot.positions}
         held = dict(self.table.positions)
         for leg in self.table.open_orders():
             # A position that opened and closed while nobody listened was never in the table; its other level was.
             if leg.kind == LEG and leg.phase is Phase.ACCEPTED and leg.position_id is not None:
                 held.setdefault(leg.position_id, _flat(leg, leg.position_id))
-        for position_id in held.keys() - open_ids:
+        for position_id in held.keys() - open_ids - self._heard:
             misses = self._misses.get(position_id, 0) + 1
             self._misses[position_id] = misses
             if misses >= LOST_AFTER_MISSES:

@@ -3,6 +3,7 @@
 import asyncio
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nautilus_trader.model import ClientOrderId, OrderStatus, OrderType, PositionId
@@ -170,6 +171,47 @@ def test_f38_a_position_missing_now_and_then_keeps_its_levels(tmp_path: Path) ->
             b.broker.positions.update(shown)
             await b.client.reconciler.audit()
         assert [b.cache.order(o.client_order_id).status.name for o in (stop, profit)] == ["ACCEPTED", "ACCEPTED"]
+
+    run_bench(tmp_path, script, audit_interval_s=3600.0)
+
+
+def test_f38_what_happens_while_an_audit_reads_is_not_undone_by_what_it_has_read(tmp_path: Path) -> None:
+    """The snapshot is older than the deals read after it, and than what the broker says meanwhile."""
+
+    async def script(b: Bench) -> None:
+        entry, stop, _ = b.bracket("1.08000", "1.09000")
+        await b.reach(entry, "FILLED")
+        await b.until(lambda: not b.client._events.settling, "the exact levels")
+        other, waiting = (
+            b.probe.order_factory.market(EURUSD, BUY, units(10_000)),
+            b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.07000")),
+        )
+        b.probe.submit_order(other)
+        b.probe.submit_order(waiting)
+        ticket = str((await b.reach(other, "FILLED")).position_id)
+        await b.reach(waiting, "ACCEPTED")
+        read, opened = b.session.deals, ""
+
+        async def meanwhile(since_ns: int, until_ns: int) -> Any:
+            nonlocal opened
+            b.broker.close_at_broker(ticket)
+            opened = b.broker.open_at_broker("EURUSD", Side.SELL, 3_000)
+            b.probe.modify_order(stop.client_order_id, trigger_price=px("1.08200"))
+            b.probe.modify_order(waiting.client_order_id, price=px("1.07100"))
+            for order in (stop, waiting):
+                await b.until(lambda o=order: "Updated" in b.probe.names(o.client_order_id), "the new price")  # type: ignore[misc]
+            return await read(since_ns, until_ns)
+
+        b.session.deals = meanwhile  # type: ignore[method-assign]
+        for _ in range(2):
+            await b.client.reconciler.audit()
+            assert set(b.client.table.positions) == {str(b.cache.order(entry.client_order_id).position_id), opened}
+            b.session.deals = read  # type: ignore[method-assign]
+            assert b.client.reconciler._misses == {}
+            level, limit = (b.client.table.get(str(order.client_order_id)) for order in (stop, waiting))
+            assert (level.stop, limit.limit) == (Decimal("1.08200"), Decimal("1.07100"))
+        for order in (stop, waiting):
+            assert b.probe.names(order.client_order_id).count("Updated") == 1
 
     run_bench(tmp_path, script, audit_interval_s=3600.0)
 
