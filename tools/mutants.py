@@ -194,7 +194,8 @@ MUTANTS = (
                 f"{P}/mapping/reports.py",
                 "            PositionSide.LONG if state.side is Side.BUY else PositionSide.SHORT,\n"
                 "            Quantity.from_decimal_dp(state.units, instrument.size_precision),\n",
-                "            PositionSide.LONG,\n            Quantity.from_decimal_dp(state.units, instrument.size_precision),\n",
+                "            PositionSide.LONG,\n"
+                "            Quantity.from_decimal_dp(state.units, instrument.size_precision),\n",
             ),
         ),
         (f"{SIDE}::test_F68_a_restart_finds_both_sides_with_their_true_deals",),
