@@ -159,6 +159,43 @@ def test_f14_a_disconnect_with_a_reason_reconnects_and_a_block_does_not(world: W
     assert world.venue.attempts == 2
 
 
+def test_f14_a_block_while_the_application_signs_in_is_not_tried_again() -> None:
+    world = World()
+    world.venue.scripts[oa.ApplicationAuthReq] = None  # its answer never comes
+    world.join()
+    world.venue.say(oa.ClientDisconnectEvent(reason="Client is blocked by cTrader Administrator"))
+    world.pass_s(120, step_s=0.5)
+    assert world.venue.attempts == 1
+    assert isinstance(world.firsts[0], LinkLost)
+
+
+def test_f15_an_account_that_is_sent_away_again_and_again_is_not_hammered(world: World) -> None:
+    """Another program on the same login, or a server that takes a session back at once: pauses grow, no storm."""
+
+    def sent_away(_message: oa.AccountAuthReq) -> list[object]:
+        gone = oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID)
+        return [oa.AccountAuthRes(ctidTraderAccountId=ACCOUNT_ID), gone]
+
+    usual = world.venue.scripts.pop(oa.AccountAuthReq, None)
+    world.venue.scripts[oa.AccountAuthReq] = sent_away  # type: ignore[assignment]
+    before = len(world.venue.requests(oa.AccountAuthReq))
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.pass_s(60)
+    # at once, then after 1, 2, 5, and each 10 s
+    assert 5 <= len(world.venue.requests(oa.AccountAuthReq)) - before <= 9
+    assert len(world.of(LinkDown)) == 1
+    if usual is not None:
+        world.venue.scripts[oa.AccountAuthReq] = usual
+    else:
+        del world.venue.scripts[oa.AccountAuthReq]
+    world.pass_s(12)
+    assert world.account.up
+    world.pass_s(40)  # it has held: the next one is answered at once
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.pass_s(0.5)
+    assert world.account.up
+
+
 def test_f15_a_lost_account_session_shuts_that_gate_and_recovers_on_the_same_link(world: World) -> None:
     world.venue.scripts[oa.ReconcileReq] = None  # hold the recovery
     world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))

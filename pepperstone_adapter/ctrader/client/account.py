@@ -57,6 +57,8 @@ EQUITY_S = 2.5
 RENEW_S = 60.0
 BARS_S = 0.5
 RETRY_S = (1.0, 2.0, 5.0, 10.0)
+#: A gate that was open for so long was open: the next recovery begins at once.
+STEADY_S = 30.0
 #: A port of this machine that refuses the first attempts, about three seconds long, has nobody behind it.
 SANDBOX_REFUSALS = 4
 
@@ -86,6 +88,9 @@ class Account(Desk):
         self._told_down = True
         self._closed = False
         self._refusals = 0
+        self._attempts = 0  # to recover, since the gate last was open for a while
+        self._succeeded = False  # the last of them
+        self._opened_s = 0.0
         self._clock_told = False
 
     def __repr__(self) -> str:
@@ -95,6 +100,7 @@ class Account(Desk):
     # -- the hub's side ---------------------------------------------------------------------------------------------
 
     def link_ready(self) -> None:
+        self._attempts, self._succeeded = 0, False  # the link paces itself
         self._recover_soon()
 
     def link_lost(self, error: PepperstoneError, permanent: bool) -> None:
@@ -156,6 +162,8 @@ class Account(Desk):
         request.promise.then(lambda _answer: None, lambda _error: None)
 
     def _down(self, reason: str, permanent: bool) -> None:
+        if self.up and self.hub.now_s - self._opened_s >= STEADY_S:
+            self._attempts, self._succeeded = 0, False
         self.up = False
         self.feed.reset()
         self._stop_watches()
@@ -181,12 +189,14 @@ class Account(Desk):
 
     async def _recover(self) -> None:
         await self.hub.sleep(0)  # whoever shut the gate, perhaps an earlier recovery, ends first
-        attempt = 0
-        while not await self._recovered():
-            wait_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-            attempt += 1
-            self.flush()
-            await self.hub.sleep(wait_s)
+        recovered = False
+        while not recovered:
+            failed = self._attempts - self._succeeded  # or the gate was shut again soon after it had opened
+            if failed:
+                self.flush()
+                await self.hub.sleep(RETRY_S[min(failed, len(RETRY_S)) - 1])
+            self._attempts, self._succeeded = self._attempts + 1, False
+            recovered = await self._recovered()
         self._recovering = None
 
     async def _recovered(self) -> bool:
@@ -234,6 +244,7 @@ class Account(Desk):
             self._digest(message, request)
         self.refresh_account()
         self.up = True
+        self._opened_s, self._succeeded = self.hub.now_s, True
         self._told_down = False
         self.reconciler.contact_ns = self.now_ns
         if self.first.settled:

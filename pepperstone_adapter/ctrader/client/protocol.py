@@ -289,7 +289,11 @@ class LinkProtocol:
         return self._retry_at_s
 
     def end(self, error: PepperstoneError, retry_at_s: float | None = 0.0) -> None:
-        """End the link for `error`; connect again not before `retry_at_s`, or never (None)."""
+        """End the link for `error`; connect again not before `retry_at_s`, or never (None).
+
+        The first word stands: what breaks because the link has ended says nothing new about when to come back."""
+        if not self._is_open or self._drop is not None:
+            return
         self._drop = error
         self._retry_at_s = retry_at_s
 
