@@ -102,6 +102,9 @@ def _run(rest: list[str], debug: bool) -> int:
     except PepperstoneError as error:
         return _fail(error, str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
+        if isinstance(error.__context__, EOFError):
+            text = "the input ended where an answer was wanted; give it as an option"
+            return _fail(error, text, _USAGE_EXIT_CODE, debug)
         return _fail(error, "interrupted", interrupt.INTERRUPTED, debug)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # rich leaves so

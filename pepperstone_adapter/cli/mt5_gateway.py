@@ -49,8 +49,8 @@ def command(
         pepperstone mt5-gateway --bundle gateway.pyz
 
     Secrets come from the environment: PEPPERSTONE_MT5_PASSWORD (of --login), PEPPERSTONE_MT5_GATEWAY_TOKEN (trading
-    clients), PEPPERSTONE_MT5_GATEWAY_READ_TOKEN (read-only clients). Exit codes: 2 unsafe or wrong options, 5 the port
-    is taken, 130 interrupted.
+    clients), PEPPERSTONE_MT5_GATEWAY_READ_TOKEN (read-only clients). Exit codes: 0 stopped by Ctrl-C or SIGTERM,
+    2 unsafe or wrong options, 5 the port is taken.
     """
     from pepperstone_adapter.mt5.gateway.__main__ import main
 

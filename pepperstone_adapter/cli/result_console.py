@@ -75,7 +75,7 @@ def print_comparison(found: Comparison, a: Path, b: Path, html: Path | None, *, 
     inputs = ", ".join(f"{name} {'the same' if same else 'different'}" for name, same in found.same.items())
     console.print(f"Inputs: {inputs}", highlight=False)
     for key, (left, right) in found.settings.items():
-        console.print(f"  {key}: {left} | {right}", highlight=False, markup=False)
+        console.print(f"  {key}: {left} | {right}", highlight=False, markup=False, soft_wrap=True)
     if html is not None:
         console.print(f"Page  {html}", highlight=False, soft_wrap=True)
 

@@ -123,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if args.bundle:
         bundle(args.bundle)
+        sys.stdout.write(f"wrote {args.bundle}; beside the terminal: python {args.bundle.name} --login ACCOUNT\n")
         return 0
     try:
         asyncio.run(serve(options(args, os.environ)))
@@ -132,8 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, OverflowError) as error:  # OverflowError: a port that is none
         sys.stderr.write(f"error: cannot serve on {args.host}:{args.port}: {getattr(error, 'strerror', '') or error}\n")
         return 5
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt:  # Windows: how Ctrl-C stops it there
+        return 0
     return 0
 
 

@@ -114,6 +114,7 @@ def run(script: str, *arguments: str, **environ: str) -> subprocess.CompletedPro
     """The command line in a process of its own, with one more command made by `script`."""
     return subprocess.run(
         [sys.executable, "-c", frame_of(script), *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         env={**os.environ, **environ},
@@ -222,3 +223,9 @@ def test_completion_offers_commands_and_their_options() -> None:
     assert "doctor" in complete("pepperstone do").split()
     assert "check" in complete("pepperstone config ch").split()
     assert "--json" in complete("pepperstone doctor --").split()
+
+
+def test_a_question_that_nobody_answers_is_a_usage_error() -> None:
+    result = run("  typer.prompt('Client id')", "go")
+    assert result.returncode == 2
+    assert result.stderr.endswith("error: the input ended where an answer was wanted; give it as an option\n")
