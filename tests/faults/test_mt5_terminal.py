@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from pepperstone_adapter.broker.events import AccountChanged, LinkDown, LinkUp, Notice, OrderChanged, PositionChanged
 from pepperstone_adapter.broker.market import BarPeriod, Tick
-from pepperstone_adapter.broker.orders import OrderType, Protection, TimeInForce
+from pepperstone_adapter.broker.orders import OrderType, Protection, Side, TimeInForce
 from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from tests.kit import mt5 as kit
 from tests.kit.mt5 import LOGIN, NETTING
@@ -147,6 +149,31 @@ def test_f76_another_account_in_the_terminal_stops_trading(tmp_path: Path) -> No
         with pytest.raises(LinkLost):
             await s.session.submit(order("O-2"))
         assert kit.magic_counts(s.broker, LOGIN) == kit.magic_counts(s.broker, NETTING) == {}
+
+    play(tmp_path, script, judge=False)
+
+
+def test_f76_nothing_of_another_account_is_told_as_ours(tmp_path: Path) -> None:
+    async def script(s: Scene) -> None:
+        ours = await s.open()
+        await s.told.until(lambda: s.told.of(PositionChanged))
+
+        def switch() -> None:
+            terminal = s.broker.terminal
+            bought = NewOrder(symbol="EURUSD", side=Side.BUY, type=OrderType.MARKET, units=D(5_000))
+            resting = replace(bought, type=OrderType.LIMIT, limit_price=D("1.08000"))
+            for request in (bought, resting):
+                terminal.ledger.submit(NETTING, request, terminal.now_ns())
+            terminal.login = NETTING
+
+        s.broker.call(switch)
+        await s.told.until(lambda: any(d.permanent for d in s.told.of(LinkDown)))
+        assert {e.order.client_order_id for e in s.told.of(OrderChanged)} == {"O-1"}
+        assert {e.position.position_id for e in s.told.of(PositionChanged)} == {ours.position_id}
+        assert s.session._book._vanished == {}
+        # An order whose outcome is unknown is not looked for in the other account's lists and declared dead.
+        with pytest.raises(PepperstoneError, match="logged in to account 3000002, not 3000001"):
+            await s.found("O-2")
 
     play(tmp_path, script, judge=False)
 

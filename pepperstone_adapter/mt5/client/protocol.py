@@ -106,14 +106,16 @@ class GatewayProtocol:
     def request(
         self, fn: str, args: list[Any], key: str | None, done: Answered, failed: Failed, login: int | None = None
     ) -> None:
-        """Ask for one call; exactly one of the callbacks follows, perhaps at once. An order has a key and is for `login`."""
+        """Ask for one call; exactly one of the callbacks follows, perhaps at once. An order has a key; it and the lists of
+        an account are for `login`."""
         if not self._up:
             failed(LinkLost(f"{fn}: no link to the gateway; nothing was sent"))
             return
         self._number += 1
         self._waiting[self._number] = _Waiting(fn, fn == "order_send", done, failed)
         message: Message = {"t": "req", "id": self._number, "fn": fn, "args": args}
-        self._send(message | ({"key": key, "login": login} if key is not None else {}))
+        more = {name: value for name, value in (("key", key), ("login", login)) if value is not None}
+        self._send(message | more)
 
     # -- the core's contract ------------------------------------------------------------------------------------------
 

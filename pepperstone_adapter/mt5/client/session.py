@@ -239,6 +239,8 @@ class Mt5Session:
 
     def _on_event(self, raw: Any, now_ns: int) -> list[BrokerEvent]:
         item = self._aliases.inbound(raw)
+        if item.get("login", self._expected.login) != self._expected.login:
+            return []  # of another account; that the terminal shows it, the event of the account says
         match item["k"]:
             case "ticks":
                 return self._on_ticks(item, now_ns)
@@ -387,7 +389,8 @@ class Mt5Session:
     async def _call_as_is(self, fn: str, *args: Any, key: str | None = None) -> Any:
         if self._link is None:
             raise LinkLost(f"{fn}: not connected; nothing was sent")
-        return await self._link.call(fn, *args, key=key, login=self._expected.login if key is not None else None)
+        of_account = key is not None or fn in BY_TICKET
+        return await self._link.call(fn, *args, key=key, login=self._expected.login if of_account else None)
 
     def _spec(self, symbol: str) -> SymbolSpec:
         spec = self._book.specs.get(symbol)

@@ -8,7 +8,8 @@ symbols, an order waits for one turn at most, and trades are looked at in each.
 Trades: the number of deals in a window that reaches into the server's future is a cheap counter that only grows; when it or
 the number of orders or positions changes, and at least once a second, a snapshot is taken, orders first, positions
 second, deals last, and repeated when the counter moved meanwhile. Deals are read from the newest known one back, further
-where the counter knows of more. Deals are the only source of fills; each ticket is emitted once.
+where the counter knows of more. Deals are the only source of fills; each ticket is emitted once. A person may log in to
+another account at any moment: what a snapshot says is said with the login that was there before and after it.
 
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
@@ -67,6 +68,7 @@ class _Feed:
 
 @dataclass(slots=True)
 class _Trades:
+    login: int | None = None
     counters: tuple[int, int, int] | None = None
     read_ns: int = 0
     deals: set[int] = field(default_factory=set)
@@ -81,7 +83,7 @@ class Poller:
 
     Events are maps with ``k``: ``ticks`` (symbol, array, cursor, `polled_ns` when they were read, and `made_ns`, our time
     when the last row has just been made, None while catching up), ``tick_gap``, ``bad_ticks`` (symbol, how many more rows had
-    impossible stamps), ``deals``, ``orders``, ``positions``, ``account``, ``terminal``.
+    impossible stamps), ``deals``, ``orders``, ``positions`` (these with the `login` they are of), ``account``, ``terminal``.
 
     Parameters
     ----------
@@ -242,6 +244,9 @@ class Poller:
         moved = from_s != known.window_from_s
         if counters == known.counters and not moved and _just_read(known.read_ns, now_ns):
             return None
+        login = self._login()
+        if login != known.login:
+            known, moved = _Trades(), True  # tickets of another account are other tickets
         seen, newest_s = (set[int](), from_s) if moved else (known.deals, known.newest_s)
         deals: dict[int, Message] = {}
         for _ in range(SNAPSHOT_TRIES):
@@ -256,18 +261,25 @@ class Poller:
         for back_s in LOOKS_BACK_S[1:]:
             if len(seen) + len(deals.keys() - seen) < counters[0]:
                 self._read_deals(max(from_s, newest_s - back_s), until_s, deals)
+        if self._login() != login:
+            return None  # switched in between: the next turn reads it anew
         # In order of ticket: stamps fall where the server's clock goes back.
         fresh = [deals[ticket] for ticket in sorted(deals.keys() - known.deals)]
         # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole
         # window: deals made while a worker was replaced must not be lost, and readers know the tickets they have seen.
         if fresh:
-            events.append({"k": "deals", "rows": fresh})
+            events.append({"k": "deals", "rows": fresh, "login": login})
         if orders != known.orders:
-            events.append({"k": "orders", "rows": orders})
+            events.append({"k": "orders", "rows": orders, "login": login})
         if positions != known.positions:
-            events.append({"k": "positions", "rows": positions})
+            events.append({"k": "positions", "rows": positions, "login": login})
         # A short answer (lagging history) must not be taken for seen: remember tickets, never counts.
-        return _Trades(counters, now_ns, seen | deals.keys(), orders, positions, from_s, _newest_s(deals, newest_s))
+        newest_s = _newest_s(deals, newest_s)
+        return _Trades(login, counters, now_ns, seen | deals.keys(), orders, positions, from_s, newest_s)
+
+    def _login(self) -> int:
+        login: int = self._struct("account_info")["login"]
+        return login
 
     def _read_deals(self, from_s: int, until_s: int, into: dict[int, Message]) -> None:
         into.update((deal["ticket"], deal) for deal in self._structs("history_deals_get", from_s, until_s))

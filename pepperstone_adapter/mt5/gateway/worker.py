@@ -62,7 +62,8 @@ def initialize(terminal: Any, login: dict[str, Any]) -> tuple[int, str] | None:
 def answer(terminal: Any, message: Message, expect_login: int | None = None) -> Message:
     """Run one request; ``last_error`` is read in the same breath, because the module keeps only one.
 
-    An order names the account it is for, and the gateway may have been started for one: both must be the terminal's.
+    An order names the account it is for, and the gateway may have been started for one: both must be the terminal's. So
+    does a read of an account's lists, where not finding an order must not mean that another account has no such one.
     """
     reply: Message = {"t": "rep", "id": message.get("id")}
     try:
@@ -70,8 +71,9 @@ def answer(terminal: Any, message: Message, expect_login: int | None = None) -> 
     except BadCall as error:
         return reply | {"outcome": "refused", "data": None, "error": [-2, str(error)]}
     fn = message["fn"]
-    expected = {login for login in (message.get("login"), expect_login) if login is not None}
-    if call.trade and expected:
+    logins = (message.get("login"), expect_login if call.trade else None)
+    expected = {login for login in logins if login is not None}
+    if expected:
         # A person can switch the account inside the terminal; the order must not land on the other one.
         account = terminal.account_info()
         login = account.login if account is not None else 0

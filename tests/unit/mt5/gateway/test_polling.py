@@ -4,6 +4,7 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pepperstone_adapter.mt5.gateway.polling import NS, POLL_TICK_ROWS, TURN_S, Poller
 from pepperstone_adapter.mt5.gateway.ticks import PAGE, TickCursor
@@ -255,9 +256,37 @@ def test_what_changes_after_our_clock_was_set_back_is_told_at_once() -> None:
     poller = Poller(terminal)
     now_s = BEGAN_MS // 1000
     assert [event["k"] for event in poller.poll(now_s * NS)] == ["orders", "positions", "account", "terminal"]
-    terminal.account_info = lambda: Row(8, True, True, False, 1, "")  # type: ignore[method-assign]
+    terminal.account_info = lambda: Row(7, True, False, False, 1, "")  # type: ignore[method-assign]
     assert poller.poll(now_s * NS + NS // 2) == []  # looked at half a second ago
     assert [event["k"] for event in poller.poll((now_s - 3600) * NS)] == ["account"]
+
+
+class Switched(Traded):
+    """A terminal whose person logs in to account 8 at the `switch`-th look at the account; each account has deals 1 and 2."""
+
+    switch = 0
+
+    def account_info(self) -> Row:
+        self.switch -= 1
+        return Row(7 if self.switch > 0 else 8, True, True, False, 1, "")
+
+
+@pytest.mark.parametrize("switch", range(1, 6))
+def test_what_a_snapshot_says_is_said_with_the_account_it_is_of(switch: int) -> None:
+    terminal = Switched()
+    terminal.switch = 100
+    poller = Poller(terminal)
+    now_s = BEGAN_MS // 1000
+    terminal.deals = [Deal(1, now_s - 9), Deal(2, now_s - 8)]
+
+    def told_by(at_s: int) -> list[tuple[int, list[int]]]:
+        events = poller.poll(at_s * NS)
+        return [(e["login"], [row["ticket"] for row in e["rows"]]) for e in events if e["k"] == "deals"]
+
+    assert told_by(now_s) == [(7, [1, 2])]
+    terminal.switch = switch
+    seen = [told for turn in range(1, 6) for told in told_by(now_s + 2 * turn)]
+    assert seen == [(8, [1, 2])]  # another account's tickets are other deals, though their numbers are the same
 
 
 def test_only_recent_deals_are_read_until_one_turns_up_further_back() -> None:

@@ -62,6 +62,13 @@ def test_an_order_reaches_only_the_account_it_is_for(
         assert "log in again in the terminal" in reply["error"][1]
 
 
+@pytest.mark.parametrize(("named", "outcome"), [(7, "answered"), (8, "refused"), (None, "answered")])
+def test_the_lists_of_an_account_are_read_of_no_other(named: int | None, outcome: str) -> None:
+    read = {"t": "req", "id": 1, "fn": "orders_total", "args": [], "login": named}
+    # Only what the request names counts: a gateway started for another account still reads.
+    assert answer(Terminal(7), read, 9)["outcome"] == outcome
+
+
 def test_a_call_the_module_throws_at_does_not_end_the_worker() -> None:
     read = {"t": "req", "id": 1, "fn": "copy_ticks_from", "args": ["EURUSD", 2**40, 10, 1]}
     reply = answer(Terminal(), read)
