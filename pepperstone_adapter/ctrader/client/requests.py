@@ -3,7 +3,8 @@
 * Market orders take their levels as distances (`Protection.distance`); the exact levels are set after the fill by
   whoever knows the quote it wants (the port leaves that to the caller). Pending orders take absolute levels.
 * A stop-limit's limit is a distance in points from its stop price; a limit price that cannot be said so is refused.
-* An amend that leaves a value out removes it, so every amend says everything: the present order under the changes.
+* An amend that leaves a value out removes it, so every amend says everything: the present order under the changes. But the
+  volume of a partly filled order is left out: whether the venue would take it for the whole or for the rest was never seen.
 * Closing (`position_id`) is a request of its own and carries no id of ours.
 """
 
@@ -167,11 +168,11 @@ def amend_order(request: AmendRequest, now: OrderState, account_id: int, spec: S
     expires = request.expires_ns if request.expires_ns is not None else now.expires_ns
     protection = request.protection if request.protection is not None else now.protection
     try:
-        message = oa.AmendOrderReq(
-            ctidTraderAccountId=account_id,
-            orderId=int(now.order_id),
-            volume=u.wire_volume(request.units if request.units is not None else now.units),
-        )
+        message = oa.AmendOrderReq(ctidTraderAccountId=account_id, orderId=int(now.order_id))
+        if not now.filled_units:
+            message.volume = u.wire_volume(request.units if request.units is not None else now.units)
+        elif request.units is not None:
+            raise unsupported("the volume of a partly filled order is not changed: cancel it and send a new one")
         if now.type is OrderType.LIMIT and limit is not None:
             message.limitPrice = u.wire_price(limit, spec.digits)
         if now.type in (OrderType.STOP, OrderType.STOP_LIMIT) and stop is not None:

@@ -112,6 +112,15 @@ def test_an_amend_says_everything_again() -> None:
     )  # fmt: skip
 
 
+def test_an_amend_of_a_partly_filled_order_says_no_volume() -> None:
+    """Whether the venue would take it for the whole or for the rest was never seen: the rest could be sent twice."""
+    now = replace(NOW, status=OrderStatus.PARTIALLY_FILLED, filled_units=D(6_000))
+    moved = requests.amend_order(AmendRequest(order_id="61", symbol="EURUSD", limit_price=D("1.06")), now, 7, EURUSD)
+    assert (moved.HasField("volume"), moved.limitPrice, moved.stopLoss) == (False, 1.06, 1.04)
+    with pytest.raises(OrderRefused, match="partly filled"):
+        requests.amend_order(AmendRequest(order_id="61", symbol="EURUSD", units=D(8_000)), now, 7, EURUSD)
+
+
 def test_an_amend_of_a_stop_limit_keeps_its_distance_unless_told() -> None:
     now = replace(
         NOW, type=OrderType.STOP_LIMIT, limit_price=None, stop_price=D("1.11"), slippage_points=20, protection=None
