@@ -76,6 +76,7 @@ class Recorder:
         self._lines: list[str] = []  # not hashed yet
         self._events = 0
         self._order_positions: dict[str, str] = {}
+        self._amended: dict[str, int] = {}  # when an order was last changed
         self._ended_orders: list[int] = []  # when they ended
         self._ended_positions: list[int] = []
         self._spreads = dict.fromkeys(grids, 0)  # ASK less BID times size, of fills that need no conversion
@@ -115,6 +116,8 @@ class Recorder:
         self._lines.append(f"{name}|{key}|{ts_ns}\n")
         if name in _ENDED:
             self._ended(event, str(getattr(event, "reason", None) or ""))
+        elif name == "OrderUpdated":
+            self._amended[key] = ts_ns
 
     def _filled(self, event: Any, balance: int) -> None:
         ts_ns, quantity, last, order_type = event.ts_event, event.last_qty, event.last_px, event.order_type
@@ -135,8 +138,10 @@ class Recorder:
         met_ns = 0
         if not at_market or key in self.reasons:
             # A stop-out too is somewhere inside a bar: the one that called for it, which with latency is before the fill. An
-            # order that fills as soon as it is sent is at the end of one.
+            # order that fills as soon as it is sent, or a limit as soon as it is amended, is at the end of one.
             sent_ns = self.cache.order(event.client_order_id).ts_init
+            if order_type is OrderType.LIMIT:
+                sent_ns = self._amended.get(key, sent_ns)
             met_ns = sent_ns if at_market else 0 if sent_ns == ts_ns else ts_ns
         if met_ns:
             # Inside a bar the engine's quote is the bar's extreme; the market at the fill was where the order met it.
@@ -278,6 +283,7 @@ class Recorder:
 
     def _order_row(self, order: Any, reason: str, ended_ns: int) -> None:
         key, instrument_id, average = str(order.client_order_id), str(order.instrument_id), order.avg_px
+        self._amended.pop(key, None)
         self.orders.add((
             key, str(order.venue_order_id or ""), str(order.strategy_id), instrument_id, order.side.name,
             order.order_type.name, order.time_in_force.name, str(order.quantity), str(order.filled_qty),

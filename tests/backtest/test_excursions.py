@@ -105,6 +105,27 @@ def test_a_limit_that_fills_when_it_is_sent_leaves_at_the_end_of_its_bar() -> No
     assert (row.mae, row.mfe) == (Decimal("-500.00"), Decimal("200.00"))
 
 
+def test_a_limit_that_fills_when_it_is_amended_leaves_at_the_end_of_its_bar() -> None:
+    # As above, but the limit waits at 1.20 since the bar before, and is brought down to 1.09 at the end of that bar.
+    rows: list[Any] = [1.1, 1.1, 1.1, (1.1, 1.12, 1.05, 1.1), 1.1]
+    waiting: list[Any] = []
+
+    def wait(s: Steps) -> None:
+        waiting.append(
+            s.order_factory.limit(
+                s.id_of(EURUSD), OrderSide.SELL, s.qty(EURUSD, 10_000), s.px(EURUSD, 1.2), reduce_only=True
+            )
+        )
+        s.submit_order(waiting[0], s.cache.positions_open()[0].id)
+
+    def leave(s: Steps) -> None:
+        s.modify_order(waiting[0].client_order_id, price=s.px(EURUSD, 1.09))
+
+    (row,) = run_steps(rows, {1: buy(10_000), 2: wait, 3: leave}).positions
+    assert (row.close_price, row.gross) == (Decimal("1.10000"), Decimal("0.00"))
+    assert (row.mae, row.mfe) == (Decimal("-500.00"), Decimal("200.00"))
+
+
 def test_excursions_in_another_currency() -> None:
     # Long 100,000 USDJPY at 150: up to 151, half sold: 50,000 JPY / 151 = 331.13 USD. The rest gaps to 149:
     # -50,000 JPY / 149 = -335.57, together -4.44; best 100,000 / 151 = 662.25.
