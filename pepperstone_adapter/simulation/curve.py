@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
+from pepperstone_adapter.common.arrays import distinct
 from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Piece, Ticket
 from pepperstone_adapter.simulation.grid import minor_unit
 from pepperstone_adapter.simulation.plan import Int64s
@@ -80,7 +81,7 @@ class Curve:
         stamps = [t.rows.ts_ns for t in self._tapes.values() if len(t.rows)]
         if not stamps:
             return np.empty(0, np.int64)
-        merged = np.unique(np.concatenate(stamps)) if len(stamps) > 1 else stamps[0]
+        merged = distinct(np.concatenate(stamps)) if len(stamps) > 1 else stamps[0]
         return merged[(merged > self._seen_ns) & (merged <= end_ns)]
 
     def _sample(self, times: Int64s) -> None:
@@ -97,7 +98,7 @@ class Curve:
         ended = [last[:-1], *(rows[:-1][worth[rows[:-1]] != worth[last[:-1]]] for rows in extremes)]
 
         def points(kept: list[Int64s]) -> list[_Point]:
-            index = np.unique(np.concatenate(kept))
+            index = distinct(np.concatenate(kept))
             fresh = index[index >= len(before)] - len(before)
             known = [before[i] for i in index[index < len(before)].tolist()]
             return known + self._points(times[fresh], balance[fresh], equity[fresh])

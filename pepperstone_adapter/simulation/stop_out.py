@@ -18,6 +18,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from pepperstone_adapter.common.arrays import distinct
 from pepperstone_adapter.simulation.books import Ticket
 from pepperstone_adapter.simulation.plan import Int64s
 from pepperstone_adapter.simulation.rates import Leg, Rates
@@ -180,7 +181,7 @@ class MarginWatch:
             ts = self._tapes[name].rows.ts_ns
             a, b = np.searchsorted(ts, [start, end])
             stamps.append(ts[a:b])
-        times = np.unique(np.concatenate(stamps)) if stamps else np.empty(0, np.int64)
+        times = distinct(np.concatenate(stamps)) if stamps else np.empty(0, np.int64)
         if not len(times):
             return None
         equity = np.full(len(times), balance)
