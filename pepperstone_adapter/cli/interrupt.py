@@ -1,13 +1,15 @@
 """Ctrl-C where an exception would not do.
 
 While a module loads: an extension that asks whether another one is there takes every exception for a no. The interrupt
-would be swallowed, or end the command as a bug. While the engine runs: the framework catches what is raised inside a
-strategy's callback. In both cases the process ends at once; what a command writes is staged, so nothing is half there.
+would be swallowed, or end the command as a bug; so it is put off until the module is there. While the engine runs: the
+framework catches what is raised inside a strategy's callback, and nothing is on the disk yet; so the process ends at
+once.
 """
 
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,6 +19,7 @@ from pepperstone_adapter.common.output import tell
 
 INTERRUPTED = 130
 _IMPORTING = "<frozen importlib"
+_ASK_AGAIN_S = 0.02
 
 
 def listen() -> None:
@@ -51,13 +54,40 @@ def run[T](task: Coroutine[Any, Any, T]) -> T:
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    inner = frame
-    while inner is not None:
-        if inner.f_code.co_filename.startswith(_IMPORTING):
-            _end()
-        inner = inner.f_back
-    signal.default_int_handler(number, frame)
+class _Listener:
+    """The handler. While a module loads, a timer sends the interrupt again until one meets none."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not _loads(frame):
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            signal.default_int_handler(number, frame)
+        elif self._timer is None:
+            self._timer = threading.Timer(_ASK_AGAIN_S, self._again)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _again(self) -> None:
+        self._timer = None
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # wakes a call that blocks, too
+        else:
+            signal.raise_signal(signal.SIGINT)
+
+
+_interrupt = _Listener()
+
+
+def _loads(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_IMPORTING):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _end() -> None:
