@@ -8,6 +8,7 @@ import pytest
 from pepperstone_adapter import openapi
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, OrderChanged
 from pepperstone_adapter.broker.market import Tick
+from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import (
     AuthenticationFailed,
@@ -136,16 +137,43 @@ def test_f13_thirty_late_answers_reach_their_own_requests_or_nobody(world: World
     assert world.hub.protocol.counters.late_answers == 30
 
 
-def test_f13_a_late_refusal_comes_as_an_event_with_our_id(world: World) -> None:
+@pytest.mark.parametrize("answer", [oa.OrderErrorEvent, oa.ErrorRes, oa.CommonErrorRes])
+@pytest.mark.parametrize("kind", [oa.NewOrderReq, oa.ClosePositionReq])
+def test_f13_a_late_refusal_comes_as_an_event_with_our_id(world: World, kind: type, answer: type) -> None:
+    world.venue.say(venue.filled())  # position 51
+    world.turn()
+    world.events.clear()
+    world.venue.scripts[kind] = None
+    orders = world.account.orders
+    if kind is oa.NewOrderReq:
+        world.start(orders.submit(market_order("O-2")))
+    else:
+        world.start(orders.close("51", Decimal(4_000), "O-2"))
+    world.pass_s(11)
+    ref = next(asked.ref for asked in world.venue.asked if isinstance(asked.message, kind))
+    refusal = answer(errorCode="NOT_ENOUGH_MONEY")
+    if answer is not oa.CommonErrorRes:
+        refusal.ctidTraderAccountId = ACCOUNT_ID
+    world.venue.say(refusal, ref)
+    world.turn()
+    (rejected,) = world.of(OrderChanged)
+    assert (str(rejected.change), rejected.order.client_order_id) == ("rejected", "O-2")
+    assert (rejected.order.closing, rejected.order.side) == (
+        (False, Side.BUY) if kind is oa.NewOrderReq else (True, Side.SELL)
+    )
+    assert "NOT_ENOUGH_MONEY" in rejected.error
+    assert world.account.closings == {}  # no order of a stranger is taken for it
+
+
+@pytest.mark.parametrize("code", ["TIMEOUT_ERROR", "UNKNOWN_ERROR"])
+def test_f13_a_late_word_that_proves_nothing_ends_no_order(world: World, code: str) -> None:
     world.venue.scripts[oa.NewOrderReq] = None
     world.start(world.account.orders.submit(market_order()))
     world.pass_s(11)
     ref = next(asked.ref for asked in world.venue.asked if isinstance(asked.message, oa.NewOrderReq))
-    world.venue.say(oa.OrderErrorEvent(ctidTraderAccountId=ACCOUNT_ID, errorCode="NOT_ENOUGH_MONEY"), ref)
+    world.venue.say(oa.ErrorRes(ctidTraderAccountId=ACCOUNT_ID, errorCode=code), ref)
     world.turn()
-    (rejected,) = world.of(OrderChanged)
-    assert (str(rejected.change), rejected.order.client_order_id) == ("rejected", "O-1")
-    assert "NOT_ENOUGH_MONEY" in rejected.error
+    assert world.of(OrderChanged) == []
 
 
 def test_f14_a_disconnect_with_a_reason_reconnects_and_a_block_does_not(world: World) -> None:

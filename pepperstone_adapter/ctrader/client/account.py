@@ -27,6 +27,7 @@ from pepperstone_adapter.common.errors import (
     ConnectFailed,
     DataError,
     LinkLost,
+    OutcomeUnknown,
     PepperstoneError,
 )
 from pepperstone_adapter.ctrader.client import parsing
@@ -42,7 +43,7 @@ from pepperstone_adapter.ctrader.client.errors import (
 from pepperstone_adapter.ctrader.client.feed import Feed
 from pepperstone_adapter.ctrader.client.history import CLOCK_DOUBT_NS, History
 from pepperstone_adapter.ctrader.client.hub import Hub
-from pepperstone_adapter.ctrader.client.orders import Orders, rejected_order
+from pepperstone_adapter.ctrader.client.orders import Orders, rejected_close, rejected_order
 from pepperstone_adapter.ctrader.client.protocol import Request
 from pepperstone_adapter.ctrader.client.reconcile import Reconciler
 from pepperstone_adapter.ctrader.client.signin import SignIn, mask
@@ -306,7 +307,7 @@ class Account(Desk):
         if isinstance(message, oa.ExecutionEvent):
             self._execution(message, request)
         elif isinstance(message, oa.OrderErrorEvent):
-            self._order_error(message, request)
+            self._refused_late(error_of(message), request)
         elif isinstance(message, oa.TrailingSLChangedEvent):
             position_id = str(message.positionId)
             position = self.book.positions.get(position_id)
@@ -328,6 +329,8 @@ class Account(Desk):
             error = error_of(message)
             if error is not None and is_session_lost(error):
                 self.shut(str(error))
+            elif request is not None and request.trading:
+                self._refused_late(error_of(message, trading=True), request)
             elif error is not None:
                 self.notice("warning", f"the venue said, without naming a request: {error}")
 
@@ -369,17 +372,22 @@ class Account(Desk):
             )
             self.notice("error", text, halt=True)
 
-    def _order_error(self, event: oa.OrderErrorEvent, request: Request | None) -> None:
+    def _refused_late(self, error: PepperstoneError | None, request: Request | None) -> None:
         """A refusal that is no answer any more: after an acceptance, after a deadline, or somebody else's."""
-        error = error_of(event)
-        if request is None or not isinstance(request.message, oa.NewOrderReq):
+        asked, note = (request.message, request.note) if request is not None else (None, None)
+        ours = note.client_order_id if isinstance(note, Tie) else ""
+        if isinstance(asked, oa.NewOrderReq):
+            ours = asked.clientOrderId
+        rejected = next((order for order in self.book.orders.values() if ours and order.client_order_id == ours), None)
+        if rejected is None and isinstance(asked, oa.NewOrderReq):
+            rejected = rejected_order(asked, self.symbols.by_id)
+        elif rejected is None and isinstance(asked, oa.ClosePositionReq):
+            position = self.book.positions.get(str(asked.positionId))
+            rejected = rejected_close(asked, position, ours) if position is not None else None
+        if not ours or rejected is None or isinstance(error, OutcomeUnknown):
             self.notice("warning", f"the venue refused a request: {error}")
             return
-        ours = request.message.clientOrderId
-        known = next((order for order in self.book.orders.values() if order.client_order_id == ours), None)
-        if known is None:
-            rejected = rejected_order(request.message, self.symbols.by_id, str(error))
-        else:
-            self.book.orders.pop(known.order_id)
-            rejected = replace(known, status=OrderStatus.REJECTED, reason=str(error))
+        self.closings.pop(ours, None)
+        self.book.orders.pop(rejected.order_id, None)
+        rejected = replace(rejected, status=OrderStatus.REJECTED, reason=str(error))
         self.emit([OrderChanged(change=OrderChange.REJECTED, order=rejected, error=str(error), ts_ns=self.now_ns)])

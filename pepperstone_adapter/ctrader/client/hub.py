@@ -210,6 +210,8 @@ class Hub:
 
     def _route(self, message: Message, request: Request | None) -> None:
         account_id = getattr(message, "ctidTraderAccountId", 0)
+        if not account_id and request is not None and request.trading:  # an error need not name the account
+            account_id = getattr(request.message, "ctidTraderAccountId", 0)
         if account_id:
             member = self.members.get(account_id)
             if member is not None:

@@ -11,7 +11,15 @@ from typing import Any
 from google.protobuf.message import Message
 
 from pepperstone_adapter import openapi
-from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderState, OrderStatus, OrderType, Protection
+from pepperstone_adapter.broker.orders import (
+    AmendRequest,
+    OrderRequest,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    PositionState,
+    Protection,
+)
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.common.errors import (
     DataError,
@@ -178,7 +186,7 @@ class Orders:
         return parsed.order
 
 
-def rejected_order(request: oa.NewOrderReq, spec_of: parsing.SpecOf, reason: str) -> OrderState:
+def rejected_order(request: oa.NewOrderReq, spec_of: parsing.SpecOf) -> OrderState:
     """State of an order that was refused without ever having had an id at the venue."""
     spec = spec_of(request.symbolId)
     return OrderState(
@@ -189,8 +197,23 @@ def rejected_order(request: oa.NewOrderReq, spec_of: parsing.SpecOf, reason: str
         status=OrderStatus.REJECTED,
         units=u.units(request.volume),
         client_order_id=request.clientOrderId,
-        reason=reason,
         tag=request.label,
+    )
+
+
+def rejected_close(request: oa.ClosePositionReq, position: PositionState, client_order_id: str) -> OrderState:
+    """State of a close that was refused without ever having had an order at the venue."""
+    return OrderState(
+        order_id="",
+        symbol=position.symbol,
+        side=position.side.opposite,
+        type=OrderType.MARKET,
+        status=OrderStatus.REJECTED,
+        units=u.units(request.volume),
+        client_order_id=client_order_id,
+        position_id=position.position_id,
+        closing=True,
+        tag=position.tag,
     )
 
 
