@@ -281,10 +281,16 @@ class BrokerExecutionClient(ExecutionClient):
             if self.shares is not None and isinstance(plan, Close):
                 self.shares.check(plan)
             self._note(plan)
-        except (NotSendable, DataError) as reason:
-            self.generate_order_denied(order, str(reason))
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing was sent, and the strategy must hear of it
+            self.generate_order_denied(order, self._why_not(error))
             return
         self._launch(plan)
+
+    def _why_not(self, error: Exception) -> str:
+        if isinstance(error, NotSendable | DataError):
+            return str(error)
+        self._log.error(f"an order could not be planned: {type(error).__name__}: {error}")
+        return f"not sent: a part of this program broke ({type(error).__name__}: {error})"
 
     def _note(self, plan: Plan) -> None:
         """The intent on disk first (F82, F87): an order that cannot be noted is not sent."""
@@ -312,9 +318,9 @@ class BrokerExecutionClient(ExecutionClient):
                 around = self._around(bracket.entry.instrument_id.symbol.value)
                 plan = plan_bracket(bracket, command.params, around)
                 self._note(plan)
-        except (NotSendable, DataError) as reason:
+        except Exception as error:  # noqa: BLE001 - as for a single order
             for order in orders.values():
-                self.generate_order_denied(order, str(reason))
+                self.generate_order_denied(order, self._why_not(error))
             return
         if bracket is not None:
             self._launch(plan)

@@ -62,3 +62,18 @@ def test_what_was_held_until_the_start_is_handed_on_event_by_event() -> None:
     assert taken == ["sound"]
     connection._on_events(events)
     assert taken == ["sound", "sound"]
+
+
+def test_an_order_that_cannot_be_planned_is_denied_and_not_left_in_the_air(tmp_path: Path) -> None:
+    """The framework would hold it as begun for ever, and call its outcome unknown at the end."""
+
+    async def script(b: Bench) -> None:
+        single = b.probe.order_factory.market(EURUSD, OrderSide.BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(single)
+        for order in (single, *b.bracket("1.08000", "1.09000")):
+            await b.reach(order, "DENIED")
+        reasons = [str(e.reason) for e in b.probe.events if hasattr(e, "reason")]
+        assert all(r.startswith("not sent: a part of this program broke (AttributeError: ") for r in reasons)
+        assert b.broker.requests == []
+
+    run_bench(tmp_path, script, capabilities={"time_in_force": None})  # as any surprise of ours
