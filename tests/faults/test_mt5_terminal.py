@@ -363,6 +363,16 @@ def test_f81_positions_that_follow_late(tmp_path: Path) -> None:
         await s.session.close_position(deal.position_id, D(10_000), "C-1")
         await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.units == 0)
         assert s.told.changes("C-1") == ["accepted", "filled"]
+        # A fill told before its position is shown: what the strategy does upon it waits for the terminal.
+        deal = await s.open("O-2")
+        await s.session.set_protection(deal.position_id, Protection(stop_loss=D("1.05000")))
+        deal = await s.open("O-3")
+        await s.session.close_position(deal.position_id, D(10_000), "C-3")
+        await s.filled("C-3")
+        gone = deal.position_id
+        await s.told.until(
+            lambda: any(e.position.position_id == gone and not e.position.units for e in s.told.of(PositionChanged))
+        )
 
     play(tmp_path, script, position_lag_ms=300.0)
 

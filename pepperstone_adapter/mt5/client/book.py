@@ -122,6 +122,10 @@ class Book:
             return None  # a deal does not tell which half was ours; its order, which we noted, does
         return comment if comment and magic and magic_of(comment) == magic else None
 
+    def dealt(self, position_id: str) -> Decimal:
+        """Signed units of a position by the deals told so far; zero when they closed it."""
+        return self._held.get(position_id, Decimal(0))
+
     # -- reading rows without telling ----------------------------------------------------------------------------------
 
     def order_state(self, row: Row) -> OrderState | None:

@@ -51,15 +51,16 @@ _IMMEDIATE: Final = {
 }
 
 
-def lots(units: Decimal, spec: SymbolSpec) -> float:
+def lots(units: Decimal, spec: SymbolSpec, closing: bool = False) -> float:
     """Units as the float the module wants.
 
     Raises
     ------
     OrderRefused
-        The units are not a whole number of volume steps; rounding them would trade another size than asked.
+        The units are not a whole number of volume steps; rounding them would trade another size than asked. A close is for
+        the server to judge: a position may be older than the step.
     """
-    if units <= 0 or units % spec.volume_step:
+    if units <= 0 or (units % spec.volume_step and not closing):
         lot_step = spec.volume_step / spec.contract_size
         raise OrderRefused(
             "INVALID_VOLUME",
@@ -107,7 +108,7 @@ def market(
     out: TradeRequest = {
         "action": int(Action.DEAL),
         "symbol": request.symbol,
-        "volume": lots(request.units, spec),
+        "volume": lots(request.units, spec, closing=ticket is not None),
         "type": int(_KINDS[OrderType.MARKET, request.side]),
         "price": price,
         "deviation": DEVIATION_POINTS if request.slippage_points is None else request.slippage_points,

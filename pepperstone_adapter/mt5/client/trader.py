@@ -35,7 +35,7 @@ from pepperstone_adapter.common.errors import (
 )
 from pepperstone_adapter.common.rate_limit import Pauses
 from pepperstone_adapter.mt5.client import parsing, requests
-from pepperstone_adapter.mt5.client.book import Book
+from pepperstone_adapter.mt5.client.book import SERVER_REASONS, Book
 from pepperstone_adapter.mt5.client.constants import COMMENT_MAX, TIMEFRAMES, Action, Filling, OrderFlag, OrderKind
 from pepperstone_adapter.mt5.client.errors import NO_PYTHON, RETCODES, trade_error
 from pepperstone_adapter.mt5.client.history import Pause
@@ -179,7 +179,7 @@ class Trader:
     async def close_position(
         self, position_id: str, units: Decimal, client_order_id: str, time_in_force: TimeInForce = TimeInForce.GTC
     ) -> OrderState:
-        position = self._held(position_id)
+        position = await self._held(position_id)
         return await self.submit(
             OrderRequest(
                 client_order_id=client_order_id,
@@ -193,7 +193,7 @@ class Trader:
         )
 
     async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:
-        one, other = self._held(position_id), self._held(other_id)
+        one, other = await self._held(position_id), await self._held(other_id)
         spec = self._ready(one.symbol)
         if other.symbol != one.symbol or other.side is one.side:
             raise OrderRefused("INVALID", f"{position_id} and {other_id} are not opposite positions of one symbol")
@@ -215,11 +215,16 @@ class Trader:
         self._emit(self._book.accepted(state))
         return state
 
-    def _held(self, position_id: str) -> PositionState:
-        position = self._book.positions.get(position_id)
-        if position is None:
-            raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
-        return position
+    async def _held(self, position_id: str) -> PositionState:
+        """An open position; its deal may have been told a moment before the terminal shows it."""
+        for pause_s in POSITION_PAUSES_S:
+            position = self._book.positions.get(position_id)
+            if position is not None:
+                return position
+            if not self._book.dealt(position_id):
+                break
+            await self._pause(pause_s)
+        raise NotFound("POSITION_CLOSED", f"no open position {position_id}")
 
     async def _send_market(self, request: OrderRequest, spec: SymbolSpec, ticket: str | None) -> Any:
         row = self._rows[request.symbol]
@@ -287,7 +292,7 @@ class Trader:
             raise
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:
-        position = self._held(position_id)
+        position = await self._held(position_id)
         self._ready(position.symbol)
         await self._send(requests.set_levels(position, protection), _once("levels"), position.symbol)
 
@@ -329,6 +334,8 @@ class Trader:
             if known is not None and known.halt:
                 self._halt(known.text)
             raise refused
+        if trade["action"] in NEW and not answer["order"]:
+            raise OutcomeUnknown(f"{answer['retcode']}: taken without the order's ticket; the broker's lists decide")
         return answer
 
     def _halt(self, reason: str) -> None:
@@ -379,7 +386,8 @@ class Trader:
             ("history_deals_get", window, "order"),
         ):
             for row in await self._call(fn, *args):
-                if row["magic"] == magic:
+                # A level's order may carry the magic number of the position it ended.
+                if row["magic"] == magic and row["reason"] not in SERVER_REASONS:
                     return int(row[name])
         return None
 

@@ -189,7 +189,10 @@ class Dispatcher:
     def _give_back(self, order: _Request, reason: str) -> None:
         """An order that never left: its key is free again."""
         assert order.key is not None
-        self._keys.release(order.key)
+        try:
+            self._keys.release(order.key)
+        except sqlite3.Error as error:  # the key stays pending, so the same order is not sent later either
+            log.error("order key %s cannot be released: %s", order.key, error)
         order.reply(_reply(order.client_id, "not_sent", error=[-10_004, reason]))
 
 

@@ -139,9 +139,11 @@ class PipeServer:
     def _retcode(self, fault: Mt5Fault, fn: str, args: list[Any]) -> Answer:
         from pepperstone_adapter.sandbox.mt5_terminal import checks, trading
 
-        if fault.kind is Mt5FaultKind.RETCODE_AFTER:
-            self._do(fn, args)
-        return trading.result(self.terminal, checks.read(self.terminal, args[0]), fault.code, text=fault.text)
+        done = self._do(fn, args) if fault.kind is Mt5FaultKind.RETCODE_AFTER else None
+        answer = trading.result(self.terminal, checks.read(self.terminal, args[0]), fault.code, text=fault.text)
+        if done is not None and fault.code in trading.ACCEPTED:
+            answer.value[trading.ORDER] = done.value[trading.ORDER]  # who says yes names the order
+        return answer
 
 
 def _wire(answer: Answer) -> dict[str, Any]:

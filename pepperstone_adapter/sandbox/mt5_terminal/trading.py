@@ -15,6 +15,8 @@ from pepperstone_adapter.sandbox.mt5_terminal.terminal import Answer, Terminal
 
 API_DISABLED: Final = (-8, "Auto-Trading using Python API disabled in Terminal")
 PLACED, DONE, DONE_PARTIAL, REJECT = 10008, 10009, 10010, 10006
+ACCEPTED: Final = (PLACED, DONE, DONE_PARTIAL)
+ORDER: Final = 2  # where an answer has the order's ticket
 RETURN, EXCHANGE = 2, 3
 NS: Final = 1_000_000_000
 _TYPES: Final = {2: OrderType.LIMIT, 4: OrderType.STOP, 6: OrderType.STOP_LIMIT}

@@ -43,6 +43,14 @@ def test_a_market_order_as_the_module_wants_it() -> None:
     checked("order_send", [trade])  # every field has the type the call table demands
 
 
+def test_a_close_of_an_odd_volume_is_for_the_server_to_judge_and_an_entry_is_refused_here() -> None:
+    """A position whose symbol has got another step since must still be closed whole."""
+    odd = market_order(units=Decimal(1_500))
+    assert requests.market(odd, rows.spec(), Filling.IOC, 1.1, "42")["volume"] == 0.015
+    with pytest.raises(OrderRefused, match="not a multiple"):
+        requests.market(odd, rows.spec(), Filling.IOC, 1.1)
+
+
 def test_a_close_names_its_ticket() -> None:
     assert requests.market(market_order(side=Side.SELL), rows.spec(), Filling.IOC, 1.1, "42")["position"] == 42
 

@@ -1,4 +1,4 @@
-"""The order verbs on a terminal of scripted answers: what too many requests do (10024), and close-by."""
+"""The order verbs on a terminal of scripted answers: what too many requests do (10024), close-by, what an answer may lack."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pepperstone_adapter.broker.orders import OrderType
+from pepperstone_adapter.broker.orders import OrderRequest, OrderType
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import LinkLost, OrderRefused, OutcomeUnknown, RateLimited
@@ -30,6 +30,8 @@ class Desk:
         self.pauses: list[float] = []
         self.now_s = 1_000.0
         self.up = True
+        self.order = 7
+        self.lists: dict[str, list[Any]] = {}
         book = Book({"EURUSD": rows.spec()}, parse_clock("NY+7"))
         book.start([], [rows.position(POSITION), rows.position(POSITION + 1, type=1)], [])
         self.symbol = rows.EURUSD | {"order_mode": 127}
@@ -52,9 +54,11 @@ class Desk:
                 assert key is not None
                 self.sent.append((args[0], key))
                 retcode = self.retcodes.pop(0) if self.retcodes else DONE
-                return {"retcode": retcode, "order": 7, "price": 1.1, "comment": ""}
+                return {"retcode": retcode, "order": self.order, "price": 1.1, "comment": ""}
+            case "order_key":
+                return {"state": "unknown"}
             case _:
-                return []
+                return self.lists.get(fn, [])
 
     def ready(self, _symbol: str) -> SymbolSpec:
         if not self.up:
@@ -176,3 +180,22 @@ def test_a_close_by_whose_deals_are_not_in_the_history_yet_is_asked_for_again() 
     found = asyncio.run(desk.trader.find(None, "7", 0))
     assert found is not None
     assert (found.order.order_id, [deal.deal_id for deal in found.deals]) == (f"7/{POSITION}", ["8"])
+
+
+@pytest.mark.parametrize(
+    "wanted", [market_order(), market_order(type=OrderType.LIMIT, limit_price=Decimal("1.09"))], ids=["market", "limit"]
+)
+def test_an_order_taken_without_its_ticket_is_looked_for(wanted: OrderRequest) -> None:
+    desk = Desk()
+    desk.order = 0
+    with pytest.raises(OutcomeUnknown):
+        asyncio.run(desk.trader.submit(wanted))
+
+
+def test_an_order_is_not_taken_for_the_stop_loss_that_ended_its_position() -> None:
+    """A broker may give the level's order the magic number of the position."""
+    desk, magic = Desk(), magic_of("O-1")
+    ours = rows.order(7, magic=magic, state=4, volume_current=0.0, type=0)
+    level = rows.order(9, magic=magic, state=4, volume_current=0.0, type=1, reason=4, position_id=7)
+    desk.lists["history_orders_get"] = [level, ours]
+    assert asyncio.run(desk.trader._find_ticket("O-1", 0)) == 7

@@ -151,6 +151,16 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same() -> None:
     assert desk.sent[-1]["fn"] == "symbol_info"
 
 
+def test_a_disk_that_takes_nothing_more_does_not_keep_waiting_orders_from_being_given_back() -> None:
+    keys = OrderKeys(":memory:")
+    desk = Desk(keys=keys)
+    desk.ask(READ)
+    desk.ask(ORDER)
+    keys.close()
+    desk.dispatcher.worker_down()
+    assert desk.outcomes == [(2, "lost"), (1, "not_sent")]
+
+
 def test_the_account_an_order_is_for_travels_with_it() -> None:
     desk = Desk()
     desk.ask({**ORDER, "login": 7})
