@@ -177,18 +177,22 @@ class Feed:
             self._desk.notice("warning", f"prices that cannot be used: {self.bad_prices} so far; this one: {error}")
 
     async def _finish(self, picture: Bar, line: BarLine) -> None:
-        """Replace the stream's picture of a finished bar by history's, if that comes in time."""
+        """Replace the stream's picture of a finished bar by history's, if that comes in time, and hand it over.
+
+        History is asked from the last bar that was handed over: one that had its ticks while nobody listened, and ended in
+        silence, was never in the stream.
+        """
         await self._desk.hub.sleep(CONFIRM_DELAY_S)
-        bar = picture
+        first_ns = max(line.next_ns or picture.open_ns, picture.open_ns - BAR_WINDOW_MS[picture.period] * 1_000_000)
+        closed = {picture.open_ns: picture}
         try:
             spec = self._desk.symbols.by_name(picture.symbol)
-            at_ms = picture.open_ns // 1_000_000
             request = oa.GetTrendbarsReq(
                 ctidTraderAccountId=self._desk.account_id,
                 symbolId=spec.venue_id,
                 period=market.PERIODS[picture.period],
-                fromTimestamp=at_ms,
-                toTimestamp=at_ms,
+                fromTimestamp=min(first_ns, picture.open_ns) // 1_000_000,
+                toTimestamp=picture.open_ns // 1_000_000,
             )
             asked = self._desk.hub.ask(request, answer_s=CONFIRM_S)
             self._desk.hub.sleep(CONFIRM_S).then(
@@ -197,10 +201,11 @@ class Feed:
             answer = await asked.promise
             if isinstance(answer, oa.GetTrendbarsRes):
                 exact = market.bars(answer, spec, picture.period, self._desk.now_ns)
-                bar = next((entry for entry in exact if entry.open_ns == picture.open_ns), picture)
+                closed |= {bar.open_ns: bar for bar in exact if bar.open_ns <= picture.open_ns}
         except PepperstoneError:
             pass  # the picture is what there is
-        self._desk.emit(line.hand(bar._replace(closed=True)))
+        for open_ns in sorted(closed):
+            self._desk.emit(line.hand(closed[open_ns]._replace(closed=True)))
 
     async def _hand_over_missed(self, symbol: str, period: BarPeriod, line: BarLine) -> None:
         """The bars that ended while the link was down, then what waited for them."""

@@ -100,6 +100,21 @@ def test_a_bar_that_ends_while_the_missed_ones_are_read_comes_after_them() -> No
     assert bars.handed == [0, 1, 2]
 
 
+def test_a_bar_that_ends_in_silence_after_the_missed_ones_were_read_comes_with_the_next() -> None:
+    """Ticks of it were made while the link was down, so history has it; the stream has shown nothing of it."""
+    bars = Bars()
+    bars.spot()
+    bars.away(145)  # ends bars 0 and 1; 15 s of bar 2 are left
+    bars.world.pass_s(8)
+    assert bars.handed == [0, 1]
+    bars.world.pass_s(15)
+    bars.spot()  # bar 3 runs
+    bars.world.pass_s(60)
+    bars.spot()
+    bars.world.pass_s(5)
+    assert bars.handed == [0, 1, 2, 3]
+
+
 def test_a_second_outage_before_the_missed_bars_came_loses_none() -> None:
     bars = Bars()
     bars.spot()
