@@ -17,7 +17,9 @@ type Figures = list[tuple[str, str]]
 FINDING_WORDS = {
     "duplicates": "with the time of the row before",
     "disorder": "earlier than the row before",
+    "off_grid": "off the grid of their period",
     "non_positive": "with a price of zero or less",
+    "digits": "with more digits than their file says",
     "off_tick": "off the tick",
     "ohlc": "with high or low not around open and close",
     "crossed": "with ASK below BID",

@@ -82,6 +82,15 @@ def integers(column: pa.Array | pa.ChunkedArray, digits: int) -> NDArray[np.int6
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
+def finer(column: pa.ChunkedArray, digits: int, points: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which values have more digits than `points`, what `integers` made of them."""
+    low = [
+        np.frombuffer(c.buffers()[1], np.uint64).reshape(-1, 2)[c.offset : c.offset + len(c), 0] for c in column.chunks
+    ]
+    # The low word decides: it is that of the exact product, which may wrap.
+    return np.asarray(np.concatenate(low) != points.view(np.uint64) * np.uint64(10 ** (RAW_SCALE - digits)))
+
+
 def timestamps(ns: NDArray[np.int64]) -> pa.Array:
     return pa.Array.from_buffers(TIMESTAMP, len(ns), [None, pa.py_buffer(np.ascontiguousarray(ns))])
 

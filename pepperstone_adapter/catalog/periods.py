@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import ServerClock, to_utc
+from pepperstone_adapter.common.arrays import distinct
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.mapping.data import DAILY, bar_type_of, period_ns
 
@@ -86,7 +87,7 @@ def tell_period(local_ns: Int64s, file: str) -> BarPeriod:
     DataError
         Too few rows, or a step that no period has.
     """
-    steps = np.diff(np.unique(local_ns))
+    steps = np.diff(distinct(local_ns))
     if len(steps) < MIN_ROWS_TO_TELL - 1:
         raise DataError(f"{file}: too few rows to tell the bar period; give it with --period (H1, M1, ...)")
     values, counts = np.unique(steps, return_counts=True)

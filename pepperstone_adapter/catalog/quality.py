@@ -5,13 +5,16 @@ five minutes. All findings but the last lower it.
 
 * missing, gaps: due slots without any row, and runs of them.
 * duplicates, disorder: equal or falling times of bars, falling times of quotes.
-* non_positive, off_tick, ohlc, crossed: prices that cannot be, off the symbol's digits, high below low, bid above ask.
-* spikes: away from the rows before *and* after by more than 5 % (FX), 10 % (metals, indices), 20 % (others); for quotes
-  by a fifth of it. A first or last row that does not touch its one neighbour is held to the two next to it.
+* off_grid: bars that open where no bar of their period does (an hour of 9:17).
+* non_positive, digits, off_tick, ohlc, crossed: prices that cannot be, with more digits than the series is said to have, off
+  the symbol's digits, high below low, bid above ask.
+* spikes: one row, or two in a row, away from the rows before *and* after by more than 5 % (FX), 10 % (metals, indices),
+  20 % (others); for quotes by a fifth of it.
 * outside: slots filled while the symbol is closed by its trading hours.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,15 +28,19 @@ from pepperstone_adapter.catalog import manifest, slots
 from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.periods import DAY_NS, parse_period
-from pepperstone_adapter.catalog.rows import BarColumns
+from pepperstone_adapter.catalog.rows import BarColumns, QuoteColumns, join_bars, join_quotes
+from pepperstone_adapter.catalog.spikes import REACH, spikes
 from pepperstone_adapter.catalog.store import CatalogStore, Series
+from pepperstone_adapter.common.arrays import distinct
 
 SPIKE = {AssetClass.FX: 0.05, AssetClass.METAL: 0.10, AssetClass.INDEX: 0.10}
 SPIKE_OTHER = 0.20
 QUOTE_SPIKE_SHARE = 0.2
 LARGEST_GAPS = 10
 LONGEST_BAR_NS = 31 * DAY_NS
-FINDINGS = ("duplicates", "disorder", "non_positive", "off_tick", "ohlc", "crossed", "spikes", "outside")
+FINDINGS = (
+    "duplicates", "disorder", "off_grid", "non_positive", "digits", "off_tick", "ohlc", "crossed", "spikes", "outside",
+)  # fmt: skip
 
 type Int64s = NDArray[np.int64]
 type Bools = NDArray[np.bool_]
@@ -50,11 +57,12 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """`name` is ``2019-03`` (UTC); slots due, slots filled by sound rows."""
+    """`name` is ``2019-03`` (UTC); slots due, slots filled by sound rows; how many rows of each kind were found."""
 
     name: str
     due: int
     sound: int
+    findings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def percent(self) -> float:
@@ -63,7 +71,7 @@ class Month:
 
 @dataclass(slots=True, kw_only=True)
 class SeriesQuality:
-    """Findings of one series; `first_ns` holds the time of the first row of each kind."""
+    """Findings of one series; `first_ns` holds the time of the first row of each kind, `by_month` month -> kind -> rows."""
 
     series: Series
     start_ns: int = 0  # the range judged, both inclusive
@@ -76,6 +84,7 @@ class SeriesQuality:
     gaps: tuple[Gap, ...] = ()  # the largest
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINDINGS, 0))
     first_ns: dict[str, int] = field(default_factory=dict)
+    by_month: dict[str, Counter[str]] = field(default_factory=dict)
     months: tuple[Month, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -84,9 +93,20 @@ class SeriesQuality:
         return 100.0 * self.sound / self.due if self.due else 0.0
 
     def count(self, kind: str, mask: Bools, ts_ns: Int64s) -> None:
-        if mask.any():
-            self.counts[kind] += int(mask.sum())
-            self.first_ns.setdefault(kind, int(ts_ns[np.argmax(mask)]))
+        if not mask.any():
+            return
+        found = ts_ns[mask]
+        self.counts[kind] += len(found)
+        self.first_ns.setdefault(kind, int(found[0]))
+        # A bar that ends with a month belongs to it.
+        for name, rows in zip(
+            *np.unique(_months(found - (self.series.kind == "bars")), return_counts=True), strict=True
+        ):
+            self.by_month.setdefault(str(name), Counter())[kind] += int(rows)
+
+
+def _months(ts_ns: Int64s) -> NDArray[np.datetime64]:
+    return ts_ns.astype("datetime64[ns]").astype("datetime64[M]")
 
 
 def check_series(
@@ -118,18 +138,24 @@ def check_series(
     if series.digits != spec.digits:
         quality.notes = (f"stored with {series.digits} digits, {spec.name} has {spec.digits}",)
     period = parse_period(series.period) if series.kind == "bars" else slots.QUOTE_SLOT
-    clock = slots.grid_clock(_clock_of(store, series), period)
+    told = _clock_of(store, series)
+    clock = slots.grid_clock(told or UTC_CLOCK, period)
     tick = 10 ** max(0, series.digits - spec.digits)
     held: list[Int64s] = []
     filled: list[Int64s] = []
     judged = _judge_bars if series.kind == "bars" else _judge_quotes
+    grid = slots.Grid(period, known=told is not None)
     for ts_ns, bad in judged(store, series, spec, tick, quality, start_ns, end_ns):
         quality.rows += len(ts_ns)
         is_bars = series.kind == "bars"
         local = slots.bar_open_local(ts_ns, period, clock) if is_bars else to_local(ts_ns, clock)
-        held.append(np.unique(slots.slot_of(local, period)))
-        filled.append(np.unique(slots.slot_of(local[~bad], period)))
-    present, sound = (np.unique(np.concatenate(found)) if found else np.empty(0, np.int64) for found in (held, filled))
+        if is_bars:
+            off_grid = grid.off(local)
+            quality.count("off_grid", off_grid, ts_ns)
+            bad |= off_grid
+        held.append(distinct(slots.slot_of(local, period)))
+        filled.append(distinct(slots.slot_of(local[~bad], period)))
+    present, sound = (distinct(np.concatenate(found)) if found else np.empty(0, np.int64) for found in (held, filled))
     quality.start_ns = series.start_ns if start_ns is None else start_ns
     quality.end_ns = series.end_ns if end_ns is None else end_ns - 1
     _compare_slots(quality, spec, present, sound, period, clock)
@@ -157,7 +183,7 @@ def _compare_slots(
     start_ns, end_ns = quality.start_ns, quality.end_ns
     is_bars = quality.series.kind == "bars"
     due = slots.due_slots(
-        spec.hours, start_ns - LONGEST_BAR_NS if is_bars else start_ns, max(end_ns, start_ns + 1), period, clock
+        spec.hours, start_ns - LONGEST_BAR_NS if is_bars else start_ns, max(end_ns, start_ns) + 1, period, clock
     )
     if is_bars:  # stored at their close, which is the opening of the next
         closes = slots.slot_start(due + 1, period, clock)
@@ -165,16 +191,21 @@ def _compare_slots(
     is_held, is_filled = (np.isin(due, found, assume_unique=True) for found in (present, sound))
     outside = np.setdiff1d(present, due, assume_unique=True)
     if len(outside):
-        quality.counts["outside"] = len(outside)
-        quality.first_ns["outside"] = int(slots.slot_start(outside[:1], period, clock)[0])
+        opens = slots.slot_start(outside, period, clock)
+        quality.count("outside", np.ones(len(outside), np.bool_), opens + is_bars)
+        quality.first_ns["outside"] = int(opens[0])
     quality.due, quality.sound = len(due), int(is_filled.sum())
     quality.missing = quality.due - int(is_held.sum())
     starts = slots.slot_start(due, period, clock)
     quality.gap_count, quality.gaps = _gaps(due, is_held, period, clock)
-    names, index = np.unique(starts.astype("datetime64[ns]").astype("datetime64[M]"), return_inverse=True)
-    dues, sounds = np.bincount(index), np.bincount(index, weights=is_filled)
+    names, index = np.unique(_months(starts), return_inverse=True)
+    slots_of = dict(
+        zip(map(str, names), zip(np.bincount(index), np.bincount(index, weights=is_filled), strict=True), strict=True)
+    )
     quality.months = tuple(
-        Month(name=str(n), due=int(d), sound=int(s)) for n, d, s in zip(names, dues, sounds, strict=True)
+        Month(name=name, due=int(d), sound=int(s), findings=dict(quality.by_month.get(name, {})))
+        for name in sorted({*slots_of, *quality.by_month})
+        for d, s in [slots_of.get(name, (0, 0))]
     )
 
 
@@ -205,20 +236,19 @@ def _judge_bars(
 ) -> Iterator[tuple[Int64s, Bools]]:
     other = store.bar_series(series.symbol, series.period, "BID") if series.side == "ASK" else None
     limit = SPIKE.get(spec.asset_class, SPIKE_OTHER)
-    last_ns, last_close = np.iinfo(np.int64).min, None
-    chunks = store.bar_chunks(series.symbol, series.period, series.side, start_ns, end_ns)
-    for chunk, behind in _followed(chunks):
+    last_ns, before = int(np.iinfo(np.int64).min), list[int]()
+    chunks = store.bar_chunks(series.symbol, series.period, series.side, start_ns, end_ns, finer=True)
+    for chunk, behind in _followed(chunks, join_bars):
         ts, prices = chunk.ts_ns, np.stack([chunk.open, chunk.high, chunk.low, chunk.close])
-        bad = _times(quality, ts, last_ns, equal_is_bad=True) | _values(quality, prices, tick, ts)
+        bad = _times(quality, ts, last_ns, equal_is_bad=True) | _values(quality, prices, tick, ts, chunk.finer)
         shape = (chunk.high < prices[[0, 3]].max(axis=0)) | (chunk.low > prices[[0, 3]].min(axis=0))
         quality.count("ohlc", shape, ts)
-        around = _around(chunk.open, chunk.close, last_close, None if behind is None else int(behind.open[0]), limit)
-        spikes = _spikes(chunk.high, chunk.low, around, limit)
-        quality.count("spikes", spikes, ts)
-        bad |= shape | spikes
+        far = spikes((chunk.open, chunk.high, chunk.low, chunk.close), before, behind.open.tolist(), limit)
+        quality.count("spikes", far, ts)
+        bad |= shape | far
         if other is not None:
             bad |= _crossed_bars(store, other, chunk, quality)
-        last_ns, last_close = int(ts[-1]), int(chunk.close[-1])
+        last_ns, before = int(ts[-1]), [*before, *chunk.close[-REACH:].tolist()][-REACH:]
         yield ts, bad
 
 
@@ -232,18 +262,17 @@ def _judge_quotes(
     end_ns: int | None,
 ) -> Iterator[tuple[Int64s, Bools]]:
     limit = SPIKE.get(spec.asset_class, SPIKE_OTHER) * QUOTE_SPIKE_SHARE
-    last_ns, last_bid = np.iinfo(np.int64).min, None
-    for chunk, behind in _followed(store.quote_chunks(series.symbol, start_ns, end_ns)):
+    last_ns, before = int(np.iinfo(np.int64).min), list[int]()
+    for chunk, behind in _followed(store.quote_chunks(series.symbol, start_ns, end_ns, finer=True), join_quotes):
         ts = chunk.ts_ns
         bad = _times(quality, ts, last_ns, equal_is_bad=False)
-        bad |= _values(quality, np.stack([chunk.bid, chunk.ask]), tick, ts)
+        bad |= _values(quality, np.stack([chunk.bid, chunk.ask]), tick, ts, chunk.finer)
         wrong = crossed([chunk.bid], [chunk.ask])
         quality.count("crossed", wrong, ts)
-        around = _around(chunk.bid, chunk.bid, last_bid, None if behind is None else int(behind.bid[0]), limit)
-        spikes = _spikes(chunk.bid, chunk.bid, around, limit)
-        quality.count("spikes", spikes, ts)
-        last_ns, last_bid = int(ts[-1]), int(chunk.bid[-1])
-        yield ts, bad | wrong | spikes
+        far = spikes((chunk.bid,) * 4, before, behind.bid.tolist(), limit)
+        quality.count("spikes", far, ts)
+        last_ns, before = int(ts[-1]), [*before, *chunk.bid[-REACH:].tolist()][-REACH:]
+        yield ts, bad | wrong | far
 
 
 def _times(quality: SeriesQuality, ts: Int64s, last_ns: int, *, equal_is_bad: bool) -> Bools:
@@ -257,50 +286,36 @@ def _times(quality: SeriesQuality, ts: Int64s, last_ns: int, *, equal_is_bad: bo
     return np.asarray(disorder | equal)
 
 
-def _values(quality: SeriesQuality, prices: Int64s, tick: int, ts: Int64s) -> Bools:
-    non_positive = (prices <= 0).any(axis=0)
-    quality.count("non_positive", non_positive, ts)
-    if tick == 1:
-        return np.asarray(non_positive)
-    off_tick = (prices % tick != 0).any(axis=0)
-    quality.count("off_tick", off_tick, ts)
-    return np.asarray(non_positive | off_tick)
+def _values(quality: SeriesQuality, prices: Int64s, tick: int, ts: Int64s, finer: Bools | None) -> Bools:
+    bad = (prices <= 0).any(axis=0)
+    quality.count("non_positive", bad, ts)
+    if finer is not None:
+        quality.count("digits", finer, ts)
+        bad |= finer
+    if tick > 1:
+        off_tick = (prices % tick != 0).any(axis=0)
+        quality.count("off_tick", off_tick, ts)
+        bad |= off_tick
+    return np.asarray(bad)
 
 
-def _followed[T](chunks: Iterable[T]) -> Iterator[tuple[T, T | None]]:
-    """Each chunk with the one behind it; None behind the last."""
-    held: T | None = None
+def _followed[C: (BarColumns, QuoteColumns)](
+    chunks: Iterable[C], join: Callable[[Sequence[C]], C]
+) -> Iterator[tuple[C, C]]:
+    """Each piece with the rows behind it that a look for spikes needs."""
+    held: list[C] = []
+
+    def behind() -> C:
+        return join([chunk.take(slice(REACH)) for chunk in held[1:]]).take(slice(REACH))
+
     for chunk in chunks:
-        if held is not None:
-            yield held, chunk
-        held = chunk
-    if held is not None:
-        yield held, None
-
-
-def _around(
-    opens: Int64s, closes: Int64s, before: int | None, after: int | None, limit: float
-) -> tuple[Int64s, Int64s]:
-    """The price in front of each row and the one behind it; `before` and `after` the rows, None where there is nothing."""
-
-    def outer(own: int, touching: int, inner: list[int]) -> int:
-        """What stands for the side without a row: the row itself, or if it does not touch its neighbour the one beyond."""
-        return inner[-1] if inner and abs(touching - inner[0]) > limit * abs(inner[0]) else own
-
-    inward = opens[1:3].tolist() or ([] if after is None else [after])
-    backward = closes[-2:-4:-1].tolist() or ([] if before is None else [before])
-    if before is None:
-        before = outer(int(opens[0]), int(closes[0]), inward)
-    if after is None:
-        after = outer(int(closes[-1]), int(opens[-1]), backward)
-    return np.concatenate(([before], closes[:-1])), np.concatenate((opens[1:], [after]))
-
-
-def _spikes(highs: Int64s, lows: Int64s, around: tuple[Int64s, Int64s], limit: float) -> Bools:
-    """Rows that reach too far from both the price before and the one after."""
-    low, high = (reach(*around).astype(np.float64) for reach in (np.minimum, np.maximum))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((highs / high - 1 > limit) | (1 - lows / low > limit))
+        held.append(chunk)
+        while sum(map(len, held[1:])) >= REACH:
+            yield held[0], behind()
+            held.pop(0)
+    while held:
+        yield held[0], behind()
+        held.pop(0)
 
 
 def _crossed_bars(store: CatalogStore, other: Series, chunk: BarColumns, quality: SeriesQuality) -> Bools:
@@ -313,10 +328,10 @@ def _crossed_bars(store: CatalogStore, other: Series, chunk: BarColumns, quality
     return wrong
 
 
-def _clock_of(store: CatalogStore, series: Series) -> ServerClock:
+def _clock_of(store: CatalogStore, series: Series) -> ServerClock | None:
     """The clock the bars were made on, from the newest import that knows it."""
     for _, record in reversed(list(manifest.records(store.path))):
         rule = str(record.rules.get("zone", ""))
         if any(s.identifier == series.identifier for s in record.series) and rule and " " not in rule:
             return parse_clock(rule)
-    return UTC_CLOCK
+    return None

@@ -6,7 +6,7 @@ Prices are integer points (``10**-digits`` of the symbol), times UTC nanoseconds
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ class BarColumns:
     low: Int64s
     close: Int64s
     ticks: Int64s
+    finer: NDArray[np.bool_] | None = None  # rows stored with more digits than the series has; None where nobody asked
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -47,6 +48,7 @@ class QuoteColumns:
     ts_ns: Int64s
     bid: Int64s
     ask: Int64s
+    finer: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -59,16 +61,18 @@ def join_bars(parts: Sequence[BarColumns]) -> BarColumns:
     if len(parts) == 1:
         return parts[0]
     names = ("ts_ns", "open", "high", "low", "close", "ticks")
-    empty = np.empty(0, np.int64)
-    return BarColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
+    return BarColumns(**_joined(parts, names))
 
 
 def join_quotes(parts: Sequence[QuoteColumns]) -> QuoteColumns:
     if len(parts) == 1:
         return parts[0]
+    return QuoteColumns(**_joined(parts, ("ts_ns", "bid", "ask")))
+
+
+def _joined(parts: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
     empty = np.empty(0, np.int64)
-    names = ("ts_ns", "bid", "ask")
-    return QuoteColumns(**{n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names})
+    return {n: np.concatenate([getattr(p, n) for p in parts]) if parts else empty for n in names}
 
 
 class Cursor[C: (BarColumns, QuoteColumns)]:

@@ -12,12 +12,14 @@ from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.server_time import ServerClock, all_offsets, to_local, to_utc
 from pepperstone_adapter.catalog import periods
+from pepperstone_adapter.common.arrays import distinct
 from pepperstone_adapter.mapping.data import period_ns
 
 type Int64s = NDArray[np.int64]
 
 DAY_NS = periods.DAY_NS
 WEEK_NS = 7 * DAY_NS
+HOUR_NS = 3_600 * 10**9
 EPOCH_TO_SUNDAY_NS = 4 * DAY_NS  # 1970-01-01 was a Thursday
 QUOTE_SLOT = BarPeriod.M5
 
@@ -61,7 +63,7 @@ def due_slots(hours: TradingHours, start_ns: int, end_ns: int, period: BarPeriod
     first, last = slot_of(local[:, 0], period), slot_of(local[:, 1] - 1, period)
     counts = last - first + 1
     offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.unique(np.repeat(first, counts) + offsets)
+    return distinct(np.repeat(first, counts) + offsets)
 
 
 def bar_open_local(close_ns: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
@@ -70,3 +72,27 @@ def bar_open_local(close_ns: Int64s, period: BarPeriod, clock: ServerClock) -> I
     if length is not None:
         return to_local(close_ns - length, clock)
     return periods.open_times(to_local(close_ns, clock), period)
+
+
+class Grid:
+    """The times at which bars of a period open: multiples of it, on the clock they were made on.
+
+    Where that clock is not known (no import says it), the time within the hour is that of most bars of the first piece, and
+    nothing else is judged: summer time moves the openings of longer bars by whole hours. Weeks and months are not judged.
+    """
+
+    def __init__(self, period: BarPeriod, *, known: bool) -> None:
+        self._period = period
+        self._known = known or period in (BarPeriod.W1, BarPeriod.MN1)
+        self._length = min(period_ns(period) or DAY_NS, HOUR_NS)
+        self._offset: int | None = None
+
+    def off(self, open_local: Int64s) -> NDArray[np.bool_]:
+        """Which bars, by their wall-clock opening times, open where none of their period does."""
+        if self._known:
+            return periods.off_period(open_local, self._period)
+        within = open_local % self._length
+        if self._offset is None and len(within):
+            values, counts = np.unique(within, return_counts=True)
+            self._offset = int(values[np.argmax(counts)])
+        return np.asarray(within != self._offset)

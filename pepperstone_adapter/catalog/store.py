@@ -34,7 +34,7 @@ CatalogStore(path: Path)
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from nautilus_trader.model import Bar, QuoteTick
 from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter.catalog import layout, volume
+from pepperstone_adapter.catalog.columns import Bools, Int64s
 from pepperstone_adapter.catalog.rows import BarColumns, Cursor, QuoteColumns, join_bars, join_quotes
 from pepperstone_adapter.catalog.staging import recover_if_needed
 from pepperstone_adapter.common.errors import DataError
@@ -144,8 +145,10 @@ class CatalogStore:
         start_ns: int | None = None,
         end_ns: int | None = None,
         rows: int = CHUNK_ROWS,
+        *,
+        finer: bool = False,
     ) -> Iterator[BarColumns]:
-        """Bars of a range in pieces of about `rows`, with memory for one piece."""
+        """Bars of a range in pieces of about `rows`, with memory for one piece; `finer` looks for digits too many."""
         series = self._require(self.bar_series(symbol, period, side), f"{period} {side} bars of {symbol}")
         for batch in _batches(series, start_ns, end_ns, rows):
             units = layout.integers(batch["volume"], series.size_digits) // 10**series.size_digits
@@ -153,6 +156,7 @@ class CatalogStore:
             yield BarColumns(
                 ts_ns=layout.nanoseconds(batch["ts_init"]),
                 ticks=volume.tick_volume(units, series.identifier),
+                finer=_finer(batch, series, prices) if finer else None,
                 **prices,
             )
 
@@ -166,15 +170,23 @@ class CatalogStore:
         return join_quotes(parts)
 
     def quote_chunks(
-        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None, rows: int = CHUNK_ROWS
+        self,
+        symbol: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        rows: int = CHUNK_ROWS,
+        *,
+        finer: bool = False,
     ) -> Iterator[QuoteColumns]:
-        """Quotes of a range in pieces of about `rows`, with memory for one piece."""
+        """Quotes of a range in pieces of about `rows`, with memory for one piece; `finer` looks for digits too many."""
         series = self._require(self.quote_series(symbol), f"quotes of {symbol}")
         for batch in _batches(series, start_ns, end_ns, rows):
+            prices = {n: layout.integers(batch[n], series.digits) for n in ("bid_price", "ask_price")}
             yield QuoteColumns(
                 ts_ns=layout.nanoseconds(batch["ts_init"]),
-                bid=layout.integers(batch["bid_price"], series.digits),
-                ask=layout.integers(batch["ask_price"], series.digits),
+                bid=prices["bid_price"],
+                ask=prices["ask_price"],
+                finer=_finer(batch, series, prices) if finer else None,
             )
 
     def quote_cursor(self, symbol: str, start_ns: int, end_ns: int) -> "Cursor[QuoteColumns]":
@@ -260,6 +272,12 @@ def _range_of(file: Path) -> tuple[int, int]:
         return layout.file_range(file.name)
     except ValueError as error:
         raise DataError(f"{file} is not named like a file of the catalog (START_END.parquet); remove it") from error
+
+
+def _finer(batch: pa.Table, series: Series, prices: Mapping[str, Int64s]) -> Bools:
+    """Rows of which a price has more digits than the files say."""
+    masks = [layout.finer(batch[name], series.digits, points) for name, points in prices.items()]
+    return np.asarray(np.logical_or.reduce(masks))
 
 
 def open_parquet(file: Path) -> pq.ParquetFile:

@@ -149,7 +149,8 @@ def check(
 ) -> None:
     """Judge stored data; exit 3 below a threshold.
 
-    Found are gaps against trading hours and holidays, duplicates, disorder, crossed or impossible prices, and spikes.
+    Found are gaps against trading hours and holidays, duplicates, disorder, bars off their period's grid, crossed or
+    impossible prices, digits too many, and spikes of one or two rows; they are counted in all and by month.
     Quality is the share of the slots in which the symbol trades (bar periods; five minutes for quotes) that hold a
     sound row, for each month and in all: from the first stored row to the last, or from --start to --end.
 

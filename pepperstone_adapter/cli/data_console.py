@@ -28,6 +28,7 @@ from pepperstone_adapter.common.errors import ConfigurationError, DataError
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SHOWN_GAPS = 5
+SHOWN_MONTHS = 12
 
 
 def import_with_progress(requests: Sequence[ImportRequest], *, as_json: bool) -> None:
@@ -171,7 +172,22 @@ def _print_quality(results: Sequence[SeriesQuality]) -> None:
             f"{rows_text(q.counts[k])} {FINDING_WORDS[k]} (first {iso(q.first_ns[k])})" for k in FINDINGS if q.counts[k]
         ]
         say(f"  found: {', '.join(found) or 'nothing wrong'}")
+        for line in _by_month(q.months):
+            say(f"    {line}")
         console.print(_months_table(q.months))
+
+
+def _by_month(months: Sequence[Month]) -> list[str]:
+    """What was found in each month; of many the worst."""
+    wrong = [m for m in months if m.findings]
+    shown = sorted(sorted(wrong, key=lambda m: -sum(m.findings.values()))[:SHOWN_MONTHS], key=lambda m: m.name)
+    lines = [
+        f"{m.name}: {', '.join(f'{rows_text(m.findings[k])} {FINDING_WORDS[k]}' for k in FINDINGS if k in m.findings)}"
+        for m in shown
+    ]
+    if len(wrong) > len(shown):
+        lines.append(f"and {len(wrong) - len(shown)} months with fewer rows; --json has all")
+    return lines
 
 
 def _months_table(months: Sequence[Month]) -> Table:
@@ -179,7 +195,7 @@ def _months_table(months: Sequence[Month]) -> Table:
     by_name = {m.name: m for m in months}
     for year in sorted({m.name[:4] for m in months}):
         cells = (by_name.get(f"{year}-{i:02d}") for i in range(1, 13))
-        table.add_row(year, *("" if m is None else f"{int(m.percent * 10) / 10:g}" for m in cells))
+        table.add_row(year, *("" if m is None or not m.due else f"{int(m.percent * 10) / 10:g}" for m in cells))
     return table
 
 
@@ -196,7 +212,16 @@ def _quality_json(q: SeriesQuality) -> dict[str, Any]:
         "gaps": q.gap_count,
         "largest_gaps": [{"start": iso(g.start_ns), "end": iso(g.end_ns), "slots": g.slots} for g in q.gaps],
         "findings": {k: {"rows": q.counts[k], "first": iso(q.first_ns[k])} for k in FINDINGS if q.counts[k]},
-        "months": [{"month": m.name, "due": m.due, "sound": m.sound, "quality": round(m.percent, 4)} for m in q.months],
+        "months": [
+            {
+                "month": m.name,
+                "due": m.due,
+                "sound": m.sound,
+                "quality": round(m.percent, 4),
+                "findings": dict(m.findings),
+            }
+            for m in q.months
+        ],
         "notes": list(q.notes),
     }
 

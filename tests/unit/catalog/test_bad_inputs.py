@@ -163,18 +163,6 @@ def test_bad_file_is_refused_in_one_line(case: str, run: Run, write: Write, tmp_
     assert not list((tmp_path / "catalog").glob(".staging/*"))
 
 
-def test_bad_rows_of_several_kinds_are_refused_in_a_line_each(run: Run, write: Write, tmp_path: Path) -> None:
-    file = write("EURUSD.csv", bars(*GOOD, bar(prices="0\t1.1\t0\t1.1"), bar("05:00:00", volume=-1)))
-    ran = run("import", file, "--catalog", tmp_path / "catalog", *UTC)
-    assert ran.code == 3
-    title, zero, volume, end = ran.err.strip().splitlines()
-    assert title == f"error: {file} has rows that cannot be trusted:"
-    assert re.fullmatch(rf"error: 1 row with a price of zero \(first at {file}:6: .*\)", zero)
-    assert re.fullmatch(rf"error: 1 row with a negative volume \(first at {file}:7: .*\)", volume)
-    assert end == "error: nothing was imported: correct the file, or use --allow zero, --skip-bad to leave them out"
-    assert not list((tmp_path / "catalog").rglob("*.parquet"))
-
-
 def test_b38_reordered_columns_are_read_by_name(run: Run, write: Write, tmp_path: Path) -> None:
     rows = "".join(
         f"{c.split('\t')[5]},{c.split('\t')[2]},{c.split('\t')[3]},{c.split('\t')[4]},{c[:10]},{c[11:19]}\n"

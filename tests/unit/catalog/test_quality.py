@@ -7,6 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pepperstone_adapter.broker import symbol_table
@@ -186,15 +187,15 @@ def test_rows_that_are_not_sound_are_found_and_not_missing(judged: Callable[...,
     assert quality.percent == 50
 
 
-@pytest.mark.parametrize("at", [299_999, 300_000])
+@pytest.mark.parametrize(("at", "length"), [(299_999, 1), (300_000, 1), (299_998, 2), (299_999, 2), (300_000, 2)])
 @pytest.mark.parametrize("stays", [False, True])
 def test_a_spike_where_two_pieces_of_a_long_series_meet_is_found_and_a_new_level_is_none(
-    at: int, stays: bool, tmp_path: Path
+    at: int, length: int, stays: bool, tmp_path: Path
 ) -> None:
     # Three row groups of 100,000 are read at a time: the neighbour of the one is in the next piece.
     ts = np.arange(400_000, dtype=np.int64) * 10**9 + 1_704_182_400 * 10**9
     bid = np.full(len(ts), 110_000, np.int64)
-    bid[at : None if stays else at + 1] = 116_000
+    bid[at : None if stays else at + length] = 116_000
     name = "EURUSD.PEPPERSTONE"
     path = tmp_path / "data" / "quotes" / name / layout.file_name(int(ts[0]), int(ts[-1]))
     path.parent.mkdir(parents=True)
@@ -204,7 +205,146 @@ def test_a_spike_where_two_pieces_of_a_long_series_meet_is_found_and_a_new_level
     store = CatalogStore(tmp_path)
     quality = check_series(store, store.series()[0])
     found = (quality.counts["spikes"], quality.first_ns.get("spikes"))
-    assert found == ((0, None) if stays else (1, ts[at]))
+    assert found == ((0, None) if stays else (length, ts[at]))
+
+
+BEYOND = ("1.10000 1.16000 1.09990 1.16000", "1.16000 1.16010 1.10000 1.10000")  # up by 5.45 % and back, in two bars
+BELOW = ("1.10000 1.10000 1.04000 1.04000", "1.04000 1.10000 1.04000 1.10000")  # down by 5.45 % and back
+
+
+@pytest.mark.parametrize("pair", [BEYOND, BELOW])
+def test_two_bars_there_and_back_are_a_spike_and_three_are_a_level(
+    judged: Callable[..., SeriesQuality], tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    hours = [f"{day} {hour:02d}" for day in ("02", "04") for hour in range(8, 12)]
+    quality = judged(*(f"{hour} {pair[i - 3]}" if i in (3, 4) else hour for i, hour in enumerate(hours)))
+    assert (quality.counts["spikes"], quality.sound, quality.due) == (2, 6, 8)
+    assert iso(quality.first_ns["spikes"]) == "2024-01-02T12:00:00Z"
+    assert [m.findings for m in quality.months] == [{"spikes": 2}]
+
+
+def test_three_bars_at_another_price_are_no_spike(judged: Callable[..., SeriesQuality]) -> None:
+    flat = "1.16000 1.16010 1.15990 1.16000"
+    hours = [f"{day} {hour:02d}" for day in ("02", "04") for hour in range(8, 12)]
+    far = {2: BEYOND[0], 3: flat, 4: BEYOND[1]}
+    assert judged(*(f"{hour} {far.get(i, '')}".strip() for i, hour in enumerate(hours))).counts["spikes"] == 0
+
+
+def stored(path: Path, identifier: str, digits: int, ts: np.ndarray, **columns: np.ndarray) -> Path:  # type: ignore[type-arg]
+    """A file as another program might have left it in a catalog; prices in points of `digits`."""
+    kind = "bars" if "open" in columns else "quotes"
+    name = identifier.split("-")[0]
+    file = path / "data" / kind / identifier / layout.file_name(int(ts[0]), int(ts[-1]))
+    file.parent.mkdir(parents=True)
+    key = SeriesKey(
+        kind=kind,
+        identifier=identifier,
+        instrument_id=name,
+        digits=digits,
+        size_digits=0,
+        roles=tuple(name for name in columns if name != "ticks"),
+    )
+    with SeriesWriter(key, file) as writer:
+        writer.write(Chunk(ts, columns))
+    return file
+
+
+MIDNIGHT = 1_704_153_600  # Tuesday 2 January 2024
+HOUR_NS = 3_600 * 10**9
+
+
+def flat_bars(path: Path, period: str, ts: np.ndarray) -> SeriesQuality:  # type: ignore[type-arg]
+    price = np.full(len(ts), 110_000, np.int64)
+    stored(
+        path,
+        f"EURUSD.PEPPERSTONE-{period}-BID-EXTERNAL",
+        5,
+        ts,
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        ticks=price,
+    )
+    store = CatalogStore(path)
+    return check_series(store, store.series()[0])
+
+
+def test_bars_off_the_grid_of_their_period_are_found(tmp_path: Path) -> None:
+    # Ten hours that close on the hour, and one of 10:17 in the place of 10:00.
+    ts = MIDNIGHT * 10**9 + np.arange(8, 18, dtype=np.int64) * HOUR_NS
+    ts[2] += 17 * 60 * 10**9
+    quality = flat_bars(tmp_path, "1-HOUR", ts)
+    assert (quality.counts["off_grid"], quality.due - quality.sound) == (1, 1)
+    assert iso(quality.first_ns["off_grid"]) == "2024-01-02T10:17:00Z"
+    assert [(m.name, m.findings) for m in quality.months] == [("2024-01", {"off_grid": 1})]
+
+
+@pytest.mark.parametrize(
+    ("period", "step_h", "first_h"),
+    [("1-DAY", 24, 22), ("4-HOUR", 4, 2), ("1-WEEK", 168, 22), ("1-HOUR", 1, 0.5)],
+)
+def test_bars_of_a_clock_that_nobody_told_are_not_off_the_grid(
+    period: str, step_h: int, first_h: float, tmp_path: Path
+) -> None:
+    # Days that end at 17:00 New York, four-hour bars of such days, and hours of a zone that is half an hour off.
+    ts = MIDNIGHT * 10**9 + np.array([first_h + step_h * n for n in range(6)]).astype(np.int64) * HOUR_NS
+    ts += int(first_h % 1 * HOUR_NS)
+    assert flat_bars(tmp_path, period, ts).counts["off_grid"] == 0
+
+
+def test_the_grid_is_that_of_the_clock_a_file_was_imported_with(write: Write, tmp_path: Path) -> None:
+    # Hours of Bombay, UTC+5:30, and days of a server whose day ends at 17:00 New York, over the change of its clock.
+    lines = [f"2024.01.02\t{hour:02d}:00:00\t1.1\t1.1\t1.1\t1.1\t5\t0\t0\n" for hour in range(9, 15)]
+    days = [f"2024.03.{day:02d}\t00:00:00\t1.1\t1.1\t1.1\t1.1\t5\t0\t0\n" for day in (6, 7, 8, 11, 12, 13)]
+    for name, rows, zone, period in (("H", lines, "Asia/Kolkata", "H1"), ("D", days, "new-york+7", "D1")):
+        request = ImportRequest(
+            catalog=tmp_path / name, file=write(f"{name}.csv", HEADER + "".join(rows)), symbol="EURUSD", zone=zone,
+            period=period, policy=Policy(allow=frozenset({"instrument"})),
+        )  # fmt: skip
+        import_file(request)
+        store = CatalogStore(tmp_path / name)
+        assert check_series(store, store.series()[0]).counts["off_grid"] == 0
+
+
+@pytest.mark.parametrize("said", [3, 5])
+def test_prices_with_more_digits_than_their_file_says_are_found(said: int, tmp_path: Path) -> None:
+    # USDJPY with three digits; two of six quotes have five.
+    ts = MIDNIGHT * 10**9 + np.arange(8, 14, dtype=np.int64) * HOUR_NS
+    bid = np.array([15_000_000, 15_000_100, 15_000_123, 15_000_200, 15_000_200, 15_000_300], np.int64)
+    ask = bid + np.array([100, 100, 100, 100, 105, 100])
+    file = stored(tmp_path, "USDJPY.PEPPERSTONE", 5, ts, bid=bid, ask=ask)
+    table = pq.read_table(file)
+    digits = {b"price_precision": str(said).encode()}
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, **digits}), file)
+    store = CatalogStore(tmp_path)
+    quality = check_series(store, store.series()[0])
+    kind = "digits" if said == 3 else "off_tick"
+    assert (quality.counts[kind], iso(quality.first_ns[kind])) == (2, "2024-01-02T10:00:00Z")
+    assert quality.by_month == {"2024-01": {kind: 2}}
+    assert sum(quality.counts.values()) == 2
+
+
+def test_a_last_quote_at_the_beginning_of_a_slot_is_in_a_slot_that_is_due(tmp_path: Path) -> None:
+    ts = MIDNIGHT * 10**9 + np.arange(3, dtype=np.int64) * 300 * 10**9  # 00:00, 00:05, 00:10
+    price = np.full(3, 110_000, np.int64)
+    stored(tmp_path, "EURUSD.PEPPERSTONE", 5, ts, bid=price, ask=price)
+    store = CatalogStore(tmp_path)
+    quality = check_series(store, store.series()[0])
+    assert (quality.due, quality.sound, quality.counts["outside"]) == (3, 3, 0)
+
+
+def test_what_is_found_is_counted_by_month(judged: Callable[..., SeriesQuality], tmp_path: Path, run: Run) -> None:
+    spike = "1.10000 1.16000 1.09990 1.10000"
+    judged("01-30 08", f"01-30 09 {spike}", "01-31 11", "02-01 08", f"02-01 09 {spike}", "02-01 10", "02-03 10")
+    ran = run("check", "--catalog", tmp_path / "c", "--json")
+    (found,) = json.loads(ran.out)
+    by_month = {m["month"]: m["findings"] for m in found["months"]}
+    assert by_month["2024-01"]["spikes"] == by_month["2024-02"]["spikes"] == 1
+    assert by_month["2024-02"]["outside"] == 1  # the Saturday
+    shown = run("check", "--catalog", tmp_path / "c").out
+    assert "2024-01: 1 row far from the neighbours" in shown
+    assert "2024-02: 1 row far from the neighbours, 1 row outside trading hours" in shown
 
 
 def test_a_range_inside_a_gap_holds_nothing(judged: Callable[..., SeriesQuality], tmp_path: Path) -> None:
@@ -250,7 +390,15 @@ def test_samples_are_nearly_whole(run: Run, tmp_path: Path) -> None:
     assert found["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"]["findings"] == {}  # no bar outside trading hours
     ask = found["GBPUSD.PEPPERSTONE-1-MINUTE-ASK-EXTERNAL"]
     assert ask["findings"]["crossed"]["rows"] == 122  # counted with numpy alone; 68 of them by open or close
-    assert ask["months"] == [{"month": "2012-02", "due": 4191, "sound": 4057, "quality": 96.8027}]
+    (month,) = ask["months"]
+    assert month | {"findings": {}} == {
+        "month": "2012-02",
+        "due": 4191,
+        "sound": 4057,
+        "quality": 96.8027,
+        "findings": {},
+    }
+    assert month["findings"] == {kind: found["rows"] for kind, found in ask["findings"].items()}
     ran = run("check", "GBPUSD", "--catalog", tmp_path / "c", "--threshold", "99")
     assert ran.code == 3
     assert "quality below 99 %: GBPUSD.PEPPERSTONE-1-MINUTE-ASK-EXTERNAL 96.80 %" in ran.err

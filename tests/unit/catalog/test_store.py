@@ -171,7 +171,7 @@ def test_list_names_range_rows_quality_size_and_source(run: Run, samples: Catalo
     ran = run("list", "--catalog", samples.path)
     assert ran.code == 0
     line = next(x for x in ran.out.splitlines() if x.startswith("XAUUSD"))
-    assert line.split()[:4] == ["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL", "2019-03-01", "2022-03-04", "17,753"]
+    assert line.split()[:5] == ["XAUUSD", "1-HOUR-BID", "2019-03-01", "2022-03-04", "17,753"]
     assert line.rstrip().endswith("XAUUSD-h1.csv.gz")
     assert "99.56 %" in line
     listed = json.loads(run("list", "--catalog", samples.path, "--json", "--no-quality").out)
