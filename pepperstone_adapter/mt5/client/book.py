@@ -166,7 +166,8 @@ class Book:
         self._accepted |= self._orders.keys()
         self.positions = {p.position_id: p for row in positions if (p := self.position(row)) is not None}
         self._deals |= {row["ticket"] for row in deals}
-        self._held = {pid: p.side.sign * p.units for pid, p in self.positions.items()}
+        closed = {str(row["position_id"]): Decimal(0) for row in deals}
+        self._held = closed | {pid: p.side.sign * p.units for pid, p in self.positions.items()}
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 
@@ -327,7 +328,7 @@ class Book:
     def _settle_vanished(self, now_ns: int) -> list[BrokerEvent]:
         out: list[BrokerEvent] = []
         for pid, since_ns in list(self._vanished.items()):
-            explained = not self._held.get(pid, Decimal(0))
+            explained = pid in self._held and not self._held[pid]
             if not explained and now_ns - since_ns < LAG_NS:
                 continue
             del self._vanished[pid]

@@ -157,6 +157,9 @@ class Poller:
         tick = self._terminal.symbol_info_tick(symbol)
         if tick is None:
             self._raise_if_gone("symbol_info_tick")
+            if not _just_read(feed.read_ns, now_ns):
+                feed.read_ns = now_ns
+                self._terminal.symbol_select(symbol, True)  # a person has taken it out of the Market Watch
             return
         now_seen = (tick.time_msc, tick.bid, tick.ask)
         if now_seen == feed.seen and _just_read(feed.read_ns, now_ns):

@@ -77,6 +77,23 @@ def test_a_vanished_position_waits_for_the_deal_that_explains_it() -> None:
     assert events[1].position.units == 0
 
 
+def test_a_position_that_came_and_went_before_its_deals_waits_for_both_of_them() -> None:
+    subject = book()
+    assert [type(e) for e in subject.on_positions([rows.position(7)], NOW)] == [PositionChanged]
+    assert subject.on_positions([], NOW + 1) == []
+    opened = rows.deal(8, position_id=7)
+    assert [type(e) for e in subject.on_deals([opened], NOW + 2)] == [OrderChanged]
+    closed = rows.deal(9, type=1, entry=1, position_id=7)
+    assert [type(e) for e in subject.on_deals([closed], NOW + 3)] == [OrderChanged, PositionChanged]
+
+
+def test_a_list_from_before_the_first_snapshot_shows_a_closed_position_for_a_moment_only() -> None:
+    """The gateway may send positions that it saw before the snapshot was read."""
+    subject = book(deals=[rows.deal(8, position_id=7), rows.deal(9, type=1, entry=1, position_id=7)])
+    subject.on_positions([rows.position(7)], NOW)
+    assert [type(e) for e in subject.on_positions([], NOW + 1)] == [PositionChanged]
+
+
 def test_a_vanished_position_nobody_explains_is_an_error_after_a_while() -> None:
     subject = book(positions=[rows.position(7)])
     subject.on_positions([], NOW)

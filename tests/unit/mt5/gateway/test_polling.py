@@ -211,6 +211,49 @@ def test_a_symbol_with_much_to_catch_up_on_does_not_hold_up_the_others() -> None
     assert seen == {"A": list(range(PAGE * 40)), "B": [0]}
 
 
+class Watch(Terminal):
+    """A terminal with a Market Watch; what is not in it has no newest tick."""
+
+    def __init__(self, **counts: int) -> None:
+        super().__init__(**counts)
+        self.hidden: set[str] = set()
+        self.selects: list[str] = []
+        self.deleted = False
+
+    def symbol_info_tick(self, name: str) -> Any:
+        return None if name in self.hidden else super().symbol_info_tick(name)
+
+    def symbol_select(self, name: str, _on: bool) -> bool:
+        self.selects.append(name)
+        if not self.deleted:
+            self.hidden.discard(name)
+        return not self.deleted
+
+    def last_error(self) -> tuple[int, str]:
+        return (-4, "Terminal: Not found")
+
+
+def test_a_symbol_that_a_person_hides_is_put_back_and_its_ticks_go_on() -> None:
+    terminal = Watch(A=2)
+    poller = Poller(terminal)
+    poller.subscribe("A", TickCursor(BEGAN_MS))
+    assert told(poller, 0)[0] == [0, 1]
+    terminal.hidden.add("A")
+    for volume in (2, 3):
+        row = terminal.ticks["A"][-1:].copy()
+        row["time_msc"], row["volume"] = row["time_msc"] + 100, volume
+        terminal.ticks["A"] = np.concatenate((terminal.ticks["A"], row))
+    assert told(poller, 2)[0] == []
+    assert told(poller, 3)[0] == [2, 3]
+    assert terminal.selects == ["A"]
+    # One that the broker has taken away is asked for once a second, not in every turn.
+    terminal.hidden.add("A")
+    terminal.deleted = True
+    for turn in range(10):
+        poller.poll((BEGAN_MS // 1000 + 5) * NS + turn * NS // 10)
+    assert terminal.selects == ["A", "A"]
+
+
 class Failing(Terminal):
     """The `fails`-th read of ticks gives no answer, once, though the terminal is there."""
 
