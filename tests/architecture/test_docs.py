@@ -58,6 +58,11 @@ def test_there_are_documents_and_commands() -> None:
     assert len(commands()) > 10
 
 
+def test_the_design_leads_to_every_decision() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    assert set(re.findall(r"\]\((adr/[^)]+)\)", design)) == {f"adr/{f.name}" for f in (ROOT / "docs" / "adr").iterdir()}
+
+
 @pytest.mark.parametrize("document", names(DOCUMENTS))
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
