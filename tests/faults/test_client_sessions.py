@@ -1,6 +1,8 @@
 """Tokens and sign-in (F39 to F42, F69) in virtual time: each judged by what the venue was asked and what was kept."""
 
-from pepperstone_adapter.broker.events import LinkDown, LinkUp
+import pytest
+
+from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import (
     AuthenticationFailed,
@@ -10,7 +12,7 @@ from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, Tokens
 from pepperstone_adapter.openapi import messages as oa
 from tests.kit.ctrader import MemoryStore
-from tests.kit.scripted_venue import ACCOUNT_ID, World
+from tests.kit.scripted_venue import ACCOUNT_ID, START_NS, World
 
 
 def refresh_script(world: World, log: list[str]) -> None:
@@ -77,6 +79,25 @@ def test_f41_a_late_refresh_answer_is_kept_all_the_same() -> None:
     kept = world.store.saved[-1].tokens
     assert kept is not None
     assert (kept.access, kept.refresh) == (Secret("late-a"), Secret("late-r"))
+
+
+@pytest.mark.parametrize("code", ["", "UNKNOWN_ERROR", "REQUEST_FREQUENCY_EXCEEDED", "CH_SERVER_NOT_REACHABLE"])
+def test_f39_a_token_that_lives_is_used_on_while_it_cannot_be_refreshed(code: str) -> None:
+    """It is due, and has three days left: a refresh that is refused or not answered must keep nobody out."""
+    day_ns = 86_400 * 1_000_000_000
+    tokens = Tokens(
+        access=Secret("access-1"), refresh=Secret("refresh-1"),
+        issued_ns=START_NS - 27 * day_ns, expires_ns=START_NS + 3 * day_ns,
+    )  # fmt: skip
+    world = World(store=MemoryStore(Credentials(application=Application("app", Secret("s")), tokens=tokens)))
+    world.venue.scripts[oa.RefreshTokenReq] = (lambda _m: oa.ErrorRes(errorCode=code)) if code else None
+    world.join()
+    world.pass_s(20)
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+    world.pass_s(1800, step_s=5.0)
+    assert world.account.up
+    assert len(world.venue.requests(oa.RefreshTokenReq)) == 1
+    assert len([n for n in world.of(Notice) if "ends soon and cannot be refreshed" in n.text]) == 1
 
 
 def test_f40_a_session_that_ends_because_of_the_refresh_does_not_take_the_grant_with_it() -> None:

@@ -239,10 +239,10 @@ class LinkProtocol:
             heapq.heappop(self._alarms)[2](now_s)
         if not self._is_open:
             return
-        quiet_s = now_s - self._heard_s
-        if quiet_s >= self.timings.silent_s:
-            self._drop = Silent(f"the server has said nothing for {quiet_s:.0f} s")
-        elif quiet_s >= self.timings.probe_s and self._probe is None:
+        # The sums are those of `next_tick_s`: told apart by rounding, an alarm would ring for ever in one moment.
+        if now_s >= self._heard_s + self.timings.silent_s:
+            self._drop = Silent(f"the server has said nothing for {now_s - self._heard_s:.0f} s")
+        elif now_s >= self._heard_s + self.timings.probe_s and self._probe is None:
             self._probe = self.ask(oa.VersionReq(), now_s)
             self._probe.promise.then(lambda _answer: None, lambda _error: None)
 
@@ -265,7 +265,7 @@ class LinkProtocol:
                 self._at(now_s + request.answer_s, lambda now, r=request: self._unanswered(r, now))  # type: ignore[misc]
         if parts:
             self._spoke_s = now_s
-        elif now_s - self._spoke_s >= self.timings.heartbeat_s:
+        elif now_s >= self._spoke_s + self.timings.heartbeat_s:
             self._spoke_s = now_s
             self.counters.heartbeats += 1
             parts.append(self._codec.send(oa.HeartbeatEvent()))

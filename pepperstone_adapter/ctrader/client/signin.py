@@ -6,10 +6,10 @@ from google.protobuf.message import Message
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import (
-    AuthenticationFailed,
     ConfigurationError,
-    CredentialsError,
     DataError,
+    LinkLost,
+    PepperstoneError,
     VenueError,
 )
 from pepperstone_adapter.common.secrets import Secret
@@ -84,12 +84,14 @@ class SignIn:
         return self.due and await self.refreshed_if_possible() != old
 
     async def refreshed_if_possible(self) -> Secret:
-        """Return a fresh token, or the old one where it cannot be refreshed: it lives for some days more, and a person
-        is told every hour."""
+        """Return a fresh token, or the old one where it cannot be refreshed now (refused, not answered, not kept): it
+        lives for some days more, and a person is told every hour."""
         old = self._tokens.access
         try:
             return await self._refresh(old)
-        except (AuthenticationFailed, CredentialsError) as error:
+        except LinkLost:
+            raise
+        except PepperstoneError as error:
             self._again_ns = self._desk.now_ns + REFRESH_AGAIN_NS
             self._desk.notice("warning", f"the access token ends soon and cannot be refreshed: {error}")
             return old
