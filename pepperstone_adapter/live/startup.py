@@ -9,10 +9,11 @@ import asyncio
 from typing import Any
 
 from nautilus_trader.common import Logger
+from nautilus_trader.model import ClientOrderId
 
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
-from pepperstone_adapter.live.emissions import StrangerFill
+from pepperstone_adapter.live.emissions import StrangerFill, Warn
 from pepperstone_adapter.live.emit import Emitter
 from pepperstone_adapter.live.mass_status import StartReader, StartState
 from pepperstone_adapter.live.order_events import OrderEvents
@@ -20,6 +21,7 @@ from pepperstone_adapter.live.reconciliation import AHEAD_NS, NS, OVERLAP_NS, ru
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.reports import ReportMaker
 
+TAKEN_IN_S = 20.0  # for the framework to apply what the start told it; it takes milliseconds
 HISTORY_NS = 370 * 86_400 * NS  # how far back the deals of an open position are read
 
 
@@ -27,7 +29,14 @@ class Startup:
     """One start of one execution client (`client`, a `BrokerExecutionClient`)."""
 
     def __init__(
-        self, client: Any, store: IdStore, reports: ReportMaker, events: OrderEvents, emitter: Emitter, log: Logger
+        self,
+        client: Any,
+        store: IdStore,
+        reports: ReportMaker,
+        events: OrderEvents,
+        emitter: Emitter,
+        log: Logger,
+        patience_s: float = TAKEN_IN_S,
     ) -> None:
         self._client = client
         self._connection = client.connection
@@ -36,6 +45,7 @@ class Startup:
         self._events = events
         self._emitter = emitter
         self._log = log
+        self._patience_s = patience_s
         self._state: StartState | None = None
 
     async def read(self) -> StartState:
@@ -69,14 +79,12 @@ class Startup:
 
     async def release(self, state: StartState) -> None:
         """When the framework has taken `state` in: held events, strangers, old intents, then the audit."""
-        named = [r.client_order_id for r in state.orders if r.client_order_id is not None]
-        cache = self._client.cache
-        # The framework's cache has no event to wait for.
-        while not (  # noqa: ASYNC110
-            all(cache.order(cid) is not None for cid in named) and self._client.may_tell_strangers()
-        ):
-            await asyncio.sleep(0.02)
+        await self._taken_in([r.client_order_id for r in state.orders if r.client_order_id is not None])
         self._connection.release_trading(self._client.on_trading)
+        # First of all that follows: whatever goes wrong with the rest, unanswered requests are asked about.
+        self._client.start_task(
+            run_forever(self._client.reconciler, self._client.settings.audit_interval_s), "reconcile"
+        )
         for order in state.stranger_orders:
             accepted = OrderChanged(change=OrderChange.ACCEPTED, order=order, ts_ns=order.created_ns)
             self._client.perform(self._events.on_order(accepted))
@@ -86,9 +94,24 @@ class Startup:
             for deal in deals:
                 self._emitter.emit(StrangerFill(deal))
         await self._forget_never_sent()
-        self._client.start_task(
-            run_forever(self._client.reconciler, self._client.settings.audit_interval_s), "reconcile"
-        )
+
+    async def _taken_in(self, named: list[ClientOrderId]) -> None:
+        """Wait until the framework has taken in the orders it was told of. One that it leaves out must not hold back the
+        fills of all others for ever: a person has to look, and they flow."""
+        cache, loop = self._client.cache, asyncio.get_running_loop()
+        while not self._client.may_tell_strangers():  # noqa: ASYNC110 - the node runs when it may
+            await asyncio.sleep(0.02)
+        deadline = loop.time() + self._patience_s
+
+        def missing() -> list[str]:
+            return [str(cid) for cid in named if cache.order(cid) is None]
+
+        # The framework's cache has no event to wait for.
+        while missing() and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        if missing():
+            text = f"the framework has not taken in {', '.join(missing())}, which the broker has; look at the account"
+            self._client.perform([Warn(text, halt=True)])
 
     async def _forget_never_sent(self) -> None:
         """Intents of an earlier run that the broker never saw are closed; they are never sent now (F82)."""
