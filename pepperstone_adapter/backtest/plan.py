@@ -68,6 +68,7 @@ def run_plan(
         chunk_size=data.chunk_rows if rows is None else chunk_rows(data.chunk_rows, rows),
         equity_step_s=equity_step_s(data.end_ns - data.start_ns),
         on_progress=on_progress,
+        log_level=settings.output.log,
     )
 
 

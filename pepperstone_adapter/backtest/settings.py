@@ -188,10 +188,15 @@ class MarketSettings(StrictModel):
 
 
 class OutputSettings(StrictModel):
-    """Where the result goes: `dir` is replaced as a whole if it holds a result, refused if it holds anything else."""
+    """Where the result goes: `dir` is replaced as a whole if it holds a result, refused if it holds anything else.
 
-    dir: RelativePath = Path("../../out/backtest")
+    Without it the result goes to `out/backtest` of the folder the command is run in. `log` prints what strategies log
+    (`self.log`), at that level and above.
+    """
+
+    dir: RelativePath = Field(default_factory=lambda: Path.cwd() / "out" / "backtest")
     report: bool = True
+    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
 
 
 class BacktestSettings(StrictModel):

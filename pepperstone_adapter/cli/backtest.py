@@ -21,6 +21,12 @@ def command(
             "--repeat", min=1, max=100, metavar="N", help="Run N times in fresh processes and prove that all agree."
         ),
     ] = 1,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log", help="Print what strategies log: DEBUG, INFO, WARNING or ERROR and above.", metavar="LEVEL"
+        ),
+    ] = None,
     json_: ResultJson = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
 ) -> None:
@@ -35,16 +41,22 @@ def command(
 
         pepperstone backtest my.yaml --set account.balance=500 --out out/small
 
+        pepperstone backtest my.yaml --log WARNING
+
         pepperstone backtest my.yaml --repeat 3
     """
     from pepperstone_adapter.backtest.settings import load_backtest
     from pepperstone_adapter.cli.backtest_console import prove_repeatable, run_with_progress
     from pepperstone_adapter.cli.result_console import print_result
+    from pepperstone_adapter.common.errors import ConfigurationError
 
+    if log is not None and json_:
+        raise ConfigurationError("--log and --json both write to standard output; choose one")
     overrides = list(set_ or [])
     overrides += [f"output.dir={out.absolute()}"] if out is not None else []
     overrides += [f"market.seed={seed}"] if seed is not None else []
     overrides += ["output.report=false"] if no_report else []
+    overrides += ["output.log=null"] if json_ else [f"output.log={log}"] if log is not None else []
     loaded = load_backtest(settings, overrides)
     finished = run_with_progress(loaded, settings.stem, quiet=json_)
     print_result(finished.result, finished.folder, as_json=json_)

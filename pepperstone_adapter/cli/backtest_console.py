@@ -30,7 +30,7 @@ def run_with_progress(settings: BacktestSettings, name: str, *, quiet: bool) -> 
         TextColumn("[dim]left"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or settings.output.log is not None,  # lines of a strategy would break it
         transient=True,
     )
     with progress:

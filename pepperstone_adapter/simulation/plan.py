@@ -156,5 +156,5 @@ class RunPlan:
     end_ns: int | None = None
     chunk_size: int | None = None
     equity_step_s: int = 3600
-    log_level: str | None = None  # framework log lines at this level and above; None keeps it silent
+    log_level: str | None = None  # what strategies log, at this level and above, on standard output; None: nothing
     on_progress: Callable[[int, float], None] | None = None

@@ -119,12 +119,10 @@ class SimulatedVenue:
 
     def _engine(self) -> BacktestEngine:
         plan = self.plan
-        quiet = plan.log_level is None
-        level = None if quiet else LogLevel.from_str(plan.log_level)
         engine = BacktestEngine(
             BacktestEngineConfig(
                 trader_id=TraderId("BACKTEST-001"),
-                logging=LoggerConfig(bypass_logging=quiet, stdout_level=level),
+                logging=_logging(plan),
                 run_analysis=False,
                 # The desk makes the broker's checks. The framework's own would refuse even our posting that resets a
                 # negative balance, and would throttle a strategy that places more than a hundred orders a second.
@@ -157,6 +155,20 @@ class SimulatedVenue:
             )
         engine.add_instrument(self._cash)
         return engine
+
+
+def _logging(plan: RunPlan) -> LoggerConfig:
+    """The strategies' own lines: the framework's would bury them."""
+    if plan.log_level is None:
+        return LoggerConfig(bypass_logging=True)
+    # A strategy without a tag is numbered when it is added; the broker is the first.
+    names = (str(s.strategy_id).replace("-None", f"-{i:03d}") for i, s in enumerate(plan.strategies, start=1))
+    return LoggerConfig(
+        stdout_level=LogLevel.from_str(plan.log_level),
+        component_levels=dict.fromkeys(names, plan.log_level),
+        log_components_only=True,
+        is_colored=False,
+    )
 
 
 def _jitter(plan: RunPlan) -> Any:

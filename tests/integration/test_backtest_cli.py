@@ -47,6 +47,8 @@ class Flip(Strategy):
         self.seen += 1
         if self.seen == 30 and self.settings.then == "interrupt":
             os.kill(os.getpid(), signal.SIGINT)
+        if self.seen == 30 and self.settings.then == "log":
+            self.log.warning("thirty bars")
         if self.seen == 30 and self.settings.then == "raise":
             raise ValueError("thirty bars are enough")
         if self.seen % self.settings.every:
@@ -373,3 +375,22 @@ def test_report_commands_name_what_is_not_there(pepperstone: Callable[..., Run],
     for arguments in (("show", tmp_path), ("compare", tmp_path, tmp_path)):
         code, _, err = pepperstone("report", *arguments)
         assert (code, "no result here" in err) == (3, True)
+
+
+@pytest.mark.parametrize(("level", "running"), [("INFO", True), ("WARNING", False)])
+def test_what_strategies_log_is_printed_where_it_is_asked_for(write: Written, level: str, running: bool) -> None:
+    settings = write(config__then="log", output__report=False)
+    # A process of its own: the framework sets its log up once in each.
+    command = [sys.executable, "-m", "pepperstone_adapter", "backtest", str(settings)]
+    ran = subprocess.run([*command, "--log", level], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    # the first bar closes on Monday 2 March at 00:00, the thirtieth 29 hours later
+    assert "2020-03-03T05:00:00.000000000Z [WARN] BACKTEST-001.Flip-001: thirty bars" in ran.stdout
+    assert ("BACKTEST-001.Flip-001: Running" in ran.stdout) is running
+    assert "BacktestEngine" not in ran.stdout  # the framework's own lines stay out
+    assert "thirty bars" not in subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def test_a_log_and_json_would_share_the_output(write: Written, pepperstone: Callable[..., Run]) -> None:
+    code, out, err = pepperstone("backtest", write(), "--json", "--log", "INFO")
+    assert (code, out, err) == (2, "", "error: --log and --json both write to standard output; choose one\n")

@@ -70,6 +70,12 @@ def test_the_least_that_is_needed(folder: Path) -> None:
     assert s.strategies[0].strategy == f"{(folder / 'strategies' / 'hold.py').resolve()}:Hold"
 
 
+@pytest.mark.parametrize("output", [None, {"report": False}])
+def test_without_a_folder_the_result_goes_below_the_one_the_command_is_run_in(folder: Path, output: Any) -> None:
+    s = load(folder) if output is None else load(folder, output=output)
+    assert s.output.dir == Path.cwd() / "out" / "backtest"
+
+
 def test_a_time_with_a_zone_becomes_utc(folder: Path) -> None:
     s = load(folder, data__start="2020-01-01T02:30:00+02:00")
     assert s.data.start == datetime(2020, 1, 1, 0, 30, tzinfo=UTC)
