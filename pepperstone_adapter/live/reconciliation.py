@@ -24,7 +24,7 @@ from pepperstone_adapter.broker.orders import Deal, OrderState, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.emissions import AmendRejected, CancelRejected, Emission, Updated
+from pepperstone_adapter.live.emissions import AmendRejected, CancelRejected, Emission
 from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
 
@@ -32,6 +32,13 @@ NS = 1_000_000_000
 OVERLAP_NS = 3900 * NS  # deals are read again this far back: lists lag their events, our clock may be an hour fast
 AHEAD_NS = 6 * 86_400 * NS  # and as far beyond our now: our clock may be slow; the broker has no deals of the future
 LOST_AFTER_MISSES = 2
+
+
+type Terms = tuple[Decimal, Decimal | None, Decimal | None]
+
+
+def terms_of(order: TrackedOrder) -> Terms:
+    return order.units, order.limit, order.stop
 
 
 @dataclass(slots=True)
@@ -42,11 +49,14 @@ class Unanswered:
     ----------
     kind
         ``submit``, ``close``, ``cancel``, ``amend``.
+    terms
+        Of the order before an amend: when they have changed, it was done.
     """
 
     kind: str
     order: TrackedOrder
     written_s: float
+    terms: Terms | None = None
     complete_reads: int = 0
     told: bool = False
 
@@ -77,9 +87,9 @@ class Reconciler:
     _resolving: bool = False
     _heard: set[str | None] = field(default_factory=set)  # orders and positions the broker told of since an audit began
 
-    def unknown(self, kind: str, order: TrackedOrder) -> None:
+    def unknown(self, kind: str, order: TrackedOrder, terms: Terms | None = None) -> None:
         """A request's outcome is unknown; the order keeps the state it has."""
-        self.unanswered.append(Unanswered(kind, order, time.monotonic()))
+        self.unanswered.append(Unanswered(kind, order, time.monotonic(), terms))
         self.log.warning(f"{order.client_order_id}: {kind} written and not answered; the broker will be asked")
 
     async def resolve(self) -> None:
@@ -105,12 +115,9 @@ class Reconciler:
             return
         found = await self.find(order)
         item.complete_reads += 1
-        applied = False
         if found is not None:
-            said = self.events.on_found(found, self.now_ns())
-            applied = any(isinstance(e, Updated) and e.client_order_id == order.client_order_id for e in said)
-            self.perform(said)
-        if self._settled(item) or (applied and item.kind == "amend"):
+            self.perform(self.events.on_found(found, self.now_ns()))
+        if self._settled(item):
             self.unanswered.remove(item)
             return
         age = time.monotonic() - item.written_s
@@ -142,7 +149,7 @@ class Reconciler:
     def _settled(self, item: Unanswered) -> bool:
         if item.kind in ("submit", "close"):
             return item.order.phase is not Phase.SUBMITTED
-        return item.order.phase is Phase.ENDED
+        return item.order.phase is Phase.ENDED or item.terms not in (None, terms_of(item.order))
 
     def _undone(self, item: Unanswered) -> list[Emission]:
         order, ts = item.order, self.now_ns()

@@ -24,7 +24,7 @@ from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.emissions import AmendRejected, Canceled, CancelRejected, Emission, Updated
 from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.planning import Close, Open, Protect
-from pepperstone_adapter.live.reconciliation import Reconciler
+from pepperstone_adapter.live.reconciliation import Reconciler, terms_of
 from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg
 
@@ -131,10 +131,11 @@ class Sender:
         request = AmendRequest(
             order_id=order.order_id or "", symbol=order.symbol, units=units, limit_price=limit, stop_price=stop
         )
+        before = terms_of(order)
         try:
             state = await self._connection.session.amend(request)
         except OutcomeUnknown:
-            self._reconciler.unknown("amend", order)
+            self._reconciler.unknown("amend", order, before)
         except PepperstoneError as error:
             self._refuse_amend(order, str(error))
         else:

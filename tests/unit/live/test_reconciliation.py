@@ -229,6 +229,27 @@ def test_f05_a_cancel_without_an_answer_is_settled_by_asking(tmp_path: Path) -> 
     run_bench(tmp_path, script)
 
 
+@pytest.mark.parametrize("event_lost", [False, True])
+def test_f06_an_amend_that_was_done_and_not_answered_is_not_called_refused(tmp_path: Path, event_lost: bool) -> None:
+    """Its event may come before the question: the broker then shows the order as we know it, because it was done."""
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.limit(EURUSD, BUY, units(10_000), px("1.08000"))
+        b.probe.submit_order(order)
+        await b.reach(order, "ACCEPTED")
+        b.broker.lose_answers, b.broker.drop_events = 1, int(event_lost)
+        b.probe.modify_order(order.client_order_id, price=px("1.08100"))
+        await b.until(lambda: "Updated" in b.probe.names(order.client_order_id), "the change")
+        await b.until(lambda: not b.client.reconciler.unanswered, "the question settled")
+        more = b.probe.order_factory.market(EURUSD, BUY, units(1_000))
+        b.probe.submit_order(more)
+        await b.reach(more, "FILLED")
+        assert b.probe.names(order.client_order_id)[-2:] == ["PendingUpdate", "Updated"]
+        assert str(b.cache.order(order.client_order_id).price) == "1.08100"
+
+    run_bench(tmp_path, script)
+
+
 def test_a_restart_finds_positions_deals_legs_and_working_orders_again(tmp_path: Path) -> None:
     broker = KitBroker()
     ids: dict[str, str] = {}
