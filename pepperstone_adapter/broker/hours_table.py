@@ -22,6 +22,8 @@ from pepperstone_adapter.common.errors import ConfigurationError
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _SPAN = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _YEARS = range(2010, 2036)
+# Where a day off goes that falls on a Saturday (5) or Sunday (6), in days.
+_MOVED: dict[str, dict[int, int]] = {"": {}, "nearest": {5: -1, 6: 1}, "monday": {6: 1}, "friday": {5: -1, 6: -2}}
 _WINDOW = re.compile(r"(-?)(\d\d):(\d\d) to (-?)(\d\d):(\d\d)")
 
 
@@ -95,8 +97,10 @@ def _by_rule(rule: Mapping[str, Any]) -> list[Holiday]:
             day = _nth_weekday(year, rule["month"], _DAYS.index(rule["weekday"]), rule["nth"])
         else:
             day = date(year, rule["month"], rule["day"])
-        if rule.get("observed"):
-            day += timedelta(days={5: -1, 6: 1}.get(day.weekday(), 0))
+        day += timedelta(days=_MOVED[rule.get("observed", "")].get(day.weekday(), 0))
+        if "workday" in rule:
+            ahead = (day + timedelta(days=n) for n in range(9))
+            day = [each for each in ahead if each.weekday() < 5][rule["workday"] - 1]
         day += timedelta(days=rule.get("offset", 0))
         out.append(Holiday(day=day, name=rule["name"], start_s=start_s, end_s=end_s))
     return out

@@ -73,11 +73,62 @@ def is_open(symbol: str, utc: str) -> bool:
         ("UK100", "2024-04-02 00:00:00", True),
         ("UK100", "2024-03-26 00:59:00", False),
         ("UK100", "2024-12-26 12:00:00", False),
+        # half days in London: until 12:50 on 24 and 31 December; days off that fall on a weekend move behind it
+        ("UK100", "2024-12-24 12:49:00", True),
+        ("UK100", "2024-12-24 12:50:00", False),
+        ("UK100", "2024-12-31 12:49:00", True),
+        ("UK100", "2024-12-31 12:50:00", False),
+        ("UK100", "2023-12-22 15:00:00", True),  # 24 December 2023 was a Sunday
+        ("UK100", "2021-12-27 12:00:00", False),
+        ("UK100", "2021-12-28 12:00:00", False),
+        ("UK100", "2021-12-29 12:00:00", True),
+        ("UK100", "2020-12-28 12:00:00", False),  # Boxing Day 2020 was a Saturday
+        ("UK100", "2022-12-27 12:00:00", False),  # Christmas 2022 was a Sunday
+        ("UK100", "2022-01-03 12:00:00", False),
+        # Frankfurt has no trading on 24 and 31 December
+        ("GER40", "2024-12-23 15:00:00", True),
+        ("GER40", "2024-12-24 10:00:00", False),
+        ("GER40", "2024-12-27 10:00:00", True),
+        ("GER40", "2024-12-31 10:00:00", False),
+        ("GER40", "2025-01-02 10:00:00", True),
+        # New York: 13:15 on Christmas Eve, 13:00 on a Monday off, in every year; gold later
+        ("US500", "2024-12-24 18:14:00", True),
+        ("US500", "2024-12-24 18:15:00", False),
+        ("NAS100", "2024-12-24 18:15:00", False),
+        ("US30", "2024-12-31 18:30:00", True),
+        ("US500", "2023-02-20 17:59:00", True),
+        ("US500", "2023-02-20 18:00:00", False),
+        ("XAUUSD", "2023-02-20 18:00:00", True),
+        # Christmas on a Saturday is kept on Friday, on a Sunday on Monday; New Year only on a Monday
+        ("XAUUSD", "2021-12-24 15:00:00", False),
+        ("US500", "2021-12-24 15:00:00", False),
+        ("US500", "2021-12-23 21:30:00", True),
+        ("XAUUSD", "2016-12-26 15:00:00", False),
+        ("XAUUSD", "2017-01-02 15:00:00", False),
+        ("XAUUSD", "2022-01-03 15:00:00", True),
+        ("EURUSD", "2021-12-24 15:00:00", True),
+        ("AAPL.US", "2017-01-02 15:00:00", False),
+        ("AAPL.US", "2021-12-31 15:00:00", True),
+        # Tokyo's index at New York's early close
+        ("JPN225", "2024-12-24 18:14:00", True),
+        ("JPN225", "2024-12-24 18:15:00", False),
         # Sydney index: 09:50-16:30 and 17:10-07:00 Sydney, UTC+11 in January, UTC+10 in July
         ("AUS200", "2024-01-09 22:50:00", True),
         ("AUS200", "2024-01-10 05:45:00", False),
         ("AUS200", "2024-07-09 23:49:00", False),
         ("AUS200", "2024-07-09 23:50:00", True),
+        # its half days end at 14:30, without the night behind them; UTC+11 in December
+        ("AUS200", "2024-12-24 03:29:00", True),
+        ("AUS200", "2024-12-24 03:30:00", False),
+        ("AUS200", "2024-12-24 08:00:00", False),
+        ("AUS200", "2024-12-26 02:00:00", False),
+        ("AUS200", "2024-04-01 02:00:00", False),  # Easter Monday
+        ("AUS200", "2024-12-27 02:00:00", True),
+        ("AUS200", "2024-12-31 03:30:00", False),
+        ("AUS200", "2023-12-22 05:00:00", True),  # Friday before Christmas Eve on a Sunday: the whole day, no night
+        ("AUS200", "2023-12-22 07:00:00", False),
+        ("AUS200", "2021-12-28 02:00:00", False),
+        ("AUS200", "2022-01-03 02:00:00", False),
         ("BTCUSD", "2024-01-13 12:00:00", True),
         ("BTCUSD", "2024-12-25 12:00:00", True),
         ("US500", "2024-01-07 22:30:00", False),

@@ -386,7 +386,7 @@ def test_samples_are_nearly_whole(run: Run, tmp_path: Path) -> None:
     assert run("check", "--catalog", tmp_path / "c", "--json", "--threshold", "96.8").code == 0
     found = {q["identifier"]: q for q in json.loads(ran.out)}
     assert len(found) == 8
-    assert found["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"]["quality"] == pytest.approx(99.5626, abs=1e-4)
+    assert found["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"]["quality"] == pytest.approx(99.6744, abs=1e-4)
     assert found["XAUUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"]["findings"] == {}  # no bar outside trading hours
     ask = found["GBPUSD.PEPPERSTONE-1-MINUTE-ASK-EXTERNAL"]
     assert ask["findings"]["crossed"]["rows"] == 122  # counted with numpy alone; 68 of them by open or close

@@ -173,7 +173,7 @@ def test_list_names_range_rows_quality_size_and_source(run: Run, samples: Catalo
     line = next(x for x in ran.out.splitlines() if x.startswith("XAUUSD"))
     assert line.split()[:5] == ["XAUUSD", "1-HOUR-BID", "2019-03-01", "2022-03-04", "17,753"]
     assert line.rstrip().endswith("XAUUSD-h1.csv.gz")
-    assert "99.56 %" in line
+    assert "99.67 %" in line
     listed = json.loads(run("list", "--catalog", samples.path, "--json", "--no-quality").out)
     assert [x["sources"] for x in listed if x["identifier"] == "EURUSD.PEPPERSTONE"] == [
         ["histdata-eurusd-2020-01.csv.gz"]
