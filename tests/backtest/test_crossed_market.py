@@ -204,7 +204,7 @@ def judge() -> Callable[[Path], int]:
 
 def test_data_check_names_it(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", "EURUSD", "--catalog", str(stored), "--threshold", "0"]) == 0
-    assert "crossed 1 (first 2020-01-15T11:00:00Z)" in capsys.readouterr().out
+    assert "1 row with ASK below BID (first 2020-01-15T11:00:00Z)" in capsys.readouterr().out
 
 
 def test_a_window_without_any_ask_bar_gets_the_spread_table(stored: Path, settings: Path, tmp_path: Path) -> None:
