@@ -183,8 +183,11 @@ MUTANTS = (
     Mutant(
         "M12",
         "the intent to send is not flushed to the disk",
-        ((f"{P}/mapping/id_store.py", "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
-        (f"{PROCESSES}::test_F87_an_intent_is_flushed_before_the_order_leaves",),
+        ((f"{P}/common/journal.py", "        os.fdatasync(descriptor)", "        pass"),),
+        (
+            f"{PROCESSES}::test_F87_what_the_broker_does_not_keep_is_on_the_disk_before_it_leaves",
+            f"{PROCESSES}::test_F87_a_note_that_the_disk_refuses_after_its_order_left_ends_new_risk",
+        ),
     ),
     Mutant(
         "M13",

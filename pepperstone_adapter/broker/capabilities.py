@@ -25,6 +25,9 @@ class Capabilities:
         Whether two opposite positions of one symbol can be closed against each other, without the market.
     client_order_id_max, tag_max
         Longest texts the venue keeps.
+    keeps_texts
+        Whether it keeps both as they were sent, for ended orders too, and gives them back with the order: then it knows
+        whose an opening order is without a note of ours.
     """
 
     time_in_force: dict[OrderType, frozenset[TimeInForce]] = field(default_factory=dict)
@@ -41,3 +44,4 @@ class Capabilities:
     post_only: bool = False
     client_order_id_max: int = 50
     tag_max: int = 100
+    keeps_texts: bool = False

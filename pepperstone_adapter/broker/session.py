@@ -3,11 +3,12 @@
 Rules every implementation keeps (one contract suite holds both to them):
 
 * Every method is a coroutine called on the node's loop; events are handed to the `on_events` callback on the same loop,
-  in the broker's order. No method blocks the loop.
+  in the broker's order. No method blocks the loop, but for the moment it takes to write an order.
 * `submit`, `amend`, `cancel`, `close_position`, `close_by` and `set_protection` return when the broker has *answered*,
   not when the outcome is known: fills, rejections and later changes come as events. `OrderRefused` (a `VenueError`) means
   the broker said no. `OutcomeUnknown` means the request was written and not answered: the caller must neither resend nor
   give up, but ask `find_order` until it has evidence (design D8). `LinkError` means nothing was written.
+* An order verb may write its request when it is called; in any case it has when its coroutine first waits.
 * After a lost link the session reconnects, authorises, resubscribes and reconciles by itself, emits what it found as
   ordinary events (each deal once per session), and only then emits `LinkUp`. Between `LinkDown` and `LinkUp` the order
   verbs raise `LinkLost` without writing.

@@ -7,13 +7,23 @@ moves what is in it to the main file each time the end is reached.
 
 Measured on ext4, one process, in turn: a commit took 0.75 ms at the end of a growing log and 0.60 ms inside a grown
 one, and the slowest of a hundred 6.5 and 1.2 ms; a bare flush took 0.56 ms.
+
+What need not be on the disk at once is committed without the flush (``PRAGMA synchronous=NORMAL``): the system has it
+then, and a process that is killed loses nothing of it. A `Flusher` puts it on the disk when the caller wants it: all
+that was committed before, since the log is one file and is read back in its order.
 """
 
+import os
+import queue
 import sqlite3
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 #: Length of the log in pages of 4 KiB. An order with its answer and its fill writes about seven.
 LOG_PAGES = 2000
+CLOSE_S = 2.0
 
 
 def open_journal(path: Path | str) -> sqlite3.Connection:
@@ -43,3 +53,65 @@ def open_journal(path: Path | str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def flush_file(descriptor: int) -> None:
+    """Return when the disk has what was written to a file. Raises `OSError`."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # a plain flush ends in the drive's cache
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
+
+
+class Flusher:
+    """Flushes the log of an open journal, in the caller's thread or in one of its own.
+
+    Parameters
+    ----------
+    path
+        Of the database.
+    failed
+        Told, in that thread, what the disk said when a flush failed that nobody waited for.
+    """
+
+    def __init__(self, path: Path, failed: Callable[[OSError], None]) -> None:
+        self._file = os.open(f"{path}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))  # Windows flushes writers only
+        self._failed = failed
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False: the end
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def now(self) -> None:
+        """Return when the disk has all that was committed so far. Raises `OSError`."""
+        flush_file(self._file)
+
+    def soon(self) -> None:
+        """Flush it beside the caller; returns at once."""
+        self._asked.put(True)
+
+    def close(self) -> None:
+        """End the thread, after a flush that was asked for. To be called before the journal is closed."""
+        self._asked.put(False)
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        going = True
+        try:
+            while going:
+                asked = going = self._asked.get()
+                while not self._asked.empty():  # one flush is for all of them
+                    going = self._asked.get()
+                if asked:
+                    self._flush()
+        finally:
+            os.close(self._file)
+
+    def _flush(self) -> None:
+        try:
+            flush_file(self._file)
+        except OSError as error:
+            self._failed(error)

@@ -3,6 +3,7 @@
 Also keeps the id store in step: what the framework is told about an order's venue ids and its end is noted there.
 """
 
+import asyncio
 import sqlite3
 from typing import Any
 
@@ -29,6 +30,9 @@ from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.ids import position_id, trade_id
 from pepperstone_adapter.mapping.reports import ReportMaker, fill_price
 
+#: What need not be on the disk while somebody waits for an order's news is begun so much later.
+LATER_S = 0.005
+
 
 class Emitter:
     """Tells the framework, through one execution client.
@@ -45,16 +49,41 @@ class Emitter:
         self._reports = reports
         self._store = store
         self._log = log
+        self._waiting: list[Emission] = []
 
     def emit(self, emission: Emission) -> None:
-        """Tell, then note: a strategy waits for the one, and what a crash takes of the other is found at a start."""
+        """Tell, then note: a strategy waits for the one, and what a crash takes of the other is found at a start.
+
+        The framework hands on what it is told in a later turn of the loop. What is found again for certain is noted
+        after that.
+        """
         try:
             self._tell(emission)
         finally:
-            try:
-                self._note(emission)
-            except sqlite3.Error as error:  # a full disk; the same holds
-                self._log.error(f"{type(emission).__name__} could not be noted in the order store: {error}")
+            if self._can_wait(emission):
+                self._waiting.append(emission)
+                if len(self._waiting) == 1:
+                    asyncio.get_running_loop().call_later(LATER_S, self.note_waiting)
+            else:
+                self._note_now(emission)
+
+    def _can_wait(self, emission: Emission) -> bool:
+        if not isinstance(emission, Accepted | Filled):
+            return False
+        order = self._client.table.get(emission.client_order_id)
+        return order is not None and order.venue_knows
+
+    def note_waiting(self) -> None:
+        """Note what was told and not noted yet."""
+        waiting, self._waiting = self._waiting, []
+        for emission in waiting:
+            self._note_now(emission)
+
+    def _note_now(self, emission: Emission) -> None:
+        try:
+            self._note(emission)
+        except sqlite3.Error as error:  # a full disk; a start finds it all the same
+            self._log.error(f"{type(emission).__name__} could not be noted in the order store: {error}")
 
     def _tell(self, emission: Emission) -> None:
         match emission:

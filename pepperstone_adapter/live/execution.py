@@ -1,10 +1,12 @@
 """The execution client, for every venue: the framework's commands in, its order events out.
 
-A hook decides without waiting (deny, or note the intent on disk and mark as submitted), then the sending runs as a task
-of its own. Everything the broker says goes through `order_events` and comes out through `emit`; this file joins them.
+A hook decides without waiting (deny, or note the intent, hand the order to the session and mark it as submitted), then
+a task of its own waits for the answer. Everything the broker says goes through `order_events` and comes out through
+`emit`; this file joins them.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ from pepperstone_adapter.live.config import LiveExecConfig
 from pepperstone_adapter.live.connection import Connection, TradingEvent
 from pepperstone_adapter.live.data import publish_quotes
 from pepperstone_adapter.live.emissions import Emission, SetExactLevels, Warn
-from pepperstone_adapter.live.emit import Emitter
+from pepperstone_adapter.live.emit import LATER_S, Emitter
 from pepperstone_adapter.live.keys import check_terms
 from pepperstone_adapter.live.mass_status import record_of, tracked
 from pepperstone_adapter.live.order_events import OrderEvents
@@ -159,7 +161,13 @@ class BrokerExecutionClient(ExecutionClient):
         if not account.trading_allowed:
             self._log.error(f"the broker does not allow trading: {account.trading_note or 'no reason given'}")
         name = f"{account.environment.value}-{account.account_number}"
-        self._store = IdStore(Path(self.settings.state_dir) / file_name_of(name) / "orders.sqlite")
+        loop = asyncio.get_running_loop()
+
+        def lost(error: OSError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._halt, f"an order's note did not reach the disk: {error}")
+
+        self._store = IdStore(Path(self.settings.state_dir) / file_name_of(name) / "orders.sqlite", lost)
         self._emitter = Emitter(self, self.connection, self._reports, self._store, self._log)
         self._startup = Startup(self, self._store, self._reports, self._events, self._emitter, self._log)
         if not self.connection.publishes_market:
@@ -168,6 +176,8 @@ class BrokerExecutionClient(ExecutionClient):
 
     async def _disconnect(self) -> None:
         await self.connection.stop()
+        if self._emitter is not None:
+            self._emitter.note_waiting()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -293,21 +303,30 @@ class BrokerExecutionClient(ExecutionClient):
         return f"not sent: a part of this program broke ({type(error).__name__}: {error})"
 
     def _note(self, plan: Plan) -> None:
-        """The intent on disk first (F82, F87): an order that cannot be noted is not sent."""
+        """The intent first (F82, F87): an order that cannot be noted is not sent. Where the broker would not know all
+        of it, it is on the disk before the order leaves (ADR 0040)."""
         if self._store is None:
             raise NotSendable("not connected to the broker yet")
         self._store.add([record_of(order) for order in plan.tracked])
+        if not plan.order.venue_knows:
+            self._store.flush()
 
     def _launch(self, plan: Plan) -> None:
+        cid = plan.order.client_order_id
         for order in plan.tracked:
             self.table.add(order)
-            self.generate_order_submitted(self.cache.order(ClientOrderId(order.client_order_id)))
         if isinstance(plan, Open):
-            self.start_task(self.sender.open(plan), f"submit-{plan.order.client_order_id}")
+            sending = self.sender.open(plan), f"submit-{cid}"
         elif isinstance(plan, Close):
-            self.start_task(self.sender.close(plan), f"close-{plan.order.client_order_id}")
+            sending = self.sender.close(plan), f"close-{cid}"
         else:
-            self.start_task(self.sender.protect(plan), f"protect-{plan.order.client_order_id}")
+            sending = self.sender.protect(plan), f"protect-{cid}"
+        # The order is on its way, and its answer comes through this loop: nothing is told before this is.
+        for order in plan.tracked:
+            self.generate_order_submitted(self.cache.order(ClientOrderId(order.client_order_id)))
+        self.start_task(*sending)
+        if plan.order.venue_knows and self._store is not None:
+            asyncio.get_running_loop().call_later(LATER_S, self._store.flush_soon)
 
     async def _submit_order_list(self, command: Any) -> None:
         inits = list(command.order_inits)

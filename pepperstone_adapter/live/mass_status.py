@@ -18,7 +18,7 @@ from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.reconciliation import deals_by_position, explains
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
-from pepperstone_adapter.mapping.ids import Leg, is_our_tag
+from pepperstone_adapter.mapping.ids import Leg, is_our_tag, strategy_of
 from pepperstone_adapter.mapping.reports import ReportMaker
 
 
@@ -195,18 +195,7 @@ class StartReader:
             record = self._store.by_venue_text(text)
             if record is not None and state.closing and record.kind == ENTRY:
                 return None  # a venue may echo an entry's text on the orders that close its position
-        if record is None and text and is_our_tag(state.tag) and not state.closing:
-            return OrderRecord(
-                client_order_id=text,
-                venue_text=text,
-                strategy_id=state.tag.removeprefix("nt:"),
-                symbol=state.symbol,
-                side=state.side,
-                units=state.units,
-                kind=ENTRY,
-                order_id=state.order_id,
-            )
-        return record
+        return record or told_record(state)
 
 
 def record_of(order: TrackedOrder) -> OrderRecord:
@@ -223,6 +212,24 @@ def record_of(order: TrackedOrder) -> OrderRecord:
         parent=order.parent,
         position_id=order.position_id,
         created_ns=order.submitted_ns,
+    )
+
+
+def told_record(state: OrderState) -> OrderRecord | None:
+    """What the broker's own texts say about an order of ours that the store has lost; None for another's."""
+    text = state.client_order_id
+    if not text or not is_our_tag(state.tag) or state.closing:
+        return None
+    return OrderRecord(
+        client_order_id=text,
+        venue_text=text,
+        strategy_id=strategy_of(state.tag),
+        symbol=state.symbol,
+        side=state.side,
+        units=state.units,
+        kind=ENTRY,
+        order_id=state.order_id,
+        created_ns=state.created_ns,
     )
 
 

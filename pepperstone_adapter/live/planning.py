@@ -15,7 +15,7 @@ from pepperstone_adapter.broker.capabilities import Capabilities
 from pepperstone_adapter.broker.orders import OrderRequest, OrderType, PositionState, Protection, TimeInForce
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, TrackedOrder
-from pepperstone_adapter.mapping.ids import Leg, tag_of, venue_text
+from pepperstone_adapter.mapping.ids import Leg, strategy_of, tag_of, venue_text
 from pepperstone_adapter.mapping.orders import (
     CLOSE_BY,
     NO_CLOSE_BY,
@@ -198,6 +198,7 @@ def _open(
 ) -> Open:
     caps, spec, side = around.capabilities, around.spec, side_of(init)
     text, tag = _texts(init, caps)
+    cid, strategy = str(init.client_order_id), str(init.strategy_id)
     at_market = init.order_type is FrameworkType.MARKET
     as_distance = at_market and not caps.absolute_protection_on_market
     protection = None
@@ -209,13 +210,15 @@ def _open(
         protection = _guaranteed(protection)
     request = order_request(init, params, spec, caps, around.market, text, tag, protection)
     order = TrackedOrder(
-        client_order_id=str(init.client_order_id),
+        client_order_id=cid,
         venue_text=text,
-        strategy_id=str(init.strategy_id),
+        strategy_id=strategy,
         symbol=spec.name,
         side=side,
         units=request.units,
         kind=ENTRY,
+        # Of legs the venue keeps the levels, not the ids.
+        venue_knows=caps.keeps_texts and text == cid and strategy_of(tag) == strategy and not legs,
         limit=request.limit_price,
         stop=request.stop_price,
         # A trailing stop starts at its distance from the fill, so only fixed levels need the correction.

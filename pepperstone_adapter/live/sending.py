@@ -1,6 +1,7 @@
 """The asynchronous half of every order command: write it, wait for the broker's answer, say what follows.
 
-Each command runs as a task of its own, so a slow answer never delays the next order (the framework's command queue is
+`open` and `close` hand the order over when they are called; their coroutines, and all other commands, run as tasks of
+their own, so a slow answer never delays the next order (the framework's command queue is
 strictly first in, first out). Commands that need the venue's id of an order still on its way wait for it here.
 
 What an error means (design D8): `LinkError` nothing was written; `VenueError` the broker said no; `OutcomeUnknown`
@@ -11,9 +12,10 @@ writing and reading: the order may be live, so it is treated as unknown and logg
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any, NoReturn
 
 from nautilus_trader.common import Logger
 
@@ -63,10 +65,11 @@ class Sender:
         """Something about an order has changed; those who wait for its venue id look again."""
         self._changed.set()
 
-    async def open(self, plan: Open) -> None:
-        await self._send("submit", plan.order, lambda: self._connection.session.submit(plan.request))
+    def open(self, plan: Open) -> Coroutine[Any, Any, None]:
+        """Send a new order; the coroutine waits for its answer."""
+        return self._send("submit", plan.order, lambda: self._connection.session.submit(plan.request))
 
-    async def close(self, plan: Close) -> None:
+    def close(self, plan: Close) -> Coroutine[Any, Any, None]:
         ticket, text = plan.position.position_id, plan.order.venue_text
 
         def write() -> Awaitable[OrderState]:
@@ -74,12 +77,21 @@ class Sender:
                 return self._connection.session.close_by(ticket, plan.by.position_id, text)
             return self._connection.session.close_position(ticket, plan.units, text, plan.time_in_force)
 
-        await self._send("close", plan.order, write)
+        return self._send("close", plan.order, write)
 
-    async def _send(self, kind: str, order: TrackedOrder, write: Callable[[], Awaitable[OrderState]]) -> None:
+    def _send(
+        self, kind: str, order: TrackedOrder, write: Callable[[], Awaitable[OrderState]]
+    ) -> Coroutine[Any, Any, None]:
         started = time.perf_counter()
         try:
-            state = await write()
+            answer = write()
+        except Exception as error:  # noqa: BLE001 - told apart below, with what the answer raises
+            answer = _raising(error)
+        return self._wait(kind, order, answer, started)
+
+    async def _wait(self, kind: str, order: TrackedOrder, answer: Awaitable[OrderState], started: float) -> None:
+        try:
+            state = await answer
         except OutcomeUnknown:
             self._reconciler.unknown(kind, order)
         except LinkError as error:
@@ -375,3 +387,7 @@ class Sender:
         except TimeoutError:
             return False
         return True
+
+
+async def _raising(error: Exception) -> NoReturn:
+    raise error

@@ -6,16 +6,19 @@ status already told is not told again), strangers reported, and the audit starte
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from nautilus_trader.common import Logger
 from nautilus_trader.model import ClientOrderId
 
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged
+from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderType
+from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.live.emissions import StrangerFill, Warn
 from pepperstone_adapter.live.emit import Emitter
-from pepperstone_adapter.live.mass_status import StartReader, StartState
+from pepperstone_adapter.live.mass_status import StartReader, StartState, told_record
 from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.reconciliation import AHEAD_NS, NS, OVERLAP_NS, run_forever
 from pepperstone_adapter.mapping.id_store import IdStore
@@ -58,6 +61,7 @@ class Startup:
         since = max(min(oldest, now - OVERLAP_NS), now - HISTORY_NS)
         deals = await self._connection.session.deals(since, now + AHEAD_NS)
         await self._name_unanswered()
+        await self._note_lost(snapshot, deals)
         reader = StartReader(self._connection, self._client.table, self._store, self._reports, now)
         self._state = reader.read(snapshot, deals)
         for instrument in self._connection.instruments.values():
@@ -76,6 +80,29 @@ class Startup:
                 )
                 if found is not None:
                     self._store.note(record.client_order_id, order_id=found.order.order_id)
+
+    async def _note_lost(self, snapshot: BrokerSnapshot, deals: Sequence[Deal]) -> None:
+        """Opening orders whose notes a power cut took: the newest ones, and the broker knows whose they are (ADR 0040).
+        Deals carry no texts, so the orders behind the open positions are asked for."""
+        since = self._store.newest_ns() - OVERLAP_NS
+        held = {p.position_id for p in snapshot.positions}
+        opening = {
+            d.order_id
+            for d in deals
+            if d.position_id in held and d.entry in (DealEntry.IN, DealEntry.IN_OUT) and d.ts_ns >= since
+        }
+        orders = [o for o in snapshot.orders if o.type is not OrderType.PROTECTION]
+        for order_id in sorted(opening):
+            if self._store.by_order_id(order_id) is None:
+                found = await self._connection.session.find_order(order_id=order_id)
+                if found is not None:
+                    orders.append(found.order)
+        for order in orders:
+            record = told_record(order)
+            if record is not None and self._store.by_venue_text(record.venue_text) is None:
+                self._log.info(f"{record.client_order_id}: its note was lost; noted again from the broker's order")
+                self._store.add([record])
+                self._store.flush_soon()
 
     async def release(self, state: StartState) -> None:
         """When the framework has taken `state` in: held events, strangers, old intents, then the audit."""

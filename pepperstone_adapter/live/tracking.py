@@ -37,6 +37,8 @@ class TrackedOrder:
         The levels the framework was last told; of a leg one of the two.
     trailing
         Distance of a trailing stop, else None.
+    venue_knows
+        The venue, once it has the order, knows all that a note of ours says: whose it is, and its whole id.
     wants_exact
         Levels to set after the fill, because the venue took only distances with the order.
     rejected
@@ -59,6 +61,7 @@ class TrackedOrder:
     phase: Phase = Phase.SUBMITTED
     order_id: str | None = None
     position_id: str | None = None
+    venue_knows: bool = False
     wants_exact: bool = False
     rejected: bool = False
     submitted_ns: int = 0
@@ -80,6 +83,7 @@ class OrderTable:
     _live: dict[str, TrackedOrder] = field(default_factory=dict)  # those not known to have ended
     _by_text: dict[str, str] = field(default_factory=dict)
     _by_order_id: dict[str, str] = field(default_factory=dict)
+    _legs: dict[str, list[TrackedOrder]] = field(default_factory=dict)  # by entry
     positions: dict[str, PositionState] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # order id of a stranger's working order -> symbol
     introduced: set[str] = field(default_factory=set)  # strangers' order ids the framework has been told of
@@ -88,6 +92,8 @@ class OrderTable:
     def add(self, order: TrackedOrder) -> None:
         self._orders[order.client_order_id] = order
         self._live[order.client_order_id] = order
+        if order.parent is not None:
+            self._legs.setdefault(order.parent, []).append(order)
         self._forget_oldest()
         self._by_text[order.venue_text] = order.client_order_id
         if order.order_id is not None:
@@ -127,7 +133,7 @@ class OrderTable:
         return [o for o in self._live.values() if symbol is None or o.symbol == symbol]
 
     def legs_of_entry(self, entry: str) -> list[TrackedOrder]:
-        return [o for o in self.open_orders() if o.parent == entry]
+        return [o for o in self._legs.get(entry, ()) if o.phase is not Phase.ENDED]
 
     def legs_of_position(self, position_id: str) -> list[TrackedOrder]:
         return [o for o in self.open_orders() if o.kind == LEG and o.position_id == position_id]
@@ -149,6 +155,7 @@ class OrderTable:
         for cid in list(self._orders)[: KEPT_ORDERS // 10]:
             if cid not in self._live:
                 gone = self._orders.pop(cid)
+                self._legs.pop(cid, None)
                 self._by_text.pop(gone.venue_text, None)
                 if gone.order_id is not None:
                     self._by_order_id.pop(gone.order_id, None)

@@ -2,15 +2,16 @@
 
 The framework cannot keep its cache with Python clients, so this SQLite file (WAL) is the memory of who is who: one row
 for every order we meant to send, written *before* the order leaves. A row whose order the broker never saw does no
-harm; an order without a row would come back as a stranger's. The intent is flushed to the disk; later notes reach it
-with the next intent, and what a power cut takes of them is found again at the broker (`common.journal` is about the
-flush).
+harm; an order without a row would come back as a stranger's. Once written a row outlives the process; until it is
+flushed to the disk (`common.journal`) a power cut can take it. So an intent is flushed before its order leaves, or at
+the same time where the broker itself keeps all that the row says (ADR 0040). Later notes reach the disk with the next
+intent, and what a power cut takes of them is found again at the broker.
 
 All texts are ours or the venue's ids; no money, no prices, no secrets.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Self
 
 from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.common.errors import DataError
-from pepperstone_adapter.common.journal import open_journal
+from pepperstone_adapter.common.journal import Flusher, open_journal
 from pepperstone_adapter.mapping.ids import Leg
 
 _SCHEMA = """
@@ -78,6 +79,7 @@ _COLUMNS = (
     "client_order_id, venue_text, strategy_id, symbol, side, units, kind, leg, parent, order_id, position_id, ended, "
     "created_ns"
 )
+_ROW = f"({','.join('?' * len(_COLUMNS.split(',')))})"
 
 
 class IdStore:
@@ -87,6 +89,8 @@ class IdStore:
     ----------
     path
         The SQLite file; folders are made. One process at a time (the launcher holds the account's lock).
+    flush_failed
+        Told, in another thread, why intents may not be on the disk although `flush_soon` was asked.
 
     Raises
     ------
@@ -94,7 +98,7 @@ class IdStore:
         When the file is not such a store or was written by a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, flush_failed: Callable[[OSError], None] = lambda _error: None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         try:
@@ -104,6 +108,7 @@ class IdStore:
                 self._db.executescript(_SCHEMA)
                 self._db.execute(f"PRAGMA user_version={VERSION}")
                 self._db.execute("PRAGMA synchronous=NORMAL")
+                self._flusher = Flusher(path, flush_failed)
             except BaseException:
                 self._db.close()
                 raise
@@ -128,47 +133,34 @@ class IdStore:
         self.close()
 
     def close(self) -> None:
+        self._flusher.close()
         self._db.close()
 
     def add(self, records: Sequence[OrderRecord]) -> None:
-        """Write the intent to send these orders; all or none, on the disk when it returns.
+        """Write the intent to send these orders, all or none. The system has it when this returns, the disk only after
+        a flush: a process that is killed loses nothing, a power cut may take it.
 
         Raises
         ------
         DataError
             When it cannot be written: the orders must then not be sent.
         """
-        rows = [
-            (
-                r.client_order_id,
-                r.venue_text,
-                r.strategy_id,
-                r.symbol,
-                r.side.value,
-                str(r.units),
-                r.kind,
-                r.leg.value if r.leg else None,
-                r.parent,
-                r.order_id,
-                r.position_id,
-                int(r.ended),
-                r.created_ns,
-            )
-            for r in records
-        ]
+        values = [value for record in records for value in _values(record)]
         try:
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(f"INSERT INTO orders ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608 - constants
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            finally:
-                self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"INSERT INTO orders ({_COLUMNS}) VALUES {','.join([_ROW] * len(records))}", values)  # noqa: S608 - constants
         except sqlite3.Error as e:
             raise DataError(f"{self._path}: the order could not be noted before sending ({e})") from e
+
+    def flush(self) -> None:
+        """Return when all that was written is on the disk. Raises `DataError`, as `add` does."""
+        try:
+            self._flusher.now()
+        except OSError as e:
+            raise DataError(f"{self._path}: the order could not be noted before sending ({e.strerror})") from e
+
+    def flush_soon(self) -> None:
+        """Put it on the disk beside the caller; returns at once."""
+        self._flusher.soon()
 
     def note(
         self,
@@ -205,6 +197,11 @@ class IdStore:
         """Every order not known to have ended, oldest first."""
         return self._many("ended=0 ORDER BY created_ns")
 
+    def newest_ns(self) -> int:
+        """When the newest order was made; 0 without any."""
+        (newest,) = self._db.execute("SELECT COALESCE(MAX(created_ns), 0) FROM orders").fetchone()
+        return int(newest)
+
     def forget_ended(self, before_ns: int) -> int:
         """Drop ended orders created before a time; returns how many."""
         return self._db.execute("DELETE FROM orders WHERE ended=1 AND created_ns<?", (before_ns,)).rowcount
@@ -219,6 +216,24 @@ class IdStore:
             values,
         )
         return [_record(row) for row in rows]
+
+
+def _values(record: OrderRecord) -> tuple[object, ...]:
+    return (
+        record.client_order_id,
+        record.venue_text,
+        record.strategy_id,
+        record.symbol,
+        record.side.value,
+        str(record.units),
+        record.kind,
+        record.leg.value if record.leg else None,
+        record.parent,
+        record.order_id,
+        record.position_id,
+        int(record.ended),
+        record.created_ns,
+    )
 
 
 def _record(row: tuple[object, ...]) -> OrderRecord:

@@ -60,3 +60,8 @@ def tag_of(strategy_id: str, longest: int) -> str:
 
 def is_our_tag(tag: str) -> bool:
     return tag.startswith("nt:")
+
+
+def strategy_of(tag: str) -> str:
+    """The strategy that a tag of ours names; cut off where the tag was."""
+    return tag.removeprefix("nt:")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Protocol
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -25,7 +26,7 @@ from zope.interface import implementer
 from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.common.errors import ConnectFailed, LinkLost, PepperstoneError
 from pepperstone_adapter.network.promises import Promise
-from pepperstone_adapter.network.tls import Endpoint, explain, tls_client_endpoint
+from pepperstone_adapter.network.tls import Endpoint, explain, tls_connect
 
 CONNECT_S = 10.0
 STOP_S = 3.0
@@ -120,7 +121,7 @@ class Link:
             if error is None and not self._wire.paused:
                 data = self._core.output(now_s)
                 if data:
-                    self._wire.transport.write(data)
+                    self._wire.write(data)
                 error = self._core.drop()
             if error is not None:
                 self._end(error)
@@ -157,7 +158,7 @@ class Link:
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     def _connect_tls(self, factory: Any) -> Any:
-        return tls_client_endpoint(self._reactor, self.endpoint, CONNECT_S).connect(factory)
+        return tls_connect(self._reactor, self.endpoint, CONNECT_S, factory)
 
     def _try(self) -> None:
         self.state = LinkState.CONNECTING
@@ -290,6 +291,14 @@ class _Wire(TwistedProtocol):
     def __init__(self, link: Link) -> None:
         self._link = link
         self.paused = False
+
+    def write(self, data: bytes) -> None:
+        """Write, and hand it to the system now: a transport alone waits for the reactor's next turn."""
+        self.transport.write(data)
+        socket = getattr(self.transport, "transport", self.transport)  # below TLS, where there is TLS
+        # The last write of a closing connection also ends it, by what it returns to the reactor.
+        if isinstance(socket, FileDescriptor) and not socket.disconnecting:
+            socket.doWrite()  # type: ignore[no-untyped-call]  # what fails here fails again in that turn, which ends the connection
 
     def connectionMade(self) -> None:
         self._link.wire_made(self)

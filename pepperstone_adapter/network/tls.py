@@ -15,9 +15,10 @@ import service_identity  # noqa: F401  (see above: its absence must be an error,
 from OpenSSL import SSL, crypto
 from service_identity import VerificationError
 from twisted.internet import ssl as tls
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.ssl import Certificate, TLSVersion, optionsForClientTLS
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from pepperstone_adapter.common.errors import ConfigurationError, ConnectFailed
 
@@ -54,15 +55,19 @@ class Endpoint:
         return f"{self.host}:{self.port}"
 
 
-def tls_client_endpoint(reactor: Any, endpoint: Endpoint, timeout_s: float) -> Any:
-    """Build a Twisted stream endpoint that verifies whom it talks to."""
+def tls_connect(reactor: Any, endpoint: Endpoint, timeout_s: float, factory: Any) -> Any:
+    """Connect a protocol of `factory` to a server that is verified; returns a Deferred of the protocol."""
     options = optionsForClientTLS(
         endpoint.host,
         trustRoot=_trust(endpoint.ca_file),
         extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2},
     )
     plain: Any = HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout_s)
-    return wrapClientTLS(options, plain)
+    wrapping: Any = TLSMemoryBIOFactory(options, True, factory)
+    # Twisted's own choice keeps what is written back for a turn of the reactor, to join it with more: our writes are
+    # whole already, and an order would wait.
+    wrapping.protocol = TLSMemoryBIOProtocol
+    return plain.connect(wrapping).addCallback(lambda wire: wire.wrappedProtocol)
 
 
 def explain(error: BaseException, endpoint: Endpoint) -> ConnectFailed:

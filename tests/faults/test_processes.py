@@ -1,6 +1,7 @@
 """Processes that are killed, stopped and interrupted (F41, F82 to F96): real processes, the sandbox is the judge."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nautilus_trader.model import PositionId
+from nautilus_trader.model import OrderSide, PositionId
 
 from pepperstone_adapter.common.errors import AuthenticationFailed
 from pepperstone_adapter.common.secrets import Secret
@@ -24,7 +25,8 @@ from tests.kit.ctrader import Recorder, session_of
 from tests.kit.ctrader_node import LOGIN, sandbox
 from tests.kit.dying_node import credentials
 from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
-from tests.kit.node import Bench, Probe
+from tests.kit.journal import refuse_to_flush
+from tests.kit.node import EURUSD, Bench, Probe, units
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,6 +103,52 @@ def test_F83_killed_between_wire_and_answer_adopts_the_one_order(tmp_path: Path)
         assert requests(broker, "NewOrderReq") == len(entries(account(broker))) == 1
 
 
+def test_F83_killed_between_the_wire_and_the_flush_of_its_note_adopts_the_one_order(tmp_path: Path) -> None:
+    async def look(b: Bench) -> None:
+        (position,) = b.cache.positions_open()
+        assert str(position.strategy_id).startswith("Probe")
+        assert str(position.opening_order_id).startswith("O-")
+
+    with sandbox(tmp_path) as broker:
+        with node("after_send", broker, tmp_path) as process:
+            wait(process, lambda: account(broker).deals, "a deal")
+            process.kill()
+        run_live(tmp_path, broker, look, claim=True)
+        assert requests(broker, "NewOrderReq") == len(entries(account(broker))) == 1
+
+
+def test_F83_a_power_cut_that_takes_the_notes_of_orders_takes_no_order(tmp_path: Path) -> None:
+    """The disk as it was before two orders: the broker has them, and the next starts know them by their own ids."""
+    state, disk = tmp_path / "state", tmp_path / "disk"
+    ids: dict[str, str] = {}
+
+    async def first(b: Bench) -> None:
+        t = Trader(b)
+        await t.opened()
+        b.client._emitter.note_waiting()
+        shutil.copytree(state, disk)
+        filled, ticket = await t.opened()
+        resting = await t.working("1.05000")
+        ids.update(filled=str(filled.client_order_id), resting=str(resting.client_order_id), ticket=ticket)
+
+    async def look(b: Bench) -> None:
+        await b.until(lambda: b.cache.position(PositionId(ids["ticket"])) is not None, "the position")
+        position = b.cache.position(PositionId(ids["ticket"]))
+        assert str(position.strategy_id).startswith("Probe")
+        assert str(position.opening_order_id) == ids["filled"]
+        assert [str(o.client_order_id) for o in b.cache.orders_open()] == [ids["resting"]]
+        assert b.client.table.get(ids["resting"]) is not None
+        assert b.client._store.get(ids["filled"]) is not None
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, first)
+        shutil.rmtree(state)
+        shutil.copytree(disk, state)  # without the log's index, which no power cut leaves either
+        for _ in range(2):
+            run_live(tmp_path, broker, look, claim=True)
+        assert requests(broker, "NewOrderReq") == 3
+
+
 def test_F84_killed_with_the_fill_in_hand_applies_it_once_under_its_own_id(tmp_path: Path) -> None:
     async def look(b: Bench) -> None:
         (position,) = b.cache.positions_open()
@@ -145,23 +193,44 @@ def test_F85_killed_three_times_while_reading_ends_in_the_same_ids(tmp_path: Pat
         assert len(account(broker).orders) == before
 
 
-def test_F87_an_intent_is_flushed_before_the_order_leaves(tmp_path: Path) -> None:
-    """SQLite flushes a commit to the disk only under `synchronous=FULL`; what it is told is read off its own trace."""
-    said: list[str] = []
+def test_F87_what_the_broker_does_not_keep_is_on_the_disk_before_it_leaves(tmp_path: Path) -> None:
+    """A close and a bracket: where the flush fails, nothing is sent."""
+
+    async def first(b: Bench) -> None:
+        await Trader(b).opened()
 
     async def script(b: Bench) -> None:
-        assert b.client._store is not None
-        b.client._store._db.set_trace_callback(lambda statement: said.append(statement.split("(")[0].strip()))
-        order = Trader(b).market()
-        await b.until(lambda: "COMMIT" in said, "the intent noted")
-        intent = said[: said.index("COMMIT")]
-        switches = [s for s in intent if s.startswith("PRAGMA synchronous")]
-        assert switches[-1] == "PRAGMA synchronous=FULL"
-        assert any(s.startswith("INSERT INTO orders") for s in intent)
-        await Trader(b).reach(order, "FILLED")
+        t = Trader(b)
+        (position,) = b.cache.positions_open()
+        refuse_to_flush(b.client._store._flusher)
+        close = b.probe.order_factory.market(EURUSD, OrderSide.SELL, units(10_000))
+        b.probe.submit_order(close, position.id)
+        await t.reach(close, "DENIED")
+        assert "could not be noted" in b.probe.events[-1].reason
+        bracket = b.bracket("1.08000", "1.09000")
+        await t.reach(bracket[0], "DENIED")
+        assert "could not be noted" in b.probe.events[-1].reason
+        assert b.client.halted is None  # nothing left that is not on the disk
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, first)
+        run_live(tmp_path, broker, script, claim=True)
+        assert requests(broker, "NewOrderReq") == 1
+        assert requests(broker, "ClosePositionReq") == 0
+
+
+def test_F87_a_note_that_the_disk_refuses_after_its_order_left_ends_new_risk(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        refuse_to_flush(b.client._store._flusher)
+        await t.opened()
+        await b.until(lambda: b.client.halted, "no new risk")
+        assert "did not reach the disk" in b.client.halted
+        await t.reach(t.market(), "DENIED")
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
+        assert len(entries(account(broker))) == 1
 
 
 def test_F87_without_a_durable_intent_no_order_leaves(tmp_path: Path) -> None:

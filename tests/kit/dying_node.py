@@ -2,8 +2,10 @@
 
     python -m tests.kit.dying_node POINT PORT CA_FILE FOLDER
 
-Points: `before_send` (the intent is on disk, nothing written), `on_fill` (the fill has arrived, nobody was told),
+Points: `before_send` (the intent is noted, nothing written), `on_fill` (the fill has arrived, nobody was told),
 `while_reading` (in the middle of the start's reads), `refreshed` (the new tokens are there, not kept), `never`.
+At `after_send` (the order is handed to the wire, the flush of its note not asked for) it stops, and whoever started it
+kills it.
 """
 
 import asyncio
@@ -42,10 +44,13 @@ class DyingStore(EncryptedFileStore):
 class DyingSession(CTraderSession):
     point = "never"
 
-    async def submit(self, request: Any) -> Any:
+    def submit(self, request: Any) -> Any:
         if self.point == "before_send":
             die()
-        return await super().submit(request)
+        sent = super().submit(request)
+        if self.point == "after_send":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return sent
 
     def _deliver(self, events: list[Any]) -> None:
         if self.point == "on_fill" and any(isinstance(e, OrderChanged) and e.deal is not None for e in events):

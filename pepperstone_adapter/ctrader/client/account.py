@@ -129,6 +129,8 @@ class Account(Desk):
             self.feed.spot(message)
         elif isinstance(message, oa.DepthEvent):
             self.feed.depth_event(message)
+        elif self._held is None and isinstance(message, oa.ExecutionEvent):  # an order's owner waits
+            self._digest(message, request)
         elif isinstance(message, oa.AccountDisconnectEvent):
             self.shut("the venue ended this account's session")
         elif isinstance(message, oa.AccountsTokenInvalidatedEvent):
@@ -350,6 +352,7 @@ class Account(Desk):
         if execution.order is not None:
             self.venue_ns = max(self.venue_ns, execution.order.updated_ns)
             if request is not None:
+                request.reading = execution
                 self._check_clock(execution.order.updated_ns)
         self.emit(self.book.apply(execution, self.now_ns))
         deal = execution.deal
@@ -358,7 +361,8 @@ class Account(Desk):
                 self.money.balance(deal.balance, deal.balance_version)
             if self.up:
                 self.later(self.reconciler.poll_equity())  # the profit of what is open now
-        self.refresh_account()
+        if deal is not None or execution.position is not None or event.HasField("depositWithdraw"):
+            self.refresh_account()
 
     def _check_clock(self, answered_ns: int) -> None:
         """What the venue has just answered with bears its time. With a clock of ours that is further ahead than lists

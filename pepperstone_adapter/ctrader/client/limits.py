@@ -10,6 +10,7 @@ changes for thirty. We refuse before that, and keep the last of each budget for 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from pepperstone_adapter.common.errors import RateLimited
 from pepperstone_adapter.common.rate_limit import Lane, RateWindow
@@ -57,6 +58,7 @@ SESSION = frozenset(
 URGENT = 1
 
 
+@cache
 def lane(payload_type: int, background: bool = False) -> Lane:
     """Where a request queues: what reduces risk first, then orders, then reads; `background` last."""
     if payload_type in REDUCING or payload_type in SESSION:

@@ -37,6 +37,8 @@ from pepperstone_adapter.ctrader.client.history import AHEAD_NS, CLOCK_DOUBT_NS,
 from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.openapi import messages as oa
 
+#: The venue's first word on a trading request: as the account has read it, or unread while its gate is shut.
+type Answer = parsing.Execution | oa.ExecutionEvent
 WEEK_NS = 7 * 86_400 * 1_000_000_000
 
 
@@ -158,12 +160,13 @@ class Orders:
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
-    async def _send(self, message: Message, reduces_risk: bool = False, note: object = None) -> oa.ExecutionEvent:
+    async def _send(self, message: Message, reduces_risk: bool = False, note: object = None) -> Answer:
         desk = self._desk
         kind = openapi.payload_type(message)
         desk.caps.take(kind, desk.hub.now_s, reduces_risk)
+        request = desk.hub.ask(message, note=note)
         try:
-            answer = await desk.hub.ask(message, note=note).promise
+            answer = await request.promise
         except VenueError as error:
             if is_session_lost(error):
                 if desk.up:
@@ -172,18 +175,18 @@ class Orders:
             raise
         if not isinstance(answer, oa.ExecutionEvent):
             raise OutcomeUnknown(f"answered with {type(answer).__name__}, which says nothing about the order")
-        return answer
+        return request.reading if isinstance(request.reading, parsing.Execution) else answer
 
-    def _order_of(self, answer: oa.ExecutionEvent) -> OrderState:
+    def _order_of(self, answer: Answer) -> OrderState:
+        desk = self._desk
         try:
-            parsed = parsing.execution(
-                answer, self._desk.symbols.by_id, self._desk.book.client_id_of, self._desk.money.digits
-            )
+            if not isinstance(answer, parsing.Execution):
+                answer = parsing.execution(answer, desk.symbols.by_id, desk.book.client_id_of, desk.money.digits)
         except DataError as error:
             raise OutcomeUnknown(f"the venue's answer could not be read: {error}") from error
-        if parsed.order is None:
+        if answer.order is None:
             raise OutcomeUnknown("the venue's answer names no order")
-        return parsed.order
+        return answer.order
 
 
 def rejected_order(request: oa.NewOrderReq, spec_of: parsing.SpecOf) -> OrderState:

@@ -32,8 +32,8 @@ from pepperstone_adapter.openapi import messages as oa
 
 type SpecOf = Callable[[int], SymbolSpec]
 
-SIDES = {oa.TradeSide.BUY: Side.BUY, oa.TradeSide.SELL: Side.SELL}
-TYPES = {
+SIDES: dict[int, Side] = {oa.TradeSide.BUY: Side.BUY, oa.TradeSide.SELL: Side.SELL}
+TYPES: dict[int, OrderType] = {
     oa.OrderType.MARKET: OrderType.MARKET,
     oa.OrderType.LIMIT: OrderType.LIMIT,
     oa.OrderType.STOP: OrderType.STOP,
@@ -41,21 +41,21 @@ TYPES = {
     oa.OrderType.MARKET_RANGE: OrderType.MARKET_RANGE,
     oa.OrderType.STOP_LIMIT: OrderType.STOP_LIMIT,
 }
-TIMES_IN_FORCE = {
+TIMES_IN_FORCE: dict[int, TimeInForce] = {
     oa.TimeInForce.GOOD_TILL_DATE: TimeInForce.GTD,
     oa.TimeInForce.GOOD_TILL_CANCEL: TimeInForce.GTC,
     oa.TimeInForce.IMMEDIATE_OR_CANCEL: TimeInForce.IOC,
     oa.TimeInForce.FILL_OR_KILL: TimeInForce.FOK,
     oa.TimeInForce.MARKET_ON_OPEN: TimeInForce.DAY,
 }
-STATUSES = {
+STATUSES: dict[int, OrderStatus] = {
     oa.OrderStatus.ORDER_STATUS_ACCEPTED: OrderStatus.ACCEPTED,
     oa.OrderStatus.ORDER_STATUS_FILLED: OrderStatus.FILLED,
     oa.OrderStatus.ORDER_STATUS_REJECTED: OrderStatus.REJECTED,
     oa.OrderStatus.ORDER_STATUS_EXPIRED: OrderStatus.EXPIRED,
     oa.OrderStatus.ORDER_STATUS_CANCELLED: OrderStatus.CANCELED,
 }
-CHANGES = {
+CHANGES: dict[int, OrderChange] = {
     oa.ExecutionType.ORDER_ACCEPTED: OrderChange.ACCEPTED,
     oa.ExecutionType.ORDER_FILLED: OrderChange.FILLED,
     oa.ExecutionType.ORDER_REPLACED: OrderChange.REPLACED,
@@ -110,17 +110,17 @@ def order_state(order: oa.Order, spec_of: SpecOf, client_order_id: str | None = 
     require(data, "symbolId", "volume", "tradeSide")
     spec = spec_of(data.symbolId)
     digits = spec.digits
-    status, filled = STATUSES[oa.OrderStatus(order.orderStatus)], u.units(order.executedVolume)
+    status, filled = STATUSES[order.orderStatus], u.units(order.executedVolume)
     if status is OrderStatus.ACCEPTED and filled:
         status = OrderStatus.PARTIALLY_FILLED
     if client_order_id is None and order.clientOrderId and not order.closingOrder:
         client_order_id = order.clientOrderId
-    tif = TIMES_IN_FORCE[oa.TimeInForce(enum_of(order, "timeInForce", oa.TimeInForce.GOOD_TILL_CANCEL))]
+    tif = TIMES_IN_FORCE[enum_of(order, "timeInForce", oa.TimeInForce.GOOD_TILL_CANCEL)]
     return OrderState(
         order_id=str(order.orderId),
         symbol=spec.name,
-        side=SIDES[oa.TradeSide(data.tradeSide)],
-        type=TYPES[oa.OrderType(order.orderType)],
+        side=SIDES[data.tradeSide],
+        type=TYPES[order.orderType],
         status=status,
         units=u.units(data.volume),
         filled_units=filled,
@@ -193,7 +193,7 @@ def position_state(position: oa.Position, spec_of: SpecOf, account_digits: int |
         position_id=identity,
         ticket=identity,
         symbol=spec.name,
-        side=SIDES[oa.TradeSide(data.tradeSide)],
+        side=SIDES[data.tradeSide],
         units=Decimal(0) if closed else u.units(data.volume),
         open_price=u.price(position.price, digits),
         opened_ns=u.ns(data.openTimestamp),
@@ -235,7 +235,7 @@ def deal(
         order_id=str(payload.orderId),
         position_id=str(payload.positionId),
         symbol=spec.name,
-        side=SIDES[oa.TradeSide(payload.tradeSide)],
+        side=SIDES[payload.tradeSide],
         units=u.units(payload.filledVolume),
         price=execution,
         ts_ns=u.ns(payload.executionTimestamp),
@@ -280,7 +280,7 @@ def execution(
     if event.HasField("order"):
         order = order_state(event.order, spec_of, client_id_of(str(event.order.orderId)))
     return Execution(
-        change=CHANGES.get(oa.ExecutionType(event.executionType)),
+        change=CHANGES.get(event.executionType),
         order=order,
         deal=deal(event.deal, spec_of, order, account_digits) if event.HasField("deal") else None,
         position=position_state(event.position, spec_of, account_digits) if event.HasField("position") else None,

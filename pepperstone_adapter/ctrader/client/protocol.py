@@ -44,7 +44,7 @@ from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.openapi import messages as oa
 
 _ERRORS = (oa.ErrorRes, oa.CommonErrorRes)
-_TRADING_ANSWERS = (oa.ExecutionEvent, oa.OrderErrorEvent)
+_ORDER_ANSWERS = (oa.ExecutionEvent, oa.OrderErrorEvent, *_ERRORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,8 @@ class Progress(StrEnum):
 
 
 class Request:
-    """One request of ours. `promise` holds the first answer; `note` is the asker's own."""
+    """One request of ours. `promise` holds the first answer; `note` is the asker's own, `reading` what was made of the
+    answer before the promise was kept."""
 
     __slots__ = (
         "answer_s",
@@ -81,6 +82,7 @@ class Request:
         "payload_type",
         "progress",
         "promise",
+        "reading",
         "trading",
     )
 
@@ -91,8 +93,9 @@ class Request:
         self.lane = lane
         self.answer_s = answer_s
         self.note = note
+        self.reading: object = None
         self.trading = self.payload_type in limits.TRADING
-        self.expects = _TRADING_ANSWERS if self.trading else (_answer_class(self.payload_type),)
+        self.expects = _ORDER_ANSWERS if self.trading else (_answer_class(self.payload_type), *_ERRORS)
         self.progress = Progress.QUEUED
         self.promise: Promise[Message] = Promise()
 
@@ -333,7 +336,7 @@ class LinkProtocol:
         if request is None:
             self._on_message(message, None)
             return
-        is_answer = isinstance(message, (*request.expects, *_ERRORS))
+        is_answer = isinstance(message, request.expects)
         if not is_answer:
             self._on_message(message, request)
         elif request.progress is Progress.WRITTEN:

@@ -1,7 +1,8 @@
 """`BrokerSession` for one cTrader account, as the node's loop sees it.
 
 Every coroutine here hands its work to the network thread and waits for a plain value; every event comes out of that
-thread through one mailbox, in the venue's order. What each verb promises stands in `broker.session`; the choices this
+thread through one mailbox, in the venue's order. The order verbs hand it over, and have it written, when they are
+called; their coroutine only waits. What each verb promises stands in `broker.session`; the choices this
 venue leaves open are these:
 
 * An order the venue refuses at once raises (`OrderRefused`, `NotFound`, `RateLimited`) and makes no event; a refusal
@@ -16,14 +17,15 @@ venue leaves open are these:
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from pepperstone_adapter.broker.capabilities import Capabilities
-from pepperstone_adapter.broker.events import BrokerEvent, Notice
+from pepperstone_adapter.broker.events import BrokerEvent, Notice, OrderChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
@@ -71,9 +73,28 @@ TIME_IN_FORCE = {
     OrderType.STOP_LIMIT: _RESTING,
 }
 
+CAPABILITIES = Capabilities(
+    time_in_force=TIME_IN_FORCE,
+    closing_time_in_force=CLOSING,
+    depth=True,
+    historical_ticks=True,
+    bar_periods=tuple(PERIODS),
+    live_bar_periods=tuple(PERIODS),
+    absolute_protection_on_market=False,
+    trailing_stop=True,
+    stop_limit_as_distance=True,
+    amend_units=True,
+    close_by=False,  # the Open API has no such request
+    post_only=False,
+    client_order_id_max=CLIENT_ORDER_ID_MAX,
+    tag_max=LABEL_MAX,
+    keeps_texts=True,
+)
+
 #: Links of this process by endpoint and application; touched in the network thread only.
 _hubs: dict[tuple[Endpoint, str], Hub] = {}
 
+type Work[T] = Callable[[Account], Coroutine[Any, Any, T]]
 type LoadCredentials = Callable[[], tuple[CredentialStore, Credentials]]
 
 
@@ -124,23 +145,7 @@ class CTraderSession:
 
     @property
     def capabilities(self) -> Capabilities:
-        periods = tuple(PERIODS)
-        return Capabilities(
-            time_in_force=TIME_IN_FORCE,
-            closing_time_in_force=CLOSING,
-            depth=True,
-            historical_ticks=True,
-            bar_periods=periods,
-            live_bar_periods=periods,
-            absolute_protection_on_market=False,
-            trailing_stop=True,
-            stop_limit_as_distance=True,
-            amend_units=True,
-            close_by=False,  # the Open API has no such request
-            post_only=False,
-            client_order_id_max=CLIENT_ORDER_ID_MAX,
-            tag_max=LABEL_MAX,
-        )
+        return CAPABILITIES
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class CTraderSession:
         self._on_events = on_events
         store, credentials = await loop.run_in_executor(None, self._credentials)
         network = self._network = NetworkThread.shared()
-        mailbox = self._mailbox = Mailbox(loop, self._deliver, conflate=_conflate)
+        mailbox = self._mailbox = Mailbox(loop, self._deliver, conflate=_conflate, urgent=_urgent)
 
         def join() -> Account:
             hub = self._hub(network, credentials)
@@ -230,34 +235,31 @@ class CTraderSession:
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
-    async def submit(self, request: OrderRequest) -> OrderState:
-        return await self._ask(lambda account: account.orders.submit(request))
+    def submit(self, request: OrderRequest) -> Coroutine[Any, Any, OrderState]:
+        return self._order(lambda account: account.orders.submit(request))
 
-    async def amend(self, request: AmendRequest) -> OrderState:
-        return await self._ask(lambda account: account.orders.amend(request))
+    def amend(self, request: AmendRequest) -> Coroutine[Any, Any, OrderState]:
+        return self._order(lambda account: account.orders.amend(request))
 
-    async def cancel(self, order_id: str, symbol: str) -> None:  # noqa: ARG002 - other venues need the symbol
-        await self._ask(lambda account: account.orders.cancel(order_id))
+    def cancel(self, order_id: str, symbol: str) -> Coroutine[Any, Any, None]:  # noqa: ARG002 - other venues need the symbol
+        return self._order(lambda account: account.orders.cancel(order_id))
 
-    async def close_position(
-        self,
-        position_id: str,
-        units: Decimal,
-        client_order_id: str,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-    ) -> OrderState:
+    def close_position(
+        self, position_id: str, units: Decimal, client_order_id: str, time_in_force: TimeInForce = TimeInForce.GTC
+    ) -> Coroutine[Any, Any, OrderState]:
         if time_in_force not in CLOSING:
             # A close carries no time in force: it is filled at once as far as there is volume.
-            raise OrderRefused("UNSUPPORTED", f"cTrader closes positions without {time_in_force.upper()}; send GTC")
-        return await self._ask(lambda account: account.orders.close(position_id, units, client_order_id))
+            text = f"cTrader closes positions without {time_in_force.upper()}; send GTC"
+            return _failed(OrderRefused("UNSUPPORTED", text))
+        return self._order(lambda account: account.orders.close(position_id, units, client_order_id))
 
     async def close_by(self, position_id: str, other_id: str, client_order_id: str) -> OrderState:  # noqa: ARG002
         raise OrderRefused(
             "UNSUPPORTED", "cTrader's Open API has no close-by; close each position with an order of its own"
         )
 
-    async def set_protection(self, position_id: str, protection: Protection) -> None:
-        await self._ask(lambda account: account.orders.protect(position_id, protection))
+    def set_protection(self, position_id: str, protection: Protection) -> Coroutine[Any, Any, None]:
+        return self._order(lambda account: account.orders.protect(position_id, protection))
 
     async def snapshot(self) -> BrokerSnapshot:
         return await self._ask(lambda account: account.reconciler.snapshot())
@@ -297,14 +299,28 @@ class CTraderSession:
             raise LinkLost("the session is not connected; nothing was sent")
         return self._account, self._network
 
-    async def _ask[T](self, work: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
+    async def _ask[T](self, work: Work[T]) -> T:
         """Run a coroutine of the account in the network thread and wait for its result."""
-        account, network = self._joined()
-        return await self._wait(network.run(lambda: spawn(work(account))))
+        return await self._begin(work, self._joined()[1].call)
+
+    def _order[T](self, work: Work[T]) -> Coroutine[Any, Any, T]:
+        """Do so at once: the request has been written, or waits behind the rate limit, when this returns."""
+        try:
+            return _result(self._begin(work, self._joined()[1].call_at_once))
+        except LinkLost as error:
+            return _failed(error)
+
+    def _begin[T](self, work: Work[T], call: Callable[[Callable[[], object]], None]) -> "asyncio.Future[T]":
+        account, _ = self._joined()
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[T] = loop.create_future()
+        done, failed = partial(_tell, loop, told, told.set_result), partial(_tell, loop, told, told.set_exception)
+        call(lambda: spawn(work(account), done, failed))
+        return told
 
     @staticmethod
     async def _wait[T](future: "Future[T]") -> T:
-        # A caller that is cancelled stops waiting; what it asked for goes on, and its events still come.
+        # A caller that is cancelled stops waiting, no more.
         told = asyncio.wrap_future(future)
         try:
             return await asyncio.shield(told)
@@ -324,11 +340,36 @@ class CTraderSession:
         on_events(events)
 
 
+def _tell(
+    loop: asyncio.AbstractEventLoop, told: "asyncio.Future[Any]", settle: Callable[[Any], None], outcome: Any
+) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear
+        loop.call_soon_threadsafe(_settle, told, settle, outcome)
+
+
+def _settle(told: "asyncio.Future[Any]", settle: Callable[[Any], None], outcome: Any) -> None:
+    # A caller that was cancelled has stopped waiting; what it asked for goes on, and its events still come.
+    if not told.done():
+        settle(outcome)
+
+
+async def _result[T](told: "asyncio.Future[T]") -> T:
+    return await told
+
+
+async def _failed(error: BaseException) -> NoReturn:
+    raise error
+
+
 def _conflate(event: BrokerEvent) -> Hashable | None:
     # A bid alone must not replace an ask alone.
     if isinstance(event, Tick):
         return (event.symbol, event.bid is None, event.ask is None)
     return None
+
+
+def _urgent(event: BrokerEvent) -> bool:
+    return isinstance(event, OrderChanged)
 
 
 def _leave(account: Account) -> "Promise[None] | None":

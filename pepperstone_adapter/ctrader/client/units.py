@@ -31,6 +31,8 @@ def price(value: float, digits: int) -> Decimal:
     """
     exact = Decimal(repr(value))
     rounded = round(exact, digits)
+    if rounded == exact:
+        return rounded
     return rounded if abs(exact - rounded) < Decimal("1e-9") * max(Decimal(1), abs(exact)) else exact
 
 

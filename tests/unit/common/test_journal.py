@@ -1,12 +1,16 @@
 """The log of a database that orders wait for: grown at the start, written over, never lost."""
 
+import os
+import queue
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.common.journal import LOG_PAGES, open_journal
+from pepperstone_adapter.common.journal import LOG_PAGES, Flusher, open_journal
+from tests.kit.journal import refuse_to_flush
 
 FRAME = 24 + 4096  # of SQLite's log: a head of 24 bytes, and a page
 
@@ -81,3 +85,35 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         open_journal(path)
     assert path.read_bytes().startswith(b"something else")
+
+
+def test_a_flush_goes_to_the_log_and_says_what_the_disk_said(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.sqlite", queue.SimpleQueue[OSError]()
+    db = open_journal(path)
+    flusher = Flusher(path, said.put)
+    assert os.path.sameopenfile(flusher._file, os.open(log_of(path), os.O_RDONLY))
+    flusher.now()
+    flusher.soon()
+    refuse_to_flush(flusher)
+    with pytest.raises(OSError, match="Invalid"):
+        flusher.now()
+    flusher.soon()
+    assert isinstance(said.get(timeout=5), OSError)
+    flusher.soon()  # and is tried again the next time
+    assert isinstance(said.get(timeout=5), OSError)
+    flusher.close()
+    db.close()
+
+
+def test_a_closed_flusher_leaves_no_thread_and_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    db = open_journal(path)
+    before = threading.active_count()
+    flusher = Flusher(path, lambda _error: None)
+    for _ in range(3):
+        flusher.soon()
+    flusher.close()
+    assert threading.active_count() == before
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(flusher._file)
+    db.close()

@@ -33,6 +33,20 @@ def test_a_later_value_schedules_a_new_delivery() -> None:
     assert asyncio.run(main()) == [["a"], ["b"]]
 
 
+def test_what_is_urgent_comes_in_its_turn_also_where_a_wake_up_is_under_way() -> None:
+    async def main() -> list[list[int]]:
+        batches: list[list[int]] = []
+        mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), batches.append, urgent=lambda n: n % 2 == 1)
+        sender = threading.Thread(target=lambda: [mailbox.post([n]) for n in range(10)])
+        sender.start()
+        sender.join()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return batches
+
+    assert asyncio.run(main()) == [list(range(10))]
+
+
 def test_on_overflow_old_quotes_give_way_and_fills_never_do() -> None:
     async def main() -> tuple[list[tuple[str, int]], int]:
         got: list[tuple[str, int]] = []

@@ -56,6 +56,28 @@ def test_waiting_for_the_thread_inside_it_is_a_bug_that_says_so() -> None:
         network.run(lambda: network.run(lambda: None)).result(5)
 
 
+def test_who_stands_still_for_the_thread_does_so_for_a_moment_only() -> None:
+    network = NetworkThread.shared()
+    go, began, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def long() -> None:
+        began.set()
+        go.wait(5)
+        ended.set()
+
+    network.call_at_once(long)
+    assert not ended.is_set()  # it was not waited for to its end
+    go.set()
+    assert began.wait(5)
+    assert ended.wait(5)
+
+
+def test_standing_still_for_the_thread_inside_it_is_a_bug_that_says_so() -> None:
+    network = NetworkThread.shared()
+    with pytest.raises(LocalProtocolError):
+        network.run(lambda: network.call_at_once(lambda: None)).result(5)
+
+
 def test_timers_follow_the_monotonic_clock() -> None:
     # A wall clock corrected by minutes must not stop heartbeats (fault F53).
     network = NetworkThread.shared()
