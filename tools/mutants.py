@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "M6",
         "a silent peer is believed to be there",
-        ((f"{P}/ctrader/client/protocol.py", "if quiet_s >= self.timings.silent_s:", "if quiet_s < 0:"),),
+        ((f"{P}/ctrader/client/protocol.py", "if now_s >= self._heard_s + self.timings.silent_s:", "if now_s < 0:"),),
         (
             f"{TRANSPORT}::test_F07_a_silent_peer_is_found_and_what_happened_meanwhile_is_caught_up",
             f"{TRANSPORT}::test_F07_a_frozen_broker_process_is_left_within_the_inbound_deadline",
