@@ -40,18 +40,35 @@ type Role = Literal[
 
 
 class ColumnMap(StrictModel):
-    """How to read one kind of CSV."""
+    """How to read one kind of CSV: which column is what, and how its texts are written."""
 
-    kind: Literal["bars", "quotes"]
-    columns: dict[Role, str | Annotated[int, Field(ge=1)]]
-    header: bool = True
-    delimiter: Literal[",", ";", "\t", "|", "tab"] | None = None
-    decimal: Literal[".", ","] = "."
-    time_form: str | None = None
-    epoch: Literal["s", "ms", "us", "ns"] | None = None
-    zone: str | None = None
-    stamp: Literal["open", "close"] = "open"
-    points: bool = False
+    kind: Annotated[Literal["bars", "quotes"], Field(description="what a row is")]
+    columns: Annotated[
+        dict[Role, str | Annotated[int, Field(ge=1)]],
+        Field(description="ours: theirs, by name, or by number from 1 where the file has no header"),
+    ]
+    header: Annotated[bool, Field(description="whether the first row names the columns")] = True
+    delimiter: Annotated[
+        Literal[",", ";", "\t", "|", "tab"] | None, Field(description="left out: told from the first row")
+    ] = None
+    decimal: Annotated[Literal[".", ","], Field(description="the decimal sign of prices")] = "."
+    time_form: Annotated[
+        str | None,
+        Field(
+            description="YYYY MM DD hh mm ss f and what stands between them, of date: and clock: both with a space "
+            "between; left out: year first (2024-01-31 23:59:59)",
+            examples=["DD.MM.YYYY hh:mm:ss.fff"],
+        ),
+    ] = None
+    epoch: Annotated[
+        Literal["s", "ms", "us", "ns"] | None, Field(description="times are numbers: this unit since 1970, UTC")
+    ] = None
+    zone: Annotated[
+        str | None,
+        Field(description="clock of the times: utc, +02:00, new-york+7, Europe/London", examples=["new-york+7"]),
+    ] = None
+    stamp: Annotated[Literal["open", "close"], Field(description="what of a bar its time is")] = "open"
+    points: Annotated[bool, Field(description="prices are whole points: 129527 for 1.29527")] = False
 
     @field_validator("zone")
     @classmethod
