@@ -184,7 +184,7 @@ class DownloadSeries:
             return merge
         new, name = merge.pieces[0]
         first, last = layout.file_range(name)
-        before = [(*layout.file_range(f.name), f) for f in self.directory.glob("*.parquet")]
+        before = [(*layout.range_of(f), f) for f in self.directory.glob("*.parquet")]
         neighbour = max((entry for entry in before if entry[1] < first), default=None)
         # A bar's stamp is its close: one that opened in time is stamped later than that.
         if neighbour is None or neighbour[0] < read[0] + (self.period is not None):

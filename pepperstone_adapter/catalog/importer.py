@@ -19,7 +19,7 @@ from pepperstone_adapter.catalog import formats, layout, manifest, plausible
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.manifest import ImportRecord, SeriesRecord, iso
-from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between
+from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between, stored_rows
 from pepperstone_adapter.catalog.periods import bar_type_name, framework_period
 from pepperstone_adapter.catalog.pipeline import Pipeline
 from pepperstone_adapter.catalog.request import ImportRequest, Reading, resolve
@@ -108,7 +108,8 @@ def _done_before(request: ImportRequest, reading: Reading, sha256: Future[str]) 
         same = by_same_rules and record.symbol == reading.spec.name and record.bytes == reading.source.size
         if same and not any(s.replaced_by for s in record.series) and record.sha256 == sha256.result():
             folder = request.catalog / "data" / ("quotes" if reading.form.kind == formats.QUOTES else "bars")
-            if all(any((folder / s.identifier).glob("*.parquet")) for s in record.series):
+            # A file that somebody removed, or that is damaged, is to be made up for.
+            if all(stored_rows(folder / s.identifier, s.start_ns, s.end_ns) >= s.rows for s in record.series):
                 return record
     return None
 
@@ -184,7 +185,7 @@ class _Import:
         files = [*(self.catalog / "data").glob(f"bars/{symbol}-*/*.parquet")]
         files += (self.catalog / "data" / "quotes" / symbol).glob("*.parquet")
         for file in files:
-            first, last = layout.file_range(file.name)
+            first, last = layout.range_of(file)
             if first - NEAR_NS <= ts_ns <= last + NEAR_NS:
                 nearest = min(max(ts_ns, first), last)
                 table = next(rows_between([file], nearest, last), None)

@@ -186,6 +186,37 @@ def check_schema(file: Path, schema: pa.Schema) -> None:
         )
 
 
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """Open one file of a catalog.
+
+    Raises
+    ------
+    DataError
+        It is damaged; the file is named.
+    """
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{file} is not a readable Parquet file ({str(error).splitlines()[0]}); "
+            "delete it and import its source again"
+        ) from error
+
+
+def range_of(file: Path) -> tuple[int, int]:
+    """First and last `ts_init` of one file of a catalog, by its name.
+
+    Raises
+    ------
+    DataError
+        It has another kind of name.
+    """
+    try:
+        return file_range(file.name)
+    except ValueError as error:
+        raise DataError(f"{file} is not named like a file of the catalog (START_END.parquet); remove it") from error
+
+
 def file_name(first_ns: int, last_ns: int) -> str:
     return f"{_stamp(first_ns)}_{_stamp(last_ns)}.parquet"
 

@@ -6,6 +6,7 @@ with `replace` its rows take the place of everything stored between its first an
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -38,8 +39,8 @@ def plan_merge(new: Path, first_ns: int, last_ns: int, directory: Path, *, repla
     DataError
         Stored rows of the overlapping range differ and `replace` is off.
     """
-    rows = pq.ParquetFile(new).metadata.num_rows
-    stored = sorted((*layout.file_range(f.name), f) for f in directory.glob("*.parquet"))
+    rows = layout.open_parquet(new).metadata.num_rows
+    stored = sorted((*layout.range_of(f), f) for f in directory.glob("*.parquet"))
     touched = [(a, b, f) for a, b, f in stored if a <= last_ns and b >= first_ns]
     if not touched:
         return Merge(pieces=((new, layout.file_name(first_ns, last_ns)),), removes=(), stored=rows)
@@ -54,14 +55,14 @@ def plan_merge(new: Path, first_ns: int, last_ns: int, directory: Path, *, repla
     edges = [first_ns - 1, *(e for a, b, _ in touched for e in (a, b)), last_ns + 1]
     spans = [(edges[i] + 1, edges[i + 1] - 1) for i in range(0, len(edges), 2)]
     fresh = [p for i, (a, b) in enumerate(spans) if a <= b and (p := _piece([new], a, b, new, f"add-{i}"))]
-    count = sum(pq.ParquetFile(path).metadata.num_rows for path, _ in fresh)
+    count = sum(layout.open_parquet(path).metadata.num_rows for path, _ in fresh)
     return Merge(pieces=tuple(fresh), removes=(), stored=count)
 
 
 def rows_between(files: Sequence[Path], first_ns: int, last_ns: int) -> Iterator[pa.Table]:
     """Stored columns of the rows in a closed range, a row group at a time; groups of other times are not read."""
     for file in files:
-        source = pq.ParquetFile(file)
+        source = layout.open_parquet(file)
         for group in range(source.num_row_groups):
             if not layout.meets(source.metadata.row_group(group), first_ns, last_ns + 1):
                 continue
@@ -70,6 +71,19 @@ def rows_between(files: Sequence[Path], first_ns: int, last_ns: int) -> Iterator
             a, b = np.searchsorted(ts, first_ns, "left"), np.searchsorted(ts, last_ns, "right")
             if b > a:
                 yield table.slice(a, b - a)
+
+
+def stored_rows(directory: Path, first_ns: int, last_ns: int) -> int:
+    """How many rows of a closed range are stored; a damaged file counts as none."""
+    rows = 0
+    for file in directory.glob("*.parquet"):
+        a, b = layout.range_of(file)
+        with suppress(DataError):
+            if first_ns <= a and b <= last_ns:
+                rows += layout.open_parquet(file).metadata.num_rows
+            elif a <= last_ns and b >= first_ns:
+                rows += sum(map(len, rows_between([file], first_ns, last_ns)))
+    return rows
 
 
 def _piece(files: Sequence[Path], first_ns: int, last_ns: int, beside: Path, name: str) -> tuple[Path, str] | None:
@@ -89,7 +103,7 @@ def _piece(files: Sequence[Path], first_ns: int, last_ns: int, beside: Path, nam
 
 
 def _check_same_layout(new: Path, stored: Path, source: str) -> None:
-    wanted, found = (pq.ParquetFile(f).schema_arrow.metadata for f in (stored, new))
+    wanted, found = (layout.open_parquet(f).schema_arrow.metadata for f in (stored, new))
     if wanted != found:
         shown = [m[b"price_precision"].decode() + "/" + m[b"size_precision"].decode() for m in (wanted, found)]
         raise DataError(

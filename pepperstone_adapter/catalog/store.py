@@ -41,7 +41,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from nautilus_trader.model import Bar, QuoteTick
 from nautilus_trader.persistence import ParquetDataCatalog
 
@@ -241,11 +240,11 @@ def _read_series(kind: str, directory: Path) -> Series | None:
     rows = 0
     metadata: dict[bytes, bytes] = {}
     for file in files:
-        footer = open_parquet(file)
+        footer = layout.open_parquet(file)
         layout.check_schema(file, footer.schema_arrow)
         rows += footer.metadata.num_rows
         metadata = footer.schema_arrow.metadata or {}
-    ranges = [_range_of(f) for f in files]
+    ranges = [layout.range_of(f) for f in files]
     identifier = directory.name
     instrument_id, period, side = identifier, "", ""
     if kind == "bars":
@@ -267,28 +266,10 @@ def _read_series(kind: str, directory: Path) -> Series | None:
     )
 
 
-def _range_of(file: Path) -> tuple[int, int]:
-    try:
-        return layout.file_range(file.name)
-    except ValueError as error:
-        raise DataError(f"{file} is not named like a file of the catalog (START_END.parquet); remove it") from error
-
-
 def _finer(batch: pa.Table, series: Series, prices: Mapping[str, Int64s]) -> Bools:
     """Rows of which a price has more digits than the files say."""
     masks = [layout.finer(batch[name], series.digits, points) for name, points in prices.items()]
     return np.asarray(np.logical_or.reduce(masks))
-
-
-def open_parquet(file: Path) -> pq.ParquetFile:
-    """Open one file of a catalog; a damaged one is named in the error."""
-    try:
-        return pq.ParquetFile(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{file} is not a readable Parquet file ({str(error).splitlines()[0]}); "
-            "delete it and import its source again"
-        ) from error
 
 
 def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int) -> Iterator[pa.Table]:
@@ -297,10 +278,10 @@ def _batches(series: Series, start_ns: int | None, end_ns: int | None, rows: int
     high = series.end_ns + 1 if end_ns is None else end_ns
     pending: list[pa.Table] = []
     for file in series.files:
-        first, last = _range_of(file)
+        first, last = layout.range_of(file)
         if last < low or first >= high:
             continue
-        source = open_parquet(file)
+        source = layout.open_parquet(file)
         for group in range(source.num_row_groups):
             if not layout.meets(source.metadata.row_group(group), low, high):
                 continue

@@ -442,6 +442,36 @@ def test_b59_a_truncated_file_is_named(keep: int, run: Run, write: Write, tmp_pa
         assert "delete it and import its source again" in ran.line
 
 
+def test_b59_what_was_removed_is_imported_again_beside_what_was_not(run: Run, write: Write, tmp_path: Path) -> None:
+    catalog = ("--catalog", tmp_path / "c")
+    first = write("EURUSD.csv", bars(*GOOD))
+    later = write("EURUSD-later.csv", bars(*(row.replace("2024.01.02", "2024.01.03") for row in GOOD)))
+    for file in (first, later):
+        assert run("import", file, *catalog, *UTC).code == 0
+    stored, _ = sorted((tmp_path / "c").rglob("bars/*/*.parquet"))
+    whole = stored.read_bytes()
+    assert "stored already" in run("import", first, *catalog, *UTC).out
+    stored.write_bytes(whole[:-20])
+    ran = run("import", first, *catalog, *UTC)
+    assert (ran.code, "is not a readable Parquet file" in ran.line) == (3, True)
+    stored.unlink()  # as the line says
+    assert f"{len(GOOD)} rows stored" in run("import", first, *catalog, *UTC).out
+    assert stored.read_bytes() == whole
+
+
+def test_b59_a_file_with_another_name_is_named(run: Run, write: Write, tmp_path: Path) -> None:
+    catalog = ("--catalog", tmp_path / "c")
+    assert run("import", write("EURUSD.csv", bars(*GOOD)), *catalog, *UTC).code == 0
+    (stored,) = (tmp_path / "c").rglob("bars/*/*.parquet")
+    stranger = stored.rename(stored.with_name("notes.parquet"))
+    later = write("EURUSD-later.csv", bars(*(row.replace("2024.01.02", "2024.01.03") for row in GOOD)))
+    for command in (("list",), ("check",), ("import", later, *UTC)):
+        ran = run(*command, *catalog)
+        assert (ran.code, ran.line) == (
+            3, f"error: {stranger} is not named like a file of the catalog (START_END.parquet); remove it"
+        )  # fmt: skip
+
+
 def test_b60_missing_catalog(run: Run, tmp_path: Path) -> None:
     for command in ("list", "check"):
         ran = run(command, "--catalog", tmp_path / "nowhere")
