@@ -18,6 +18,7 @@ from pepperstone_adapter.ctrader.client.stores import (
 )
 from pepperstone_adapter.ctrader.client.tokens import Credentials, CredentialStore, login_hint
 from pepperstone_adapter.ctrader.config import (
+    LOOPBACK,
     CTraderAccountSettings,
     CTraderDataConfig,
     CTraderExecConfig,
@@ -70,8 +71,13 @@ def endpoint_of(config: CTraderAccountSettings | CTraderDataConfig | CTraderExec
     """Where the server of an account is: its environment's, or what the settings say instead."""
     environment = Environment(config.environment)
     if environment is Environment.SANDBOX:
-        ca_file = Path(config.ca_file) if config.ca_file else None
-        return Endpoint(host=config.host or SANDBOX_HOST, port=config.port or SANDBOX_PORT, ca_file=ca_file)
+        host = config.host or SANDBOX_HOST
+        # Which accounts are live is not asked at a sandbox: a real server under that name would go round the three keys.
+        if host not in LOOPBACK:
+            raise ConfigurationError(f"environment sandbox is this machine, not {host}")
+        if not config.ca_file:
+            raise ConfigurationError("environment sandbox needs ca_file (the sandbox prints where its ca.pem is)")
+        return Endpoint(host=host, port=config.port or SANDBOX_PORT, ca_file=Path(config.ca_file))
     default = ENDPOINTS[environment.value]
     return Endpoint(host=config.host or default.host, port=config.port or default.port)
 

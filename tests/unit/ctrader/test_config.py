@@ -37,6 +37,13 @@ def test_s09_an_authority_of_its_own_is_for_the_sandbox_on_this_machine_only() -
         CTraderAccountSettings(account="1", environment=Environment.SANDBOX, ca_file="ca.pem", host="evil.example")
 
 
+@pytest.mark.parametrize("given", [{"host": "live.ctraderapi.com", "ca_file": "ca.pem"}, {"ca_file": None}])
+def test_s22_a_sandbox_is_this_machine_also_for_a_node_of_ones_own_making(given: dict[str, str | None]) -> None:
+    """Which accounts are live is not asked at a sandbox: a real server under that name would trade without the keys."""
+    with pytest.raises(ConfigurationError, match="environment sandbox"):
+        session_of(CTraderExecConfig(account="1", environment="sandbox", profile="real", **given))
+
+
 def test_s03_no_configuration_holds_or_prints_a_secret() -> None:
     account = CTraderAccountSettings(account="1", environment=Environment.SANDBOX, ca_file="ca.pem")
     values = values_of(account, confirm_live=None, connect_timeout_s=5.0)
