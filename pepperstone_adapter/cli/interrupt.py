@@ -6,7 +6,6 @@ framework catches what is raised inside a strategy's callback, and nothing is on
 once.
 """
 
-import asyncio
 import os
 import signal
 import threading
@@ -45,6 +44,8 @@ def ends_at_once(tidy: Callable[[], None]) -> Iterator[None]:
 
 def run[T](task: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, which ends its tasks in order at Ctrl-C only where Python's own handler stands."""
+    import asyncio  # not for `--help`
+
     before = signal.getsignal(signal.SIGINT)
     if before is _interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
