@@ -23,6 +23,7 @@ from pepperstone_adapter.backtest.schema import SCHEMA_NAME, Result
 from pepperstone_adapter.backtest.tables import csv_tables, equity_table
 from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
+from pepperstone_adapter.common.files import write_atomic
 from pepperstone_adapter.simulation.record import RunRecord
 
 RESULT = "result.json"
@@ -171,7 +172,7 @@ def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
     try:
         new.mkdir()
         for name, content in files.items():
-            (new / name).write_bytes(content)
+            write_atomic(new / name, content)  # on the disk before the old result goes
         if folder.exists():
             folder.rename(old)
         try:
