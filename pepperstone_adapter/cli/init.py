@@ -40,7 +40,10 @@ def command(
         building.rename(target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    typer.echo(f"made {folder}; next:\n  cd {folder}\n  pepperstone backtest configs/backtest/{_EXAMPLE}.yaml")
+    typer.echo(f"made {folder}; next:\n  cd {folder}")
+    if not data:
+        typer.echo("  pepperstone data import --samples")
+    typer.echo(f"  pepperstone backtest configs/backtest/{_EXAMPLE}.yaml")
 
 
 def _write_project(project: Path, name: str) -> None:

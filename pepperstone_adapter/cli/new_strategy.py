@@ -53,7 +53,8 @@ def command(
     for path, text in files.items():
         write_atomic(path, text)
         typer.echo(f"wrote {path.relative_to(project)}")
-    typer.echo(f"next: pepperstone backtest configs/backtest/{parsed.file_name}.yaml")
+    typer.echo(f"next:\n  pepperstone backtest configs/backtest/{parsed.file_name}.yaml")
+    typer.echo(f"  python -m pytest tests/test_{parsed.module}.py")
 
 
 def _project_of(folder: Path) -> Path:
