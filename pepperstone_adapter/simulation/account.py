@@ -454,7 +454,10 @@ class Account:
             self._margin_called = True
             self.recorder.record.margin_calls += 1
         share = breach(paths, balance, self.used_margin * self._terms.stop_out_level / 100)
-        open_now = [p for p in paths if accepts_orders(self._specs[p.ticket.symbol].hours, ts_ns)]
+        open_now = [
+            p for p in paths
+            if self._tapes[p.ticket.symbol].has_row(ts_ns) or accepts_orders(self._specs[p.ticket.symbol].hours, ts_ns)
+        ]  # fmt: skip
         if share is None or not open_now:
             self._look_ahead(ts_ns)
             return

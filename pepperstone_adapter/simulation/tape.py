@@ -78,6 +78,11 @@ class Tape:
         scale = -self.spec.digits
         return Decimal(self._bids[i]).scaleb(scale), Decimal(self._asks[i]).scaleb(scale)
 
+    def has_row(self, ts_ns: int) -> bool:
+        """Whether a row has a time: then there was a market, also where the session ended inside the bar."""
+        i = self.index(ts_ns)
+        return i >= 0 and self._times[i] == ts_ns
+
     def next_bar(self, ts_ns: int) -> int | None:
         """When the bar after a time ends; None when it is not loaded yet, or rows are quotes."""
         i = self.index(ts_ns) + 1
