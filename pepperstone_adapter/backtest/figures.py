@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from pepperstone_adapter.broker.account import minor_digits
+from pepperstone_adapter.catalog.bad_rows import rows_text
 
 DASH = "–"
 PLATFORMS = {"ctrader": "cTrader", "mt5": "MetaTrader 5"}
@@ -192,7 +193,7 @@ def findings(document: Mapping[str, Any]) -> list[str]:
     data = document["data"]
     kinds_of = data["findings_by_instrument"]
     found = [
-        f"{_rows(count)} of {name} {FINDING_WORDS.get(kind, kind)}"
+        f"{rows_text(count)} of {name} {FINDING_WORDS.get(kind, kind)}"
         for name, kinds in kinds_of.items()
         for kind, count in kinds.items()
         if kind not in ("outside", "crossed")  # the run has counted these itself
@@ -203,15 +204,11 @@ def findings(document: Mapping[str, Any]) -> list[str]:
         return f" ({', '.join(names)})" if names else ""
 
     if data["closed_rows"]:
-        found.append(f"{_rows(data['closed_rows'])} {FINDING_WORDS['outside']}{where('outside')}, left out")
+        found.append(f"{rows_text(data['closed_rows'])} {FINDING_WORDS['outside']}{where('outside')}, left out")
     if data["crossed_rows"]:
         how = "left out" if data["resolution"] == "tick" else "given the ASK of the spread table"
-        found.append(f"{_rows(data['crossed_rows'])} {FINDING_WORDS['crossed']}{where('crossed')}, {how}")
+        found.append(f"{rows_text(data['crossed_rows'])} {FINDING_WORDS['crossed']}{where('crossed')}, {how}")
     return found
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def _fall(risk: Mapping[str, Any], curve: str, currency: str) -> str:
