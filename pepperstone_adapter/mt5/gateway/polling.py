@@ -196,6 +196,7 @@ class Poller:
                 )
             self._rows_left -= len(result.rows)
             if (more := result.more) and self._turn_over():
+                self._left.insert(0, symbol)  # again in this pass, after the others
                 break
         feed.seen, feed.read_ns = None if more else now_seen, now_ns
         if self._bad > feed.bad:

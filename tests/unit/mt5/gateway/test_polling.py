@@ -203,11 +203,14 @@ def test_a_symbol_with_much_to_catch_up_on_does_not_hold_up_the_others() -> None
     for name in terminal.ticks:
         poller.subscribe(name, TickCursor(BEGAN_MS))
     seen: dict[str, list[int]] = {}
-    while "B" not in seen:
-        turn_of(poller, terminal, seen)
-    assert len(seen["A"]) <= PAGE * TURN_S / terminal.CALL_S
+    turn_of(poller, terminal, seen)
+    assert list(seen) == ["A"]
+    turn_of(poller, terminal, seen)
+    assert seen["B"] == [0]
     while len(seen["A"]) < PAGE * 40:
+        assert poller.halfway  # no pause before it has caught up
         turn_of(poller, terminal, seen)
+    assert not poller.halfway
     assert seen == {"A": list(range(PAGE * 40)), "B": [0]}
 
 
