@@ -77,6 +77,7 @@ class Book:
     money_digits: int = 2
     positions: dict[str, PositionState] = field(default_factory=dict)
     lookups: set[int] = field(default_factory=set)
+    lists: int = 0  # of orders and positions, taken so far
     _orders: dict[int, Row] | None = None
     _sent: dict[int, _Sent] = field(default_factory=dict)
     _deals: set[int] = field(default_factory=set)
@@ -245,6 +246,7 @@ class Book:
 
     def on_orders(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
         """New, changed and vanished working orders."""
+        self.lists += 1
         now = {row["ticket"]: row for row in rows}
         before = self._orders or {}
         out: list[BrokerEvent] = []
@@ -284,6 +286,7 @@ class Book:
 
     def on_positions(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
         """Positions that are new or changed; one that vanished is told when its deals explain it."""
+        self.lists += 1
         out: list[BrokerEvent] = []
         seen: set[str] = set()
         for row in rows:

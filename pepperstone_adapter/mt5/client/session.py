@@ -321,17 +321,16 @@ class Mt5Session:
         return min(now_s - 3 * DAY_S, self._alive_s - DAY_S), now_s + 2 * DAY_S
 
     async def _compare(self) -> None:
-        orders = await self._call("orders_get")
-        positions = await self._call("positions_get")
-        deals = await self._call("history_deals_get", *self._deals_window())
-        now_ns = self._now_ns()
-        self._emit(
-            [
-                *self._book.on_deals(deals, now_ns),
-                *self._book.on_orders(orders, now_ns),
-                *self._book.on_positions(positions, now_ns),
-            ]
-        )
+        for _ in range(SNAPSHOT_TRIES):
+            lists = self._book.lists
+            orders, positions = await self._call("orders_get"), await self._call("positions_get")
+            deals = await self._call("history_deals_get", *self._deals_window())
+            if self._book.lists == lists:
+                break
+        now_ns, newest = self._now_ns(), self._book.lists == lists  # else lists newer than these were told meanwhile
+        self._emit(self._book.on_deals(deals, now_ns))
+        if newest:
+            self._emit([*self._book.on_orders(orders, now_ns), *self._book.on_positions(positions, now_ns)])
         await self._ask_for_ended()
 
     async def _watch(self) -> None:

@@ -1,26 +1,86 @@
-"""News of the gateway as events: one that cannot be read hides none of those that came with it."""
+"""A session on a gateway of scripted answers: what comes in between the reads of a comparison."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pepperstone_adapter.broker.events import BrokerEvent, Notice
+from pepperstone_adapter.broker.events import BrokerEvent, LinkUp, PositionChanged
 from pepperstone_adapter.mt5.client.account import Mt5Account
+from pepperstone_adapter.mt5.client.protocol import GatewayUp
 from pepperstone_adapter.mt5.client.session import Mt5Session
+from tests.kit import mt5_rows as rows
 
-GAP: dict[str, Any] = {"k": "tick_gap", "symbol": "EURUSD", "from_msc": 1}
-
-
-def told_of(news: Sequence[Any]) -> list[BrokerEvent]:
-    """What a started session tells of these."""
-    session, told = Mt5Session(Mt5Account(login=1), lambda _on_news: None), []  # type: ignore[arg-type, return-value, var-annotated]
-    session._on_events, session._started = told.extend, True
-    session._on_news(news)
-    return told
+LOGIN = 7
+ACCOUNT = {
+    "login": LOGIN, "server": "S", "company": "C", "currency": "USD", "currency_digits": 2, "trade_mode": 0, "margin_mode": 2,
+    "leverage": 30, "balance": 1000.0, "equity": 1000.0, "margin": 0.0, "trade_allowed": True, "trade_expert": True,
+}  # fmt: skip
+TERMINAL = {"connected": True, "trade_allowed": True, "tradeapi_disabled": False}
 
 
-def test_an_event_that_cannot_be_read_is_told_and_those_beside_it_are_taken() -> None:
-    for broken in ({"k": "deals"}, {"k": "positions", "rows": [{}]}, {"k": "orders", "rows": None}):
-        before, error, after = told_of([GAP, broken, GAP])
-        assert isinstance(error, Notice)
-        assert (error.level, before) == ("error", after)
-        assert error.text.startswith(f"an event of the gateway ({broken['k']}) cannot be read: ")
+class Link:
+    """A gateway with one position; `between` is told once, after the positions have been read."""
+
+    def __init__(self, on_news: Any) -> None:
+        self.on_news = on_news
+        self.positions: list[Any] = [rows.position(42)]
+        self.between: list[Any] = []
+
+    async def open(self, _timeout_s: float) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def call(self, fn: str, *_args: Any, key: str | None = None, login: int | None = None) -> Any:
+        del key, login
+        await asyncio.sleep(0)
+        match fn:
+            case "status":
+                return {"up": True, "restarts": 0}
+            case "account_info":
+                return ACCOUNT
+            case "terminal_info":
+                return TERMINAL
+            case "symbols_get":
+                return [rows.EURUSD | {"select": False, "time": 0}]
+            case "positions_get":
+                return list(self.positions)
+            case "history_deals_get":
+                between, self.between = self.between, []
+                if between:
+                    self.positions = []
+                    self.on_news(between)
+                return []
+            case _:
+                return []
+
+
+def test_a_list_read_before_a_newer_one_came_brings_no_closed_position_back() -> None:
+    links: list[Link] = []
+
+    def open_link(on_news: Any) -> Any:
+        links.append(Link(on_news))
+        return links[0]
+
+    async def main() -> None:
+        told: list[BrokerEvent] = []
+
+        def take(events: Sequence[BrokerEvent]) -> None:
+            told.extend(events)
+
+        session = Mt5Session(Mt5Account(login=LOGIN), open_link)
+        snapshot = await session.connect(take)
+        assert [position.position_id for position in snapshot.positions] == ["42"]
+        (link,) = links
+        closing = rows.deal(9, type=1, entry=1, position_id=42)
+        link.between = [{"k": "deals", "rows": [closing]}, {"k": "positions", "rows": []}]
+        link.on_news([GatewayUp(resumed=True, terminal=True)])
+        async with asyncio.timeout(10):
+            while not any(isinstance(event, LinkUp) for event in told):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert [event.position.units for event in told if isinstance(event, PositionChanged)] == [0]
+        assert session._book.positions == {}
+        await session.close()
+
+    asyncio.run(main())
