@@ -20,12 +20,12 @@ from pepperstone_adapter.ctrader.client.session import CTraderSession
 from pepperstone_adapter.ctrader.client.stores import EncryptedFileStore
 from pepperstone_adapter.live.node import ONE_PRESS_S
 from pepperstone_adapter.sandbox.server import Sandbox
-from tests.integration.test_live_launcher import read_until, report, running, settings, traded, until, working
 from tests.kit.ctrader import Recorder, session_of
 from tests.kit.ctrader_node import LOGIN, sandbox
 from tests.kit.dying_node import credentials
 from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
 from tests.kit.journal import refuse_to_flush
+from tests.kit.live_process import read_until, report, running, settings, traded, until, working
 from tests.kit.node import EURUSD, Bench, Probe, units
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,159 +1,26 @@
 """`pepperstone live` as a person runs it: a process, a settings file, signals, exit codes; the sandbox is the broker."""
 
-import contextlib
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.ipc
 import pytest
 import yaml
 
 from pepperstone_adapter.broker.orders import OrderType, Side
-from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.ctrader.client.stores import EnvironmentStore
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
-
-ROOT = Path(__file__).resolve().parents[2]
-STRATEGY = '''
-from nautilus_trader.model import InstrumentId, OrderSide, Price, Quantity
-from nautilus_trader.trading import Strategy, StrategyConfig
-
-
-class OneOfEachConfig(StrategyConfig):
-    def __init__(
-        self, *, instrument_id: str, above: float = 0, stop_after: bool = False, again: bool = False, **_: object
-    ) -> None:
-        self.instrument_id = InstrumentId.from_str(instrument_id)
-        self.above = above
-        self.stop_after = stop_after
-        self.again = again
-
-
-class OneOfEach(Strategy):
-    """A position and a working order, then nothing."""
-
-    def __init__(self, config: OneOfEachConfig) -> None:
-        super().__init__(config)
-        self._config = config
-        self._done = False
-
-    def on_start(self) -> None:
-        self.subscribe_quotes(self._config.instrument_id)
-
-    def on_quote(self, quote: object) -> None:
-        if self._done or quote.bid_price < self._config.above:
-            return
-        self._done = True
-        one = self._config.instrument_id
-        if self._config.stop_after:
-            self.shutdown_system("done")
-            return
-        if self._config.again or not self.cache.positions_open(strategy_id=self.strategy_id):
-            self.submit_order(self.order_factory.market(one, OrderSide.BUY, Quantity.from_int(10_000)))
-            self.submit_order(
-                self.order_factory.limit(one, OrderSide.BUY, Quantity.from_int(1_000), Price.from_str("1.05000"))
-            )
-'''
-
-
-def settings(tmp_path: Path, broker: Sandbox | None, **changes: Any) -> Path:
-    """A settings file and its strategy in a folder of their own."""
-    (tmp_path / "one_of_each.py").write_text(STRATEGY)
-    account: dict[str, Any] = {
-        "platform": "ctrader",
-        "environment": "sandbox",
-        "account": LOGIN,
-        "symbols": ["EURUSD"],
-        "port": broker.ports.demo if broker is not None else 9,
-        "ca_file": str(broker.ca_file if broker is not None else tmp_path / "none.pem"),
-    }
-    content: dict[str, Any] = {
-        "accounts": [account | changes.pop("account", {})],
-        "strategies": [
-            {
-                "strategy": "./one_of_each.py:OneOfEach",
-                "config": {"instrument_id": "EURUSD.PEPPERSTONE"} | changes.pop("strategy", {}),
-            }
-        ],
-        "state_dir": "state",
-        "connect_timeout_s": 10,
-        "status_interval_s": 1,
-    } | changes
-    path = tmp_path / "live.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
-def spawn(path: Path, *arguments: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "pepperstone_adapter", "live", str(path), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1", **(env or {})},
-    )
-
-
-@contextmanager
-def running(path: Path, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    process = spawn(path, *arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(10)
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def until(condition: Callable[[], object], what: str, process: "subprocess.Popen[str]", timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if process.poll() is not None or time.monotonic() > end:
-            process.kill()
-            out = process.communicate()[0]
-            raise AssertionError(f"no {what}; exit {process.returncode}; output:\n{out[-4000:]}")
-        time.sleep(0.05)
-
-
-def read_until(process: "subprocess.Popen[str]", text: str) -> str:
-    """Read the output up to the first line with `text`; the end of the output is a failure."""
-    assert process.stdout is not None
-    out = ""
-    for line in process.stdout:
-        out += line
-        if text in line:
-            return out
-    raise AssertionError(f"the process ended without '{text}':\n{out[-4000:]}")
-
-
-def report(broker: Sandbox) -> dict[str, Any]:
-    found: dict[str, Any] = broker.call(books, broker.ledger, ACCOUNT_ID)
-    return found
-
-
-def working(broker: Sandbox) -> list[dict[str, Any]]:
-    return [o for o in report(broker)["orders"] if str(o["status"]) == "accepted"]
-
-
-def traded(broker: Sandbox) -> bool:
-    return len(report(broker)["positions"]) == 1 and len(working(broker)) == 1
+from tests.kit.live_process import ROOT, read_until, report, running, settings, spawn, traded, until, working
 
 
 @pytest.mark.slow
@@ -343,83 +210,6 @@ def test_a_run_that_ends_while_it_takes_no_new_risk_ends_with_code_6(
         assert len(said) == 1
         assert ("no new risk was taken any more" in said[0]) == stopped_out
         assert "Administrator" in said[0]
-
-
-@pytest.mark.slow
-def test_a_run_with_record_leaves_quotes_in_the_catalog_and_its_fills_beside_them(tmp_path: Path) -> None:
-    catalog = tmp_path / "recorded"
-    with (
-        sandbox(tmp_path) as broker,
-        running(settings(tmp_path, broker, record={"catalog": str(catalog)})) as process,
-    ):
-        until(lambda: traded(broker), "position and order", process)
-        for i in range(20):
-            broker.push("EURUSD", f"1.08{600 + i}", f"1.08{607 + i}")
-        read_until(process, "| link up")
-        process.send_signal(signal.SIGTERM)
-        out = process.communicate(timeout=60)[0]
-        assert process.returncode == 130, out[-3000:]
-        assert f"quotes and bars into {catalog}" in out
-    (series,) = CatalogStore(catalog).series()
-    assert (series.identifier, series.rows >= 20) == ("EURUSD.PEPPERSTONE", True)
-    assert list((catalog / "live").glob("*/order_filled/*.feather"))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_killed_run_leaves_a_recording_that_the_next_start_names_and_a_command_keeps(tmp_path: Path) -> None:
-    catalog = tmp_path / "recorded"
-
-    def pepperstone(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "pepperstone_adapter", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
-
-    with sandbox(tmp_path) as broker:
-        path = settings(tmp_path, broker, record={"catalog": str(catalog)})
-        with running(path) as process:
-            until(lambda: traded(broker), "position and order", process)
-            (folder,) = (catalog / "live").iterdir()
-            until(lambda: (folder / "recording.json").exists(), "note", process)
-            busy = pepperstone("data", "recorded", str(folder))
-            assert (busy.returncode, "in use by PID" in busy.stderr) == (2, True), busy
-            pushed = iter(range(600, 1_000))
-
-            def on_the_disk() -> bool:
-                # The framework writes out what it holds when a quote comes a second after the last time it did.
-                n = next(pushed)
-                broker.push("EURUSD", f"1.08{n}", f"1.08{n + 7:03}")
-                return len(_recorded_bids(folder)) >= 21
-
-            until(on_the_disk, "quotes on the disk", process, timeout_s=15)
-            process.kill()
-            process.wait(10)
-        # The first price is published again to each new subscriber; the catalog has it once.
-        whole = list(dict.fromkeys(_recorded_bids(folder)))
-        assert not (catalog / "data").exists()
-        with running(path, "--set", "record.quotes=false") as process:
-            assert f"pepperstone data recorded {folder}" in read_until(process, "not in the catalog yet")
-    (quotes,) = (folder / "quotes").glob("*.feather.partial")
-    with quotes.open("ab") as torn:  # the machine went down in the middle of a write
-        torn.write(b"\xff\xff\xff\xff\x40\x01\x00\x00torn")
-    done = pepperstone("data", "recorded", "--catalog", str(catalog))
-    assert done.returncode == 0, done.stderr
-    assert f"recorded {len(whole)} quotes and bars into {catalog}" in done.stdout
-    stored = CatalogStore(catalog).quotes("EURUSD")
-    assert [f"{bid / 100_000:.5f}" for bid in stored.bid] == whole
-    assert whole[:3] == ["1.08500", "1.08600", "1.08601"]
-    assert pepperstone("data", "recorded", "--catalog", str(catalog)).stdout.startswith("no recording is left")
-    again = pepperstone("data", "recorded", str(folder))
-    assert (again.returncode, "no recording that is left" in again.stderr) == (2, True)
-
-
-def _recorded_bids(folder: Path) -> list[str]:
-    """What has reached the disk so far."""
-    found: list[str] = []
-    for file in (folder / "quotes").glob("*.feather.partial"):
-        with contextlib.suppress(pa.ArrowInvalid, EOFError), pa.ipc.open_stream(file) as stream:
-            for batch in stream:
-                found += [f"{value.as_py():.5f}" for value in batch["bid_price"]]
-    return found
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ import pytest
 
 from pepperstone_adapter.common.secrets import Secret
 from tests.integration.test_auth_command import BROWSER, free_port, pepperstone
-from tests.integration.test_live_launcher import running, settings, traded, until
 from tests.kit.ctrader import MemoryStore, Recorder, credentials_of, session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
 from tests.kit.faults import rule
+from tests.kit.live_process import running, settings, traded, until
 
 CANARY = "canary-51e9b0d4"
 #: What the sandbox hands out; every token it makes begins with one of these.
