@@ -257,13 +257,13 @@ class Poller:
             orders = self._structs("orders_get")
             positions = self._structs("positions_get")
             self._read_deals(max(from_s, newest_s - LOOKS_BACK_S[0]), until_s, deals)
-            after = self._counters((from_s, until_s))
-            if after == counters:
+            before, counters = counters, self._counters((from_s, until_s))
+            if counters == before:
                 break
-            counters = after
             newest_s = _newest_s(deals, newest_s)
+        # What the counter knew before the last look should have been in it; what came meanwhile is the next turn's.
         for back_s in LOOKS_BACK_S[1:]:
-            if len(seen) + len(deals.keys() - seen) < counters[0]:
+            if len(seen) + len(deals.keys() - seen) < before[0]:
                 self._read_deals(max(from_s, newest_s - back_s), until_s, deals)
         if self._login() != login:
             return None  # switched in between: the next turn reads it anew
@@ -279,7 +279,7 @@ class Poller:
             events.append({"k": "positions", "rows": positions, "login": login})
         # A short answer (lagging history) must not be taken for seen: remember tickets, never counts.
         newest_s = _newest_s(deals, newest_s)
-        return _Trades(login, counters, now_ns, seen | deals.keys(), orders, positions, from_s, newest_s)
+        return _Trades(login, before, now_ns, seen | deals.keys(), orders, positions, from_s, newest_s)
 
     def _login(self) -> int:
         login: int = self._struct("account_info")["login"]

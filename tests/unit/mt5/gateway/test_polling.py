@@ -297,6 +297,27 @@ class Traded(Terminal):
         return tuple(deal for deal in self.deals if begin <= deal.time < end)
 
 
+def test_a_deal_made_behind_every_look_costs_no_look_at_all_deals_and_is_told_in_the_next_turn() -> None:
+    class Busy(Traded):
+        """A deal is made right after each answer, for as long as the terminal is asked."""
+
+        def history_deals_get(self, begin: int, end: int) -> tuple[Deal, ...]:
+            found = super().history_deals_get(begin, end)
+            self.deals.append(Deal(len(self.deals) + 1, now_s))
+            return found
+
+    now_s = BEGAN_MS // 1000
+    terminal = Busy()
+    terminal.deals = [Deal(1, now_s - 86_400), Deal(2, now_s)]
+    poller = Poller(terminal)
+    (told,) = [event["rows"] for event in poller.poll(now_s * NS) if event["k"] == "deals"]
+    # All once, since nothing is known yet, then what is new; the deal behind the fifth look is not there yet.
+    assert terminal.asked == [now_s - 2 * 86_400, *[now_s - 60] * 4]
+    assert [deal["ticket"] for deal in told] == [1, 2, 3, 4, 5, 6]
+    (told,) = [event["rows"] for event in poller.poll(now_s * NS + 1) if event["k"] == "deals"]
+    assert [deal["ticket"] for deal in told] == [7, 8, 9, 10, 11]
+
+
 def test_what_changes_after_our_clock_was_set_back_is_told_at_once() -> None:
     terminal = Traded()
     poller = Poller(terminal)
