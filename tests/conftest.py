@@ -1,6 +1,7 @@
 """How many processes the suite runs in, and what they keep for each other."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 # often do), each would compile it again, which is half of the time a process needs to start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, and so would every process the suite starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

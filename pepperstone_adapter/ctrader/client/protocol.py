@@ -336,7 +336,7 @@ class LinkProtocol:
         if request is None:
             self._on_message(message, None)
             return
-        is_answer = isinstance(message, request.expects)
+        is_answer = isinstance(message, request.expects) and not _of_a_level(message, request)
         if not is_answer:
             self._on_message(message, request)
         elif request.progress is Progress.WRITTEN:
@@ -411,3 +411,13 @@ class LinkProtocol:
 def _answer_class(payload_type: int) -> type[Message]:
     name = PayloadType(payload_type).name.removesuffix("_REQ") + "_RES"
     return cast(type[Message], openapi.message(PayloadType[name]))
+
+
+def _of_a_level(message: Message, request: Request) -> bool:
+    """An event of the stop loss or take profit that an order or a close brings along: it may come before their own."""
+    brings = request.payload_type in (PayloadType.NEW_ORDER_REQ, PayloadType.CLOSE_POSITION_REQ)
+    return (
+        brings
+        and isinstance(message, oa.ExecutionEvent)
+        and message.order.orderType == oa.OrderType.STOP_LOSS_TAKE_PROFIT
+    )
