@@ -356,6 +356,7 @@ class LinkProtocol:
             self._pauses.succeed(request.payload_type)
         request.progress = Progress.SETTLED
         self._forget_later(request, now_s)
+        request.reading = None  # of the answer, not of a level's event before it
         if request.trading and error is None:
             self._on_message(message, request)  # first the event, then the answer: the broker's order
             self._on_batch()  # the node hears of it while the answer is still worked on here

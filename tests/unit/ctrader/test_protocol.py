@@ -1,7 +1,7 @@
 """The sans-I/O core of a link: in which order an answer reaches the node."""
 
 from pepperstone_adapter import openapi
-from pepperstone_adapter.ctrader.client.protocol import LinkProtocol
+from pepperstone_adapter.ctrader.client.protocol import LinkProtocol, Request
 from pepperstone_adapter.openapi import messages as oa
 
 ACCOUNT = 7
@@ -33,3 +33,35 @@ def test_an_acceptance_is_on_its_way_to_the_node_before_the_answer_is_worked_on(
     data = openapi.encode(accepted, request.id)
     core.received(len(data).to_bytes(4) + data, 0.1)
     assert seen[:3] == ["event", "handed on", "answer"]
+
+
+def test_an_order_is_answered_by_its_own_event_and_not_by_that_of_its_stop() -> None:
+    seen: list[object] = []
+
+    def read(message: object, request: Request | None) -> None:
+        assert request is not None
+        assert isinstance(message, oa.ExecutionEvent)
+        assert request.reading is None  # what was made of the stop's event is not the answer's
+        if message.order.orderId == 2:
+            request.reading = "the stop"
+        seen.append(message.order.orderId)
+
+    core = LinkProtocol(
+        on_message=read, on_open=lambda: None, on_lost=lambda _error: None, on_failed=lambda _error: None,
+        on_unknown=lambda _kind: None, on_batch=lambda: None,
+    )  # fmt: skip
+    core.opened(0.0)
+    request = core.ask(NEW_ORDER, 0.0)
+    request.promise.then(lambda _answer: seen.append("answer"), lambda error: seen.append(repr(error)))
+    assert core.output(0.0)
+    data = oa.TradeData(symbolId=1, volume=100_000, tradeSide=oa.TradeSide.BUY)
+    for order_id, kind in ((2, oa.OrderType.STOP_LOSS_TAKE_PROFIT), (1, oa.OrderType.MARKET)):
+        order = oa.Order(
+            orderId=order_id, tradeData=data, orderType=kind, orderStatus=oa.OrderStatus.ORDER_STATUS_ACCEPTED
+        )
+        event = oa.ExecutionEvent(
+            ctidTraderAccountId=ACCOUNT, executionType=oa.ExecutionType.ORDER_ACCEPTED, order=order
+        )
+        frame = openapi.encode(event, request.id)
+        core.received(len(frame).to_bytes(4) + frame, 0.1)
+    assert seen == [2, 1, "answer"]
