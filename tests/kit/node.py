@@ -13,12 +13,14 @@ from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFacto
 from nautilus_trader.model import Currency, InstrumentId, OrderSide, OrderType, Price, Quantity, TraderId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
+from pepperstone_adapter.broker.account import Environment as Account
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.live.config import LiveDataConfig, LiveExecConfig
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.data import BrokerDataClient
 from pepperstone_adapter.live.execution import BrokerExecutionClient
 from pepperstone_adapter.live.factories import connection_of, data_client, execution_client, forget
+from pepperstone_adapter.live.keys import node_name
 from pepperstone_adapter.live.presets import engine_config
 from tests.kit.broker import KitBroker
 from tests.kit.broker_session import KitSession
@@ -251,7 +253,7 @@ def run_node(
         Adds strategies and actors of its own to the built node.
     """
     options: dict[str, Any] = {
-        "trader_id": TraderId("TEST-001"),
+        "trader_id": TraderId(node_name(Account.DEMO, "0000")),  # two runs within a second share no order ids
         "environment": Environment.LIVE,
         "logging": LoggerConfig(stdout_level=LogLevel.ERROR),
         "exec_engine": engine_config({}),
