@@ -203,7 +203,7 @@ def main(clock_of: Callable[[Any], Callable[[], int]] = lambda _terminal: time.t
         Our time, given the terminal: a stand-in may live in another one than this machine.
     """
     # The module or a library may print: keep the pipe for frames and let prints go to standard error.
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Ctrl-C goes to every process of a terminal window; this one ends when its supervisor closes the input, so that
     # an orderly stop can still cancel orders.
@@ -213,6 +213,7 @@ def main(clock_of: Callable[[Any], Callable[[], int]] = lambda _terminal: time.t
     def write(message: Message) -> None:
         with lock:
             out.write(encode(message, WORKER_FRAME_MAX_BYTES))
+            out.flush()
 
     inbox: queue.Queue[Message | None] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()

@@ -1,13 +1,19 @@
 """What differs by platform when a worker is started; the platform is an argument. What one says that cannot begin."""
 
+import os
 import queue
+import signal
+import struct
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pepperstone_adapter.mt5.gateway.process import WorkerProcess, creation_flags
+from pepperstone_adapter.mt5.gateway.wire import Decoder, encode
 
 
 def test_windows_keeps_ctrl_c_and_windows_away_from_the_worker() -> None:
@@ -32,3 +38,41 @@ def test_a_terminal_that_cannot_be_loaded_is_said_with_its_reason() -> None:
     assert (dead["t"], dead["fn"]) == ("dead", "json:no_such_terminal")
     assert dead["error"] == [-10_003, "AttributeError: module 'json' has no attribute 'no_such_terminal'"]
     assert end == "worker ended with code 1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals interrupt a write on POSIX only")
+def test_a_frame_whose_write_is_interrupted_arrives_whole(tmp_path: Path) -> None:
+    """A machine that goes to sleep, or a stopped process: the system then takes a part of what is being written."""
+    import fcntl
+    import termios
+
+    (tmp_path / "wordy.py").write_text(
+        "class Terminal:\n"
+        "    def initialize(self, *args, **options): return False\n"
+        "    def last_error(self): return (-6, 'x' * 1_000_000)\n"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "pepperstone_adapter.mt5.gateway.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path))},
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    try:
+        worker.stdin.write(encode({"t": "setup", "terminal": "wordy:Terminal"}))
+        worker.stdin.flush()
+        end = time.monotonic() + 30
+
+        def waiting() -> int:
+            return int(struct.unpack("i", fcntl.ioctl(worker.stdout, termios.FIONREAD, b"    "))[0])  # type: ignore[arg-type]
+
+        while waiting() < 65_536:  # the pipe is full: the worker waits in the middle of its frame
+            assert time.monotonic() < end, "the pipe never filled"
+        worker.send_signal(signal.SIGSTOP)
+        worker.send_signal(signal.SIGCONT)
+        (dead,) = Decoder().feed(worker.stdout.read())
+        assert dead["error"] == [-6, "x" * 1_000_000]
+    finally:
+        worker.kill()
+        worker.communicate()
