@@ -34,6 +34,17 @@ def missing(covered: Iterable[Sequence[int]], start: int, end: int) -> tuple[Int
     return tuple(out)
 
 
+def within(covered: Iterable[Sequence[int]], start: int, end: int) -> tuple[Interval, ...]:
+    """The parts of `covered` that lie in ``[start, end)``."""
+    return union((max(a, start), min(b, end)) for a, b in covered)
+
+
+def without(covered: Iterable[Sequence[int]], taken: Iterable[Sequence[int]]) -> tuple[Interval, ...]:
+    """What of `covered` no interval of `taken` holds."""
+    taken = union(taken)
+    return tuple(part for start, end in union(covered) for part in missing(taken, start, end))
+
+
 def pieces(intervals: Iterable[Interval], length: int) -> tuple[Interval, ...]:
     """The same time cut at multiples of `length`, so that two runs cut alike."""
     out: list[Interval] = []

@@ -29,8 +29,9 @@ from pepperstone_adapter.catalog.columns import Chunk
 from pepperstone_adapter.catalog.coverage import Interval
 from pepperstone_adapter.catalog.download_rows import bar_columns, quote_columns
 from pepperstone_adapter.catalog.download_store import DownloadSeries
+from pepperstone_adapter.catalog.periods import longest_ns
 from pepperstone_adapter.common.errors import ConfigurationError, LinkError, LinkLost, NotFound, RateLimited
-from pepperstone_adapter.mapping.data import bar_close_ns, period_ns
+from pepperstone_adapter.mapping.data import bar_close_ns
 
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
@@ -42,7 +43,6 @@ EMPTY_TICK_DAYS = 3  # days of trading hours without a tick that mean: not begun
 TRIES = 6
 LINK_PATIENCE_S = 300.0
 EMPTY = Chunk(np.empty(0, np.int64), {})
-_LONGEST_NS = {BarPeriod.D1: DAY_NS, BarPeriod.W1: 7 * DAY_NS, BarPeriod.MN1: 31 * DAY_NS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class Outcome:
         Pieces read in this run; 0 when everything had been read before.
     begins_ns
         The broker's history begins here, which is later than the range asked for; None otherwise.
+    lost
+        Stretches of the range that were read before and whose files are gone: they are asked for again.
     """
 
     wish: Wish
@@ -75,6 +77,7 @@ class Outcome:
     stored: int = 0
     pieces: int = 0
     begins_ns: int | None = None
+    lost: tuple[Interval, ...] = ()
     bad: BadRows = field(default_factory=BadRows)
 
 
@@ -190,7 +193,10 @@ class _Run:
         wish, outcome = self._wish, self._outcome
         self._horizon_ns = self._d._now_ns() - SETTLE_NS
         end_ns = min(wish.end_ns, self._horizon_ns)
-        done = () if self._d._replace else self._series.covered()
+        done: tuple[Interval, ...] = ()
+        if not self._d._replace:
+            done = self._series.covered()
+            outcome.lost = coverage.within(self._series.lost(), wish.start_ns, end_ns)
         begins = self._series.begins_ns()
         if begins is not None and begins > wish.start_ns:
             outcome.begins_ns = begins
@@ -357,12 +363,6 @@ class _Run:
 def piece_ns(period: BarPeriod | None) -> int:
     """Length of a piece: a day of ticks, `PIECE_BARS` periods of bars."""
     return DAY_NS if period is None else PIECE_BARS * longest_ns(period)
-
-
-def longest_ns(period: BarPeriod) -> int:
-    """The longest a bar of `period` lasts (a server's day has 25 hours once a year)."""
-    length = period_ns(period)
-    return length if length is not None else _LONGEST_NS[period] + 3600 * NS
 
 
 def _after(rows: Sequence[Bar] | Sequence[Tick], start: int) -> int:

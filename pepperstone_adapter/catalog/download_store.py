@@ -25,7 +25,7 @@ from pepperstone_adapter.catalog.coverage import Interval
 from pepperstone_adapter.catalog.download_rows import BAR_ROLES, QUOTE_ROLES
 from pepperstone_adapter.catalog.manifest import ImportRecord, SeriesRecord, iso
 from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between
-from pepperstone_adapter.catalog.periods import bar_type_name
+from pepperstone_adapter.catalog.periods import bar_type_name, longest_ns
 from pepperstone_adapter.catalog.staging import Staging, writing
 from pepperstone_adapter.catalog.writing import SeriesKey, SeriesWriter
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
@@ -82,11 +82,14 @@ class DownloadSeries:
         return self.catalog / "data" / self.kind / self.identifier
 
     def covered(self) -> tuple[Interval, ...]:
-        """What was read by earlier runs; nothing when the series' files are gone."""
+        """What was read by earlier runs and is still stored."""
         found = self._find()
-        if found is None or (found[1].series and not any(self.directory.glob("*.parquet"))):
-            return ()
-        return coverage.union(found[1].rules["read_ns"])
+        return () if found is None else coverage.without(found[1].rules["read_ns"], self._lost(found[1]))
+
+    def lost(self) -> tuple[Interval, ...]:
+        """What was read by earlier runs and lay in files that are gone."""
+        found = self._find()
+        return () if found is None else coverage.without(found[1].rules["read_ns"], self.covered())
 
     def begins_ns(self) -> int | None:
         """Where the broker's history was found to begin, if an earlier run looked for it."""
@@ -138,9 +141,11 @@ class DownloadSeries:
             old = self._find()
             written, merge = self._merge(staging, chunks, replace_stored=replace_stored)
             read = read or (written.first_ns, written.last_ns + 1)
-            record = self._updated(old[1] if old else None, written, merge.stored, read, bad, begins_ns)
+            done = coverage.union(self.covered(), [read])
             if not merge.removes:
-                merge = self._joined(staging, merge, coverage.around(record.rules["read_ns"], read[0]))
+                merge = self._joined(staging, merge, coverage.around(done, read[0]))
+            spans = {"read_ns": done, "stored_ns": self._spans(merge)}
+            record = self._updated(old[1] if old else None, written, merge.stored, spans, bad, begins_ns)
             moves = [(path, self.directory / name) for path, name in merge.pieces]
             if moves:
                 moves += self._instrument(staging)
@@ -216,12 +221,25 @@ class DownloadSeries:
                 return path, record
         return None
 
+    def _spans(self, merge: Merge | None = None) -> tuple[Interval, ...]:
+        """First and last row of each file of the series (now, or after a merge), as half-open intervals."""
+        files = [f for f in self.directory.glob("*.parquet") if merge is None or f not in merge.removes]
+        ranges = [layout.range_of(f) for f in files]
+        ranges += [] if merge is None else [layout.file_range(name) for _, name in merge.pieces]
+        return coverage.union((first, last + 1) for first, last in ranges)
+
+    def _lost(self, record: ImportRecord) -> tuple[Interval, ...]:
+        """Where rows lay, by the record, that no file spans any more; of bars their openings, with a bar at each end."""
+        noted = record.rules.get("stored_ns", [[s.start_ns, s.end_ns + 1] for s in record.series])
+        before_ns = 0 if self.period is None else longest_ns(self.period)
+        return coverage.union((a - before_ns, b) for a, b in coverage.without(noted, self._spans()))
+
     def _updated(
         self,
         old: ImportRecord | None,
         written: Written,
         stored: int,
-        read: Interval,
+        spans: dict[str, tuple[Interval, ...]],
         bad: BadRows,
         begins_ns: int | None,
     ) -> ImportRecord:
@@ -229,12 +247,9 @@ class DownloadSeries:
         if old is None:
             old = ImportRecord(
                 source=self.source, sha256="", bytes=0, format=self.form, encoding="", symbol=self.spec.name,
-                rules={"series": self.identifier, "read_ns": []}, series=(), imported_at=now,
+                rules={"series": self.identifier}, series=(), imported_at=now,
             )  # fmt: skip
-        rules: dict[str, Any] = {
-            **old.rules,
-            "read_ns": [list(i) for i in coverage.union(old.rules["read_ns"], [read])],
-        }
+        rules: dict[str, Any] = {**old.rules, **{name: [list(i) for i in span] for name, span in spans.items()}}
         if begins_ns is not None:
             rules["history_begins_ns"] = begins_ns
             rules["history_begins"] = iso(begins_ns)

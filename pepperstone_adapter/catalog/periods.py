@@ -73,6 +73,12 @@ def framework_period(period: BarPeriod) -> str:
     return f"{match[2]}-{_UNITS[match[1]]}"
 
 
+def longest_ns(period: BarPeriod) -> int:
+    """The longest a bar of `period` lasts (a server's day has 25 hours once a year)."""
+    days = {BarPeriod.D1: 1, BarPeriod.W1: 7, BarPeriod.MN1: 31}
+    return period_ns(period) or days[period] * DAY_NS + DAY_NS // 24
+
+
 def bar_type_name(symbol: str, venue: str, period: BarPeriod, side: str) -> str:
     """``EURUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL``."""
     instrument_id = InstrumentId.from_str(f"{symbol}.{venue}")

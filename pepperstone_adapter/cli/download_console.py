@@ -147,6 +147,10 @@ def _print(outcome: Outcome) -> None:
         known = outcome.rows - outcome.stored
         done = f"{outcome.stored:,} rows stored" + (f", {known:,} were stored already" if known else "")
     typer.echo(f"{_name(wish)}  {span}  {done}")
+    for start, end in outcome.lost:
+        typer.echo(
+            f"  the file with {iso(start)} to {iso(end)} is gone from the catalog; that stretch was asked for again"
+        )
     if outcome.begins_ns is not None:
         typer.echo(f"  the broker's history begins at {iso(outcome.begins_ns)}; there is nothing before it")
     for kind, bad in outcome.bad.kinds.items():
@@ -167,6 +171,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "rows": outcome.rows,
         "stored": outcome.stored,
         "pieces": outcome.pieces,
+        "lost": [[iso(start), iso(end)] for start, end in outcome.lost],
         "history_begins": None if outcome.begins_ns is None else iso(outcome.begins_ns),
         "bad_rows": outcome.bad.as_json(),
         "notes": dict(outcome.bad.notes),

@@ -177,6 +177,25 @@ def test_bars_the_server_sent_broken_are_repaired_and_counted(
     assert told[0]["notes"] == {"repaired": repaired}
 
 
+def test_a_file_somebody_deleted_is_told_and_read_again(
+    broker: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [a for a in arguments(broker, tmp_path, "--period", "H1", "--end", day(5)) if a != "--json"]
+    assert main(command) == 0
+    want = stored_bars(tmp_path, "1-HOUR")
+    (file,) = tmp_path.glob("data/bars/*/*.parquet")
+    file.unlink()
+    capsys.readouterr()
+    assert main(command) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].endswith(f"  {len(want)} rows stored")
+    assert told[1].startswith(f"  the file with {day(0)}T00:00:00Z to ")
+    assert told[1].endswith(" is gone from the catalog; that stretch was asked for again")
+    assert stored_bars(tmp_path, "1-HOUR") == want
+    assert main(command) == 0
+    assert "read before, nothing asked for" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_again_and_again_it_ends_with_the_tape(broker: Sandbox, tmp_path: Path) -> None:

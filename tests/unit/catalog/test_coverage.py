@@ -25,6 +25,16 @@ def test_what_is_missing_is_what_no_interval_holds(covered: list, start: int, en
     assert instants(coverage.missing(covered, start, end)) == set(range(start, end)) - instants(covered)
 
 
+@given(INTERVALS, INTERVALS)
+def test_without_is_the_difference(covered: list, taken: list) -> None:
+    assert instants(coverage.without(covered, taken)) == instants(covered) - instants(taken)
+
+
+@given(INTERVALS, st.integers(0, 40), st.integers(0, 40))
+def test_within_is_the_common_part(covered: list, start: int, end: int) -> None:
+    assert instants(coverage.within(covered, start, end)) == instants(covered) & set(range(start, end))
+
+
 @given(INTERVALS, st.integers(1, 9))
 def test_pieces_are_the_same_time_and_none_crosses_a_multiple(intervals: list, length: int) -> None:
     cut = coverage.pieces(coverage.union(intervals), length)

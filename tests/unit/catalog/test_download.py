@@ -11,9 +11,11 @@ import pytest
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.catalog import layout
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.download import Download, LinkWatch, Outcome, Wish
 from pepperstone_adapter.catalog.download_rows import bar_columns, quote_columns
+from pepperstone_adapter.catalog.download_store import DownloadSeries
 from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.errors import ConfigurationError, DataError, LinkLost, NotFound, RateLimited
 from tests.kit.history import DAY_NS, MINUTE_NS, PastBroker
@@ -293,6 +295,73 @@ def test_a_series_whose_files_are_gone_is_read_again(tmp_path: Path) -> None:
         file.unlink()
     download(broker, tmp_path, minutes(0, 1))
     assert stored_bars(tmp_path) == expected(broker.bars)
+
+
+def four_files(catalog: Path) -> tuple[PastBroker, list[Path]]:
+    """Ticks of eight days in four files of two days, with the broker that has them all."""
+    broker = PastBroker(ticks=[tick(MONDAY_NS + n * 600_000_000_000, n) for n in range(8 * 144)])
+    for first in (6, 4, 2, 0):  # pieces read backwards are not joined
+        download(broker, catalog, ticks(first, first + 2))
+    broker.asked.clear()
+    found = sorted(catalog.glob("data/quotes/*/*.parquet"))
+    assert len(found) == 4
+    return broker, found
+
+
+def stored_quotes(catalog: Path) -> list[tuple[int, int, int]]:
+    got = CatalogStore(catalog).quotes("EURUSD")
+    return list(zip(got.ts_ns.tolist(), got.bid.tolist(), got.ask.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("index", [0, 1, 3])
+def test_a_file_that_is_gone_is_told_and_its_stretch_read_again(index: int, tmp_path: Path) -> None:
+    broker, found = four_files(tmp_path)
+    want = stored_quotes(tmp_path)
+    first, last = layout.range_of(found[index])
+    found[index].unlink()
+    outcome = download(broker, tmp_path, ticks(0, 8))
+    assert outcome.lost == ((first, last + 1),)
+    assert all(first <= a and b <= last + 1 for a, b in broker.asked)  # nothing else is asked for
+    assert stored_quotes(tmp_path) == want
+    again = download(broker, tmp_path, ticks(0, 8))
+    assert (again.pieces, again.lost) == (0, ())
+
+
+def test_a_repair_cut_short_forgets_nothing_of_what_is_gone(tmp_path: Path) -> None:
+    broker, found = four_files(tmp_path)
+    want = stored_quotes(tmp_path)
+    for file in found:
+        file.unlink()
+    download(broker, tmp_path, ticks(2, 3))
+    download(broker, tmp_path, ticks(0, 8))
+    assert stored_quotes(tmp_path) == want
+
+
+def test_bars_of_a_file_that_is_gone_are_read_again_first_and_last_too(tmp_path: Path) -> None:
+    bars = [minute(n) for n in range(90_000)]
+    broker = PastBroker(bars)
+    for days in ((40, 60), (20, 40), (0, 20)):
+        download(broker, tmp_path, minutes(*days))
+    found = sorted(tmp_path.glob("data/bars/*/*.parquet"))
+    assert len(found) == 3
+    found[1].unlink()
+    (lost,) = download(broker, tmp_path, minutes(0, 60)).lost
+    # The file's bars opened from the 20th day's first minute to the 40th's last but one; one bar at the end besides.
+    assert lost == (MONDAY_NS + 20 * DAY_NS, MONDAY_NS + 40 * DAY_NS + 1)
+    assert stored_bars(tmp_path) == expected([b for b in bars if b.open_ns < MONDAY_NS + 60 * DAY_NS])
+    assert download(broker, tmp_path, minutes(0, 60)).pieces == 0
+
+
+def test_what_another_source_put_in_place_of_a_file_is_not_gone(tmp_path: Path) -> None:
+    broker = PastBroker([minute(n) for n in range(0, 3_000, 2)])
+    download(broker, tmp_path, minutes(0, 2))
+    other = DownloadSeries(tmp_path, symbol_table.get("EURUSD"), BarPeriod.M1, "another")
+    sparse = bar_columns([minute(n) for n in range(1_000, 2_000, 5)], BarPeriod.M1, BadRows())
+    other.store(sparse, (MONDAY_NS + 1_000 * MINUTE_NS, MONDAY_NS + 2_000 * MINUTE_NS), BadRows(), replace_stored=True)
+    before = stored_bars(tmp_path)
+    download(broker, tmp_path, minutes(0, 2))
+    assert stored_bars(tmp_path) == before
+    assert download(broker, tmp_path, minutes(0, 2)).pieces == 0
 
 
 def test_a_lost_link_is_waited_for(tmp_path: Path) -> None:
