@@ -12,6 +12,7 @@ from typing import Any
 from pepperstone_adapter.backtest.plan import framework_period
 from pepperstone_adapter.backtest.settings import BacktestSettings
 from pepperstone_adapter.catalog.store import CatalogStore, Series
+from pepperstone_adapter.common.class_path import sources
 from pepperstone_adapter.common.errors import DataError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -45,12 +46,14 @@ def data_hash(settings: BacktestSettings, store: CatalogStore) -> str:
 
 
 def code_hash(strategy_files: Iterable[Path]) -> str:
-    """Over this package's sources and tables and the strategies' files (by name and content)."""
+    """Over this package's sources and tables, the strategies' files and what those import from beside them: by name
+    and content."""
     files = [(p.relative_to(PACKAGE).as_posix(), p) for kind in SOURCES for p in PACKAGE.rglob(kind)]
     files = [(name, p) for name, p in files if not name.startswith("_bundled/")]
-    files += [(f"strategy/{p.name}", p) for p in strategy_files]
+    own = [(p.resolve().parent, source) for p in strategy_files for source in sources(p)]
+    files += [(f"strategy/{source.relative_to(folder, walk_up=True).as_posix()}", source) for folder, source in own]
     sha = hashlib.sha256()
-    for name, path in sorted(files):
+    for name, path in sorted(set(files)):
         # Line ends are a matter of the checkout, not of the code.
         content = path.read_bytes().replace(b"\r\n", b"\n")
         sha.update(f"{name} {len(content)}\n".encode())

@@ -91,6 +91,35 @@ def load_class[T](path: ClassPath, base: type[T]) -> type[T]:
     return found
 
 
+def sources(file: Path) -> set[Path]:
+    """The file and all it reaches by relative imports (``from .indicators import x``), wherever in it they stand.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them is not valid Python.
+    """
+    found: set[Path] = set()
+    waiting = [file.resolve()]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            waiting += [other for node in ast.walk(_parsed(here)) for other in _imported(node, here)]
+    return found
+
+
+def _imported(node: ast.AST, file: Path) -> list[Path]:
+    """Files that a relative import in `file` runs: the module, the packages around it, and names that are modules."""
+    if not isinstance(node, ast.ImportFrom) or not 1 <= node.level <= len(file.parents):
+        return []
+    module = file.parents[node.level - 1]
+    places = [module := module / part for part in (node.module or "").split(".") if part]
+    places += [module / alias.name for alias in node.names]
+    files = [candidate for place in places for candidate in (place.with_suffix(".py"), place / "__init__.py")]
+    return [candidate.resolve() for candidate in files if candidate.is_file()]
+
+
 def _file_of(module: str, text: str, roots: Sequence[Path]) -> Path:
     real_roots = [root.resolve() for root in roots]
     if module.endswith(".py"):
@@ -116,13 +145,16 @@ def _file_of(module: str, text: str, roots: Sequence[Path]) -> Path:
 
 
 def _classes_in(file: Path) -> list[str]:
+    return [node.name for node in _parsed(file).body if isinstance(node, ast.ClassDef)]
+
+
+def _parsed(file: Path) -> ast.Module:
     try:
-        tree = ast.parse(file.read_bytes(), filename=str(file))
+        return ast.parse(file.read_bytes(), filename=str(file))
     except SyntaxError as e:
         raise ConfigurationError(f"{file}:{e.lineno}: {e.msg}; the file is not valid Python") from e
     except ValueError as e:
         raise ConfigurationError(f"{file}: {e}; the file is not Python source") from e
-    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
 def check_arguments(owner: type, values: Mapping[str, object], where: str) -> None:

@@ -158,3 +158,17 @@ def test_the_code_hash_follows_the_strategy_file(tmp_path: Path) -> None:
     assert code_hash([file]) == one
     file.write_bytes(b"a = 2\n")
     assert code_hash([file]) != one
+
+
+def test_the_code_hash_follows_what_a_strategy_imports_from_beside_it(tmp_path: Path) -> None:
+    def folder(name: str, helper: str) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helpers.py").write_text(helper)
+        (tmp_path / name / "more.py").write_text("from .helpers import b\n")
+        (tmp_path / name / "hold.py").write_text("from .helpers import b\n")
+        return tmp_path / name
+
+    one, same, other = folder("one", "b = 1\n"), folder("same", "b = 1\n"), folder("other", "b = 2\n")
+    assert code_hash([one / "hold.py"]) == code_hash([same / "hold.py"]) != code_hash([other / "hold.py"])
+    both = [one / "hold.py", one / "more.py"]
+    assert code_hash(both) == code_hash(both[::-1])

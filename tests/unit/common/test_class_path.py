@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class
+from pepperstone_adapter.common.class_path import check_arguments, find_class, load_class, sources
 from pepperstone_adapter.common.errors import ConfigurationError
 
 
@@ -91,3 +91,18 @@ def test_an_argument_a_class_does_not_take_is_named_with_those_it_takes() -> Non
         ConfigurationError, match=r"^x refused its config: no 'fsat' \(did you mean 'fast'\?\); it takes fast, slow$"
     ):
         check_arguments(Config, {"fsat": 1}, "x")
+
+
+def test_the_sources_of_a_file_are_all_it_reaches_by_relative_imports(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "import os\nfrom .one import x\nfrom . import two\nclass A: pass\n")
+    write(tmp_path, "one.py", "def late():\n    from .deep.three import *\n")
+    write(tmp_path, "two.py", "from .a import A\n")  # in a circle
+    write(tmp_path / "deep", "__init__.py", "")
+    write(tmp_path / "deep", "three.py", "from ..four import y\nfrom . import five\n")
+    write(tmp_path / "deep", "five.py", "")
+    write(tmp_path, "four.py", "y = 1\n")
+    write(tmp_path, "other.py", "")
+    write(tmp_path, "os.py", "")
+    (tmp_path.parent / f"{tmp_path.name}.py").write_text("")  # what `from . import two` does not mean
+    found = {file.relative_to(tmp_path.resolve()).as_posix() for file in sources(tmp_path / "a.py")}
+    assert found == {"a.py", "one.py", "two.py", "four.py", "deep/__init__.py", "deep/three.py", "deep/five.py"}
