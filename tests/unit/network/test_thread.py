@@ -1,5 +1,6 @@
 """One reactor thread, reached by futures, gone with the process."""
 
+import select
 import subprocess
 import sys
 import threading
@@ -56,19 +57,77 @@ def test_waiting_for_the_thread_inside_it_is_a_bug_that_says_so() -> None:
         network.run(lambda: network.run(lambda: None)).result(5)
 
 
-def test_who_stands_still_for_the_thread_does_so_for_a_moment_only() -> None:
+def test_what_must_be_done_at_once_is_done_before_the_caller_goes_on() -> None:
+    network = NetworkThread.shared()
+    network.run(lambda: None).result(5)
+    for n in range(100):  # whether the thread waits, wakes up or is at work
+        done: list[int] = []
+        if n % 3 == 0:
+            network.call(lambda: None)
+        network.call_at_once(lambda done=done, n=n: done.append(n))  # type: ignore[misc]
+        assert done == [n]
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="a reactor on epoll gives its turn away")
+def test_a_thread_that_waits_has_its_work_done_by_the_caller_and_does_nothing_meanwhile() -> None:
+    network = NetworkThread.shared()
+    network.run(lambda: None).result(5)
+    order: list[str] = []
+    heard = threading.Event()
+
+    def work() -> None:
+        order.append(threading.current_thread().name)
+        network.call(lambda: (order.append("called"), heard.set()))
+        assert not heard.wait(0.2)
+        order.append("ended")
+
+    while order == []:  # it may be at work at first
+        network.run(lambda: None).result(5)
+        network.call_at_once(lambda: work() if threading.current_thread().name != "network" else None)
+    assert heard.wait(5)
+    assert order == [threading.current_thread().name, "ended", "called"]
+
+
+def test_what_was_called_before_runs_before_what_must_be_done_at_once() -> None:
+    network = NetworkThread.shared()
+    order: list[int] = []
+    for n in range(0, 300, 3):
+        network.call(order.append, n)
+        network.call(order.append, n + 1)
+        network.call_at_once(lambda n=n: order.append(n + 2))  # type: ignore[misc]
+    network.run(lambda: None).result(5)
+    assert order == list(range(300))
+
+
+def test_a_timer_set_at_once_wakes_a_thread_that_would_have_slept_longer() -> None:
+    network = NetworkThread.shared()
+    network.run(lambda: None).result(5)
+    rung = threading.Event()
+    network.call_at_once(lambda: network.reactor.callLater(0.01, rung.set))
+    assert rung.wait(5)
+
+
+def test_what_fails_at_once_fails_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    network = NetworkThread.shared()
+    network.run(lambda: None).result(5)
+    network.call_at_once(lambda: [][1])
+    assert network.run(lambda: 7).result(5) == 7
+    assert "list index out of range" in caplog.text
+
+
+def test_a_thread_that_is_busy_is_waited_for_a_moment_only() -> None:
     network = NetworkThread.shared()
     go, began, ended = threading.Event(), threading.Event(), threading.Event()
 
     def long() -> None:
         began.set()
         go.wait(5)
-        ended.set()
 
-    network.call_at_once(long)
-    assert not ended.is_set()  # it was not waited for to its end
-    go.set()
+    network.call(long)
     assert began.wait(5)
+    network.call_at_once(ended.set)
+    assert not ended.is_set()
+    go.set()
     assert ended.wait(5)
 
 
