@@ -13,7 +13,6 @@ the "stale side", which earns money that does not exist.)
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,12 @@ class Window:
 
 
 class Feed:
-    """Reads the sources of a plan in windows of bounded size."""
+    """Reads the sources of a plan in windows of bounded size.
+
+    A window is cut where it has `chunk_size` rows (a bar with both its sides, or a quote), however densely they lie, so
+    what the engine holds does not grow with the length of the run nor with a busy hour in it. Beside that a row group
+    of each stored series waits as arrays (100,000 rows, some 5 MB).
+    """
 
     def __init__(self, plan: RunPlan) -> None:
         self._plan = plan
@@ -87,7 +91,7 @@ class Feed:
                 if best is None or period_ns(source.period) < period_ns(best):
                     self._finest[source.symbol] = source.period
         self.begins: dict[str, int] = {}  # time of each symbol's first price; of stored rows not before it
-        self.start_ns, self.end_ns, self._rows = self._extent()
+        self.start_ns, self.end_ns = self._extent()
         self._seeded: set[str] = set()
         self._bars_of_side: dict[tuple[str, str, str], Cursor[BarColumns] | None] = {}
         self._quotes_of: dict[str, Cursor[QuoteColumns]] = {}
@@ -107,12 +111,20 @@ class Feed:
 
     def windows(self) -> Iterator[Window]:
         """All windows in order; a row belongs to the window with ``start <= ts < end``."""
-        pieces = max(1, -(-self._rows // (self._plan.chunk_size or DEFAULT_CHUNK_ROWS)))
-        span = self.end_ns - self.start_ns
-        edges = [self.start_ns + span * i // pieces for i in range(pieces)] + [self.end_ns]
         self._bars_of_side, self._quotes_of = {}, {}
-        for start, end in pairwise(edges):
+        start = self.start_ns
+        while start < self.end_ns:
+            end = self._edge(start, self._plan.chunk_size or DEFAULT_CHUNK_ROWS)
             yield self._window(start, end)
+            start = end
+
+    def _edge(self, start: int, rows: int) -> int:
+        """Where the window that begins at `start` ends: before the row that would be too many; rows of one time stay
+        together."""
+        ahead = np.concatenate([self._ahead(source, start, rows + 1) for source in self._plan.data])
+        if len(ahead) <= rows:
+            return self.end_ns
+        return max(int(np.partition(ahead, rows)[rows]), int(ahead.min()) + 1)
 
     def _window(self, start: int, end: int) -> Window:
         window = Window(start, end)
@@ -148,9 +160,9 @@ class Feed:
             self._stores[path] = CatalogStore(path)
         return self._stores[path]
 
-    def _extent(self) -> tuple[int, int, int]:
-        """First time, time after the last, and rows of the period."""
-        first, last, rows = [], [], 0
+    def _extent(self) -> tuple[int, int]:
+        """First time, and the time after the last."""
+        first, last = [], []
         low = self._plan.start_ns if self._plan.start_ns is not None else -(2**62)
         high = self._plan.end_ns if self._plan.end_ns is not None else 2**62
         for source in self._plan.data:
@@ -160,7 +172,6 @@ class Feed:
                     raise DataError(f"no data of {source.symbol} in the period of the run")
                 first.append(int(source.ts_ns[a]))
                 last.append(int(source.ts_ns[b - 1]))
-                rows += int(b - a)
                 self._begin(source, first[-1])
                 continue
             store = self._store(source.catalog)
@@ -184,35 +195,42 @@ class Feed:
             first.append(max(low, series.start_ns))
             last.append(min(high - 1, series.end_ns))
             self._begin(source, first[-1])
-            whole = max(1, series.end_ns - series.start_ns)
-            rows += int(series.rows * min(1.0, (last[-1] - first[-1] + 1) / whole))
         if not first:
             raise ConfigurationError("the run has no data: name at least one instrument")
-        return min(first), max(last) + 1, rows
+        return min(first), max(last) + 1
 
     def _begin(self, source: DataSource, ts_ns: int) -> None:
         if isinstance(source, QuoteArrays | StoredQuotes) or self._finest.get(source.symbol) == source.period:
             self.begins[source.symbol] = ts_ns
 
-    def _stored_bars(self, source: StoredBars, side: str, end: int) -> BarColumns | None:
-        """The next window of a stored side; None when it is not stored at all."""
+    def _ahead(self, source: DataSource, start: int, rows: int) -> Int64s:
+        """Times of a source's next rows, `rows` of them where there are so many."""
+        if isinstance(source, StoredQuotes):
+            return self._stored_quotes(source).ahead(rows)
+        if isinstance(source, StoredBars):
+            cursor = self._stored_bars(source, "BID")
+            return np.empty(0, np.int64) if cursor is None else cursor.ahead(rows)
+        a, b = np.searchsorted(source.ts_ns, [start, self.end_ns])
+        return source.ts_ns[a : min(b, a + rows)]
+
+    def _stored_bars(self, source: StoredBars, side: str) -> Cursor[BarColumns] | None:
+        """The cursor of a stored side; None when it is not stored at all."""
         key = (source.symbol, source.period, side)
         if key not in self._bars_of_side:
             store = self._store(source.catalog)
             stored = store.bar_series(*key) is not None
             self._bars_of_side[key] = store.bar_cursor(*key, self.start_ns, self.end_ns) if stored else None
-        cursor = self._bars_of_side[key]
-        return None if cursor is None else cursor.until(end)
+        return self._bars_of_side[key]
 
-    def _stored_quotes(self, source: StoredQuotes, end: int) -> QuoteColumns:
+    def _stored_quotes(self, source: StoredQuotes) -> Cursor[QuoteColumns]:
         if source.symbol not in self._quotes_of:
             cursor = self._store(source.catalog).quote_cursor(source.symbol, self.start_ns, self.end_ns)
             self._quotes_of[source.symbol] = cursor
-        return self._quotes_of[source.symbol].until(end)
+        return self._quotes_of[source.symbol]
 
     def _quotes(self, source: QuoteArrays | StoredQuotes, start: int, end: int) -> QuoteColumns:
         if isinstance(source, StoredQuotes):
-            return self._stored_quotes(source, end)
+            return self._stored_quotes(source).until(end)
         a, b = np.searchsorted(source.ts_ns, [start, end])
         return QuoteColumns(ts_ns=source.ts_ns[a:b], bid=source.bid[a:b], ask=source.ask[a:b])
 
@@ -230,9 +248,10 @@ class Feed:
             ticks = np.ones(b - a, np.int64) if source.volume is None else source.volume[a:b]
             ask, known = None if source.ask is None else _pick(source.ask, slice(a, b)), np.ones(b - a, np.bool_)
         else:
-            columns = self._stored_bars(source, "BID", end)
-            if columns is None:
+            cursor = self._stored_bars(source, "BID")
+            if cursor is None:
                 raise DataError(f"no {source.period} BID bars of {source.symbol} in the catalog at {source.catalog}")
+            columns = cursor.until(end)
             ts, ticks = columns.ts_ns, columns.ticks
             bid = (columns.open, columns.high, columns.low, columns.close)
             ask, known = self._stored_ask(source, ts, end)
@@ -249,7 +268,8 @@ class Feed:
 
     def _stored_ask(self, source: StoredBars, ts: Int64s, end: int) -> tuple[Four | None, Bools]:
         """Stored ASK bars at the times of the BID bars, and which of them are there; None when none is."""
-        columns = self._stored_bars(source, "ASK", end)
+        cursor = self._stored_bars(source, "ASK")
+        columns = None if cursor is None else cursor.until(end)
         if columns is None or not len(columns):
             return None, np.zeros(len(ts), np.bool_)
         four = (columns.open, columns.high, columns.low, columns.close)

@@ -87,10 +87,11 @@ class AccountSettings(StrictModel):
 class DataSettings(StrictModel):
     """What is replayed. `resolution` is a bar period (`M1` … `D1`) or `tick` for stored quotes.
 
-    `end` is exclusive. `chunk_rows` bounds memory: at most so many rows are in memory at a time; the result does not
-    depend on it. `specs` says whose symbols are traded (sizes, commission, swap, hours): `auto` takes what the broker
-    said where a download stored it in the catalog and the symbol table elsewhere, `stored` insists on the broker's,
-    `table` ignores it; `symbols` of the settings changes either.
+    `end` is exclusive. `chunk_rows` bounds memory: the engine holds at most so many rows of market data at a time (all
+    symbols together; a bar counts once with both its sides), and the result does not depend on it. `specs` says whose
+    symbols are traded (sizes, commission, swap, hours): `auto` takes what the broker said where a download stored it in
+    the catalog and the symbol table elsewhere, `stored` insists on the broker's, `table` ignores it; `symbols` of the
+    settings changes either.
     """
 
     catalog: Annotated[RelativePath, Field(examples=["../../catalog/data"])]

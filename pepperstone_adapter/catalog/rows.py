@@ -91,6 +91,12 @@ class Cursor[C: (BarColumns, QuoteColumns)]:
         self._join: Callable[[Sequence[C]], C] = join
         self._rest: list[C] = []  # read, but behind the last stretch
 
+    def ahead(self, rows: int) -> Int64s:
+        """Times of the next rows after the last stretch, `rows` of them where there are so many."""
+        while sum(map(len, self._rest)) < rows and (chunk := next(self._chunks, None)) is not None:
+            self._rest.append(chunk)
+        return np.concatenate([np.empty(0, np.int64), *(chunk.ts_ns for chunk in self._rest)])[:rows]
+
     def until(self, end_ns: int) -> C:
         """The rows after the last stretch that are earlier than `end_ns`."""
         while not self._rest or self._rest[-1].ts_ns[-1] < end_ns:

@@ -134,7 +134,7 @@ class RunPlan:
     start_ns, end_ns
         Period, ``start_ns <= ts < end_ns``; None takes all there is.
     chunk_size
-        Rows loaded at a time; None loads the period at once. Results do not depend on it.
+        Most rows the engine is given at a time; None takes the feed's own. Results do not depend on it.
     equity_step_s
         Spacing of the equity samples in simulated seconds.
     on_progress
