@@ -236,6 +236,20 @@ def test_quotes_replayed_after_a_long_cut_do_not_accuse_the_clock(tmp_path: Path
     play(tmp_path, script)
 
 
+def test_a_worker_that_ran_for_hours_and_dies_is_replaced_once(tmp_path: Path) -> None:
+    async def script(session: Mt5Session, told: Recorder, broker: Sandbox, gate: Gateway) -> None:
+        await session.subscribe_quotes(["EURUSD"])
+        await told.until(lambda: told.of(Tick))
+        supervisor = gate.hosted.supervisor
+        gate.hosted.call(lambda: setattr(supervisor, "_started_s", supervisor._started_s - 7200))
+        gate.kill_worker()
+        await told.until(lambda: told.of(LinkUp))
+        assert gate.restarts == 1
+        assert len(told.of(LinkDown)) == 1
+
+    play(tmp_path, script)
+
+
 @pytest.mark.parametrize("away_s", [0, 601])
 def test_a_gateway_that_began_again_reads_on_where_its_client_stopped_or_says_what_is_missing(
     away_s: int, tmp_path: Path

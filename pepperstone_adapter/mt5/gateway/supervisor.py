@@ -197,6 +197,7 @@ class Supervisor:
         if generation != self._generation or self._closing:
             return
         log.warning("%s; starting another in %.1f s", reason, self._restart_s)
+        self._worker = None
         self._ready = False
         self._why_down = self._why_down or reason
         self._generation += 1
@@ -225,8 +226,6 @@ class Supervisor:
             if hung and self._worker is not None:
                 log.error("worker hangs, killing it")
                 self._worker.kill()
-                self._heard_s = self._started_s = now_s
-                self._ready = False
                 self._worker_gone(self._generation, "worker hung and was killed")
 
     # -- events -------------------------------------------------------------------------------------------------------
