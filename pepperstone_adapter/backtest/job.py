@@ -20,7 +20,7 @@ from pepperstone_adapter.backtest.hashes import code_hash, data_hash, series_of,
 from pepperstone_adapter.backtest.plan import framework_period, run_plan
 from pepperstone_adapter.backtest.quality import data_quality
 from pepperstone_adapter.backtest.report_data import Candles
-from pepperstone_adapter.backtest.result import RunFacts, check_output, write_result
+from pepperstone_adapter.backtest.result import RunFacts, check_output, put_back, write_result
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.settings import BacktestSettings
 from pepperstone_adapter.catalog.manifest import iso
@@ -69,6 +69,7 @@ def run_backtest(
         The catalog lacks what the run needs; nothing has been written.
     """
     folder = settings.output.dir
+    put_back(folder)
     check_output(folder)
     store = CatalogStore(settings.data.catalog)
     check_period(settings, store)

@@ -5,11 +5,13 @@ Files: `result.json` (`schema.py`), `ledger.csv`, `orders.csv`, `fills.csv`, `po
 its place at the end; a result that was there is replaced, anything else is refused before the run.
 """
 
+import glob
 import json
 import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -72,6 +74,26 @@ def check_output(folder: Path) -> None:
         tempfile.TemporaryDirectory(prefix=".", dir=parent).cleanup()
     except OSError as e:
         raise ConfigurationError(f"{folder}: {parent} cannot be written; name another folder (--out DIR)") from e
+
+
+def put_back(folder: Path) -> None:
+    """Give a result its name again that a killed process left without, between taking the old one away and putting the
+    new one in its place."""
+    left = _left(folder)
+    if left is not None:
+        with suppress(OSError):  # where that cannot be, no result can be written either, and `check_output` says so
+            left.rename(folder)
+            shutil.rmtree(left.with_suffix(".old"), ignore_errors=True)
+
+
+def _left(folder: Path) -> Path | None:
+    """Where such a result lies: the new one, which is whole by then, or else the old one."""
+    if folder.exists():
+        return None
+    for old in folder.absolute().parent.glob(f".{glob.escape(folder.name)}.*.old"):
+        new = old.with_suffix(".new")
+        return new if new.exists() else old
+    return None
 
 
 def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
@@ -158,6 +180,11 @@ def read_result(folder: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(file.read_bytes())
         Result.model_validate(document)
     except FileNotFoundError as e:
+        if (left := _left(folder)) is not None:
+            raise DataError(
+                f"{folder}: no result here; a run that was killed while it put its own in place left {left}: "
+                f"rename that folder to {folder.name}, or run the backtest again"
+            ) from e
         raise DataError(f"{file}: no result here; run `pepperstone backtest SETTINGS --out {folder}`") from e
     except ValueError as e:
         first = str(e).splitlines()[0]
@@ -175,13 +202,10 @@ def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
             write_atomic(new / name, content)  # on the disk before the old result goes
         if folder.exists():
             folder.rename(old)
-        try:
-            new.rename(folder)
-        except BaseException:
-            if old.exists():
-                old.rename(folder)
-            raise
+        new.rename(folder)
     finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

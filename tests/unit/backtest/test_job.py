@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.backtest.job import check_period, rows_of
+from pepperstone_adapter.backtest.job import check_period, rows_of, run_backtest
 from pepperstone_adapter.backtest.quality import data_quality
+from pepperstone_adapter.backtest.result import read_result, write_result
 from pepperstone_adapter.backtest.settings import BacktestSettings
 from pepperstone_adapter.catalog.importer import import_file
 from pepperstone_adapter.catalog.request import ImportRequest
 from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.errors import DataError
+from tests.kit.records import random_trades, record_of
 from tests.unit.backtest.test_plan import load
+from tests.unit.backtest.test_result import FACTS
 
 HEADER = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\n"
 
@@ -47,6 +50,16 @@ def test_a_week_may_be_missing_at_each_end(
         return
     with pytest.raises(DataError, match=f"the stored data of EURUSD {words}"):
         check_period(settings, store)
+
+
+def test_a_run_first_puts_back_the_result_a_killed_one_left_hidden(store: CatalogStore, tmp_path: Path) -> None:
+    settings = between(tmp_path, "2019-01-01", "2021-01-01")
+    out = settings.output.dir
+    write_result(out, record_of(random_trades(3)), FACTS)
+    out.rename(out.with_name(f".{out.name}.0a1b2c3d.old"))
+    with pytest.raises(DataError, match="choose a period within the data"):
+        run_backtest(settings, "test")
+    assert read_result(out)["trades"]["count"] == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from pepperstone_adapter.backtest.result import (
     RunFacts,
     build_result,
     check_output,
+    put_back,
     read_result,
     write_result,
 )
@@ -151,3 +155,68 @@ def test_a_result_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> N
         write_result(out, record, FACTS)
     assert (out / "result.json").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+# A run in a process of its own, killed or interrupted in the moment before its n-th renaming of a folder.
+CUT_SHORT = """
+import os, signal, sys
+from pathlib import Path
+from tests.kit.records import random_trades, record_of
+from tests.unit.backtest.test_result import FACTS
+from pepperstone_adapter.backtest.result import write_result
+
+out, step, seen = Path(sys.argv[1]), int(sys.argv[2]), 0
+
+def hook(event, arguments):
+    global seen
+    if event == "os.rename" and Path(arguments[0]).is_dir():
+        seen += 1
+        if seen == step:
+            os.kill(os.getpid(), signal.Signals[sys.argv[3]])
+
+sys.addaudithook(hook)
+write_result(out, record_of(random_trades(9)), FACTS)
+"""
+
+
+def cut_short(out: Path, step: int, by: str) -> int:
+    command = [sys.executable, "-c", CUT_SHORT, str(out), str(step), by]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_run_interrupted_while_it_replaces_a_result_leaves_one_and_nothing_beside_it(
+    tmp_path: Path, step: int
+) -> None:
+    out = tmp_path / "out"
+    write_result(out, record_of(random_trades(3)), FACTS)
+    assert cut_short(out, step, "SIGINT") != 0
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert read_result(out)["trades"]["count"] in (3, 9)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize(("step", "found"), [(1, 3), (2, 9)])
+def test_a_run_killed_while_it_replaces_a_result_leaves_one_to_be_found(tmp_path: Path, step: int, found: int) -> None:
+    out = tmp_path / "out[1]"
+    write_result(out, record_of(random_trades(3)), FACTS)
+    assert cut_short(out, step, "SIGKILL") == -signal.SIGKILL
+    if step == 2:
+        with pytest.raises(DataError) as caught:
+            read_result(out)
+        (hidden,) = tmp_path.glob(".*.new")
+        assert f"left {hidden}: rename that folder to out[1], or run the backtest again" in str(caught.value)
+    put_back(out)
+    assert read_result(out)["trades"]["count"] == found
+    assert not list(tmp_path.glob(".*.old"))
+    put_back(out)  # with nothing to do
+    assert read_result(out)["trades"]["count"] == found
+
+
+def test_an_older_result_whose_successor_is_lost_is_put_back(tmp_path: Path) -> None:
+    write_result(tmp_path / "out", record_of(random_trades(3)), FACTS)
+    (tmp_path / "out").rename(tmp_path / ".out.0a1b2c3d.old")
+    put_back(tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert read_result(tmp_path / "out")["trades"]["count"] == 3
