@@ -15,7 +15,7 @@ from nautilus_trader.model import FillReport, OrderStatusReport, PositionStatusR
 from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderState, OrderStatus, OrderType, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.reconciliation import deals_by_position, explains
+from pepperstone_adapter.live.reconciliation import AHEAD_NS, deals_by_position, explains, left_open
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
 from pepperstone_adapter.mapping.ids import Leg, is_our_tag, strategy_of
@@ -60,7 +60,13 @@ class StartReader:
                 self._table.mark_deal(deal.deal_id)
         for position in snapshot.positions:
             self._table.positions[position.position_id] = position
-            self._position(position, by_position.get(position.position_id, []))
+            self._position(position, by_position.pop(position.position_id, []))
+        for position_id, found in by_position.items():
+            if left_open(found):  # its closing deal lags, and closes what the framework was never told of
+                self._table.whole_until[position_id] = self._now_ns + AHEAD_NS
+                self._state.warnings.append(
+                    f"position {position_id} ({found[0].symbol}): by its deals it is open, and the broker does not show it"
+                )
         for order in snapshot.orders:
             self._working(order)
         return self._state
@@ -77,6 +83,7 @@ class StartReader:
             return
         complete = explains(position, deals)
         if not complete:
+            self._table.whole_until[position.position_id] = position.updated_ns  # what is missing may still come
             self._state.warnings.append(
                 f"position {position.position_id} ({position.symbol}): its deals are not all in the history read; "
                 "shown at its opening price, without its commissions"

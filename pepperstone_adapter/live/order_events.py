@@ -148,7 +148,7 @@ class OrderEvents:
         state, deal, ts = event.order, event.deal, event.ts_ns
         out: list[Emission] = []
         if deal is not None:
-            if not self.table.deal_seen(deal.deal_id):
+            if not self.table.deal_told(deal):
                 out += self._accept(order, state, deal.ts_ns or ts)
                 if deal.entry is DealEntry.OUT_BY:  # one deal, of what the smaller of the two positions had
                     out += self._replaced(order, state, deal.ts_ns or ts)
@@ -374,7 +374,7 @@ class OrderEvents:
         if deal is not None:
             if state.status is OrderStatus.FILLED:
                 self.table.foreign.pop(state.order_id, None)
-            if self.table.deal_seen(deal.deal_id) or self.waits(state):
+            if self.table.deal_told(deal) or self.waits(state):
                 return out
             if state.order_id not in self.table.introduced:
                 self.table.introduced.add(state.order_id)

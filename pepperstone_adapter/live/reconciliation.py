@@ -13,14 +13,14 @@ counted twice. The framework's own checks stay off: they settle open questions b
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from nautilus_trader.common import Logger
 
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged, PositionChanged
-from pepperstone_adapter.broker.orders import Deal, OrderState, PositionState
+from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderState, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.live.connection import Connection
@@ -186,7 +186,7 @@ class Reconciler:
             return  # two halves of two worlds
         read_from = now
         for deal in deals:
-            if not self.table.deal_seen(deal.deal_id) and not await self._late_deal(deal):
+            if not self.table.deal_told(deal) and not await self._late_deal(deal):
                 read_from = min(read_from, deal.ts_ns)
         self._deals_from_ns = read_from
         await self._missing_orders(snapshot)
@@ -198,7 +198,7 @@ class Reconciler:
     async def _late_deal(self, deal: Deal) -> bool:
         """Apply a deal that came without an event; False while it cannot be known whose it is."""
         found = await self.connection.session.find_order(order_id=deal.order_id, since_ns=max(0, deal.ts_ns - 60 * NS))
-        if self.table.deal_seen(deal.deal_id):
+        if self.table.deal_told(deal):
             return True  # its event came while we asked
         if found is None:
             self.log.error(f"deal {deal.deal_id} of {deal.symbol}: the broker cannot find its order {deal.order_id}")
@@ -286,8 +286,31 @@ def deals_by_position(deals: Iterable[Deal]) -> dict[str, list[Deal]]:
 
 def explains(position: PositionState, deals: Iterable[Deal]) -> bool:
     """Whether a position's deals add up to it: a history that starts too late must not be replayed."""
-    signed = sum((d.units * d.side.sign for d in deals), Decimal(0))
-    return signed == position.units * position.side.sign
+    return signed(deals) == position.units * position.side.sign
+
+
+def signed(deals: Iterable[Deal]) -> Decimal:
+    """Units that deals bought, less those they sold."""
+    return sum((d.units * d.side.sign for d in deals), Decimal(0))
+
+
+def volumes(snapshot: BrokerSnapshot) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """What a deal changes: the units of each position, and how much of each working order is filled."""
+    held = {p.position_id: p.units * p.side.sign for p in snapshot.positions}
+    return held, {o.order_id: o.filled_units for o in snapshot.orders}
+
+
+def adds_up(snapshot: BrokerSnapshot, deals: Iterable[Deal], since_ns: int) -> bool:
+    """Whether the deals since a time make the positions: those opened after it, and no other."""
+    by_position, held = deals_by_position(deals), {p.position_id: p for p in snapshot.positions}
+    return all(
+        explains(position, by_position.get(pid, ())) for pid, position in held.items() if position.opened_ns >= since_ns
+    ) and not any(left_open(found) for pid, found in by_position.items() if pid not in held)
+
+
+def left_open(deals: Sequence[Deal]) -> bool:
+    """Whether a position that these deals opened should be there still."""
+    return deals[0].entry is DealEntry.IN and signed(deals) != 0
 
 
 async def run_forever(reconciler: Reconciler, audit_interval_s: float) -> None:

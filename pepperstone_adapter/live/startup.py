@@ -20,12 +20,13 @@ from pepperstone_adapter.live.emissions import StrangerFill, Warn
 from pepperstone_adapter.live.emit import Emitter
 from pepperstone_adapter.live.mass_status import StartReader, StartState, told_record
 from pepperstone_adapter.live.order_events import OrderEvents
-from pepperstone_adapter.live.reconciliation import AHEAD_NS, NS, OVERLAP_NS, run_forever
+from pepperstone_adapter.live.reconciliation import AHEAD_NS, NS, OVERLAP_NS, adds_up, run_forever, volumes
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.reports import ReportMaker
 
 TAKEN_IN_S = 20.0  # for the framework to apply what the start told it; it takes milliseconds
 HISTORY_NS = 370 * 86_400 * NS  # how far back the deals of an open position are read
+PAUSES_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)  # before each look at an account whose deals lag
 
 
 class Startup:
@@ -56,10 +57,7 @@ class Startup:
         if self._state is not None:
             return self._state
         now = self._client.clock.timestamp_ns()
-        snapshot = await self._connection.session.snapshot()
-        oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now)
-        since = max(min(oldest, now - OVERLAP_NS), now - HISTORY_NS)
-        deals = await self._connection.session.deals(since, now + AHEAD_NS)
+        snapshot, deals = await self._read_account(now)
         await self._name_unanswered()
         await self._note_lost(snapshot, deals)
         reader = StartReader(self._connection, self._client.table, self._store, self._reports, now)
@@ -70,6 +68,22 @@ class Startup:
             self._log.warning(warning)
         self._client.reconciler.start_deals_at(now)
         return self._state
+
+    async def _read_account(self, now_ns: int) -> tuple[BrokerSnapshot, list[Deal]]:
+        """The account, and the deals that made it what it is. One is read after the other: a deal made in between would be
+        in one of them only, and lists lag. So both are read until nothing has changed and all of it adds up."""
+        session, snapshot = self._connection.session, self._connection.snapshot
+        oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now_ns)
+        begin = since = max(min(oldest, now_ns - OVERLAP_NS), now_ns - HISTORY_NS)
+        deals: dict[str, Deal] = {}
+        for pause_s in PAUSES_S:
+            await asyncio.sleep(pause_s)
+            deals |= {deal.deal_id: deal for deal in await session.deals(since, now_ns + AHEAD_NS)}
+            before, snapshot = snapshot, await session.snapshot()  # last: no deal is newer than what is told of it
+            if volumes(before) == volumes(snapshot) and adds_up(snapshot, deals.values(), begin):
+                break
+            since = max(since, now_ns - OVERLAP_NS)
+        return snapshot, list(deals.values())
 
     async def _name_unanswered(self) -> None:
         """Intents that were killed before their answer: deals do not carry our id, so the order is asked for (F83)."""

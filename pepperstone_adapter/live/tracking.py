@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
 
-from pepperstone_adapter.broker.orders import PositionState, Side
+from pepperstone_adapter.broker.orders import Deal, PositionState, Side
 from pepperstone_adapter.mapping.ids import Leg
 
 ENTRY, CLOSE, LEG = "entry", "close", "leg"
@@ -87,6 +87,7 @@ class OrderTable:
     positions: dict[str, PositionState] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # order id of a stranger's working order -> symbol
     introduced: set[str] = field(default_factory=set)  # strangers' order ids the framework has been told of
+    whole_until: dict[str, int] = field(default_factory=dict)  # positions told without their deals -> last change then
     _deals: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
 
     def add(self, order: TrackedOrder) -> None:
@@ -160,8 +161,9 @@ class OrderTable:
                 if gone.order_id is not None:
                     self._by_order_id.pop(gone.order_id, None)
 
-    def deal_seen(self, deal_id: str) -> bool:
-        return deal_id in self._deals
+    def deal_told(self, deal: Deal) -> bool:
+        """Whether the framework has been told of a deal: by itself, or in what the start told of its position."""
+        return deal.deal_id in self._deals or deal.ts_ns <= self.whole_until.get(deal.position_id, -1)
 
     def mark_deal(self, deal_id: str) -> None:
         """To be called after the deal was applied, never before (a crash between would lose it)."""

@@ -331,9 +331,9 @@ def test_a_look_at_an_order_applies_only_what_is_new() -> None:
 
 def test_a_deal_is_marked_after_it_was_applied_never_before() -> None:
     events = decide(order())
-    assert not events.table.deal_seen("d1")
+    assert not events.table.deal_told(deal())
     events.on_order(FILLED)
-    assert events.table.deal_seen("d1")
+    assert events.table.deal_told(deal())
 
 
 def close_order(**more: object) -> TrackedOrder:
@@ -353,7 +353,7 @@ def test_a_nameless_closing_deal_waits_while_a_close_of_ours_is_unanswered_and_t
     events = decide(close_order())
     told = OrderChanged(change=OrderChange.FILLED, order=nameless(), deal=out_deal())
     assert events.on_order(told) == []
-    assert not events.table.deal_seen("d3")  # so the audit comes back to it
+    assert not events.table.deal_told(out_deal())  # so the audit comes back to it
     found = FoundOrder(order=nameless(client_order_id="text-C"), deals=(out_deal(),))
     assert names(events.on_found(found, 9)) == ["Accepted", "Filled"]
     assert events.on_order(told) == []

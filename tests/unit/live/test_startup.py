@@ -1,12 +1,21 @@
 """The start of an execution client: what it waits for, and what it does not wait for for ever."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
-from nautilus_trader.model import ClientOrderId
+import pytest
+from nautilus_trader.model import ClientOrderId, PositionId
 
+from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.orders import Deal
+from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.live.mass_status import StartState
 from pepperstone_adapter.live.startup import Startup
+from tests.kit.broker import KitBroker
 from tests.kit.node import BUY, EURUSD, Bench, px, run_bench, units
+
+NS = 1_000_000_000
 
 
 def test_an_order_the_framework_leaves_out_stops_new_risk_and_holds_back_no_fill(tmp_path: Path) -> None:
@@ -38,3 +47,101 @@ def test_an_order_the_framework_leaves_out_stops_new_risk_and_holds_back_no_fill
         await b.until(lambda: not b.cache.positions_open(), "events that flow")
 
     run_bench(tmp_path, script)
+
+
+class Moving(KitBroker):
+    """A broker where something happens right after one of its snapshots was read, and whose newest deals are not listed."""
+
+    def __init__(self, mode: PositionMode = PositionMode.HEDGING) -> None:
+        self.unlisted = 0
+        super().__init__(mode)
+        self.snapshots = 0
+        self.after: dict[int, Callable[[], None]] = {}
+
+    @property
+    def all_deals(self) -> list[Deal]:
+        return self._deals[: -self.unlisted] if self.unlisted else self._deals
+
+    @all_deals.setter
+    def all_deals(self, deals: list[Deal]) -> None:
+        self._deals = deals
+
+    def snapshot(self) -> BrokerSnapshot:
+        taken = super().snapshot()
+        self.snapshots += 1
+        self.after.pop(self.snapshots, lambda: None)()
+        return taken
+
+
+def held(b: Bench) -> dict[str, Decimal]:
+    return {str(p.id): Decimal(str(p.signed_qty)) for p in b.cache.positions_open()}
+
+
+def traded(tmp_path: Path, broker: KitBroker) -> dict[str, str]:
+    """An earlier run that left a position and a working order behind."""
+    ids: dict[str, str] = {}
+
+    async def script(b: Bench) -> None:
+        limit = b.probe.order_factory.limit(EURUSD, BUY, units(10_000), px("1.08400"))
+        market = b.probe.order_factory.market(EURUSD, BUY, units(3_000))
+        b.probe.submit_order(limit)
+        await b.reach(limit, "ACCEPTED")
+        b.probe.submit_order(market)
+        await b.reach(market, "FILLED")
+        ids.update(limit=str(limit.client_order_id), ticket=next(iter(broker.positions)))
+
+    run_bench(tmp_path, script, broker)
+    return ids
+
+
+@pytest.mark.parametrize("snapshot", [1, 2, 3])
+def test_what_happens_between_two_reads_of_a_start_is_told_once(tmp_path: Path, snapshot: int) -> None:
+    """An order fills and a position is closed after one list was read and before the next."""
+    broker = Moving()
+    ids = traded(tmp_path, broker)
+    broker.snapshots = 0
+
+    def happens() -> None:
+        broker.set_price("EURUSD", 108_390, 108_397)
+        broker.close_at_broker(ids["ticket"])
+
+    broker.after[snapshot] = happens
+
+    async def script(b: Bench) -> None:
+        limit = ClientOrderId(ids["limit"])
+        await b.until(lambda: held(b) == {str(b.cache.order(limit).position_id): Decimal(10_000)}, "the fill alone")
+        assert broker.after == {}
+        assert b.cache.order(limit).filled_qty.as_decimal() == 10_000
+        closed = b.cache.position(PositionId(ids["ticket"]))
+        assert closed is None or closed.is_closed
+
+    run_bench(tmp_path, script, broker, claim=True)
+
+
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+@pytest.mark.parametrize("closed_units", [0, 1_000, 3_000])
+def test_a_deal_that_is_listed_late_is_not_told_beside_the_position_it_made(
+    tmp_path: Path, mode: PositionMode, closed_units: int
+) -> None:
+    """The broker's clock is a minute ahead of ours: its stamps say nothing about what was read when."""
+    broker = Moving(mode)
+    broker.now_ns += 60 * NS
+    ids = traded(tmp_path, broker)
+    if closed_units:
+        broker.close_at_broker(ids["ticket"], units=closed_units)
+    broker.unlisted = 1
+    left = Decimal(3_000 - closed_units)
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.connection.reconciled, "the start")
+        await b.until(lambda: sum(held(b).values()) == left, "what is open")
+        broker.unlisted = 0
+        for _ in range(2):
+            await b.client.reconciler.audit()
+        order = b.probe.order_factory.market(EURUSD, BUY, units(2_000))
+        b.probe.submit_order(order)  # whatever was told before has been taken in when this is filled
+        await b.reach(order, "FILLED")
+        await b.until(lambda: sum(held(b).values()) == left + 2_000, "no more than that")
+        assert sum(p.side.sign * p.units for p in broker.positions.values()) == left + 2_000
+
+    run_bench(tmp_path, script, broker, claim=True)
