@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.core import UUID4
-from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, Venue
+from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, TimeInForce, Venue
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
@@ -30,8 +30,8 @@ from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.turns import Turns
 
-NEVER = 2**63 - 1
-ONE = Decimal(1)
+NEVER, ONE = 2**63 - 1, Decimal(1)
+GTC = TimeInForce.GTC
 
 
 class Account:
@@ -138,7 +138,7 @@ class Account:
             self.broker.wake_at(self.broker.now_ns() + self.latency_ns)
 
     def submit(self, order: Any, position_id: Any, params: Any, send: Callable[[], None]) -> None:
-        if params and self.broker.desk.denies([order], position_id, params):
+        if (params or order.time_in_force != GTC) and self.broker.desk.denies([order], position_id, params):
             return
         delay = self._jitter_ns(str(order.client_order_id)) if self._jitter_ns is not None else 0
         if delay:
@@ -148,7 +148,7 @@ class Account:
 
     def submit_list(self, orders: list[Any], position_id: Any, params: Any, send: Callable[[], None]) -> None:
         """A list goes one way together, held back as its first order is."""
-        if params and self.broker.desk.denies(orders, position_id, params):
+        if (params or orders[0].time_in_force != GTC) and self.broker.desk.denies(orders, position_id, params):
             return
         delay = self._jitter_ns(str(orders[0].client_order_id)) if self._jitter_ns is not None else 0
         if delay:

@@ -38,10 +38,12 @@ class Broker(Strategy):
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "Broker":
         return super().__new__(cls, StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))  # type: ignore[call-arg]
 
-    def __init__(self, account: Account, fees: AccountFees, fills: AccountFills, cash_id: InstrumentId) -> None:
+    def __init__(
+        self, account: Account, fees: AccountFees, fills: AccountFills, cash_id: InstrumentId, desk: OrderDesk
+    ) -> None:
         super().__init__(StrategyConfig(order_id_tag=BROKER_TAG, log_events=False, log_commands=False))
         self.account = account
-        self.desk = OrderDesk()
+        self.desk = desk
         self._fees = fees
         self._fills = fills
         self.stop_limits = StopLimits(self, fills)

@@ -27,6 +27,9 @@ _KNOWN = frozenset({
     OrderType.LIMIT_IF_TOUCHED, OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT,
 })  # fmt: skip
 _TIMES = frozenset({TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK})
+_KINDS = {
+    OrderType.MARKET: "market", OrderType.LIMIT: "limit", OrderType.STOP_MARKET: "stop", OrderType.STOP_LIMIT: "stop_limit",
+}  # fmt: skip
 _PENDING = (
     OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED,
 )  # fmt: skip
@@ -38,8 +41,10 @@ class OrderDesk(ExecutionAlgorithm):
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "OrderDesk":
         return super().__new__(cls, ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))  # type: ignore[call-arg]
 
-    def __init__(self) -> None:
+    def __init__(self, times_in_force: Mapping[str, Sequence[str]], *, netting: bool) -> None:
         super().__init__(ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
+        self._times_in_force = times_in_force
+        self._netting = netting
 
     def deny(self, orders: Sequence[Any], reason: str) -> None:
         """Refuse orders that were sent together."""
@@ -47,9 +52,11 @@ class OrderDesk(ExecutionAlgorithm):
             self.deny_order(order, reason)
 
     def denies(self, orders: Sequence[Any], position_id: Any, params: Mapping[str, Any]) -> bool:
-        """Refuse orders for what they say beside their terms (`submit_order(params=…)`); whether that was so."""
-        closing = position_id is not None or orders[0].is_reduce_only
-        reason = params_refusal(params, closing)
+        """Refuse orders for what they say beside their terms (`submit_order(params=…)`), or for a time in force that the
+        platform does not have; whether that was so."""
+        closing = orders[0].is_reduce_only or (position_id is not None and not self._netting)
+        reason = params_refusal(params, closing) if params else None
+        reason = reason or time_refusal(orders[0], closing, self._times_in_force)
         if reason is not None:
             self.deny(orders, reason)
         return reason is not None
@@ -134,6 +141,19 @@ def params_refusal(params: Mapping[str, Any], closing: bool) -> str | None:
         return f"UNSUPPORTED_PARAMETER: an order for an open position takes no {', '.join(sorted(params))}"
     unknown = sorted(set(params) - set(PARAMS))
     return f"UNSUPPORTED_PARAMETER: {', '.join(unknown)}; known: {', '.join(PARAMS)}" if unknown else None
+
+
+def time_refusal(order: Any, closing: bool, times_in_force: Mapping[str, Sequence[str]]) -> str | None:
+    """Why an order is refused for its time in force; a level of a position is no order of its own, and has none."""
+    if closing and order.order_type != OrderType.MARKET:
+        return None
+    kind = "close" if closing else _KINDS.get(order.order_type, "")
+    allowed = times_in_force.get(kind)
+    wanted = order.time_in_force.name
+    if allowed is None or wanted in allowed:
+        return None
+    what = "an order that closes a position" if closing else f"a {kind.replace('_', '-')} order"
+    return f"UNSUPPORTED_TIME_IN_FORCE: {wanted} for {what}; use {', '.join(allowed)}"
 
 
 def ticket_refusal(order: Any, position_id: Any, position: Any, closing: Decimal, spec: SymbolSpec) -> str | None:

@@ -109,6 +109,9 @@ class AccountTerms:
         Taken from profit and loss that is converted to account currency.
     negative_balance_protection
         Whether the broker resets a negative balance to zero after a stop-out.
+    times_in_force
+        Names of those the platform has for each of ``market``, ``limit``, ``stop``, ``stop_limit`` and ``close`` (a market
+        order that closes a position); what is not named takes any.
     """
 
     commissions: Mapping[str, CommissionRule] = field(default_factory=dict)
@@ -119,6 +122,7 @@ class AccountTerms:
     hedged_margin: str = "max_side"
     conversion_fee_percent: Decimal = Decimal(0)
     negative_balance_protection: bool = True
+    times_in_force: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

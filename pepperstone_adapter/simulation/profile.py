@@ -70,6 +70,8 @@ class Profile:
         Taken from profit and loss converted to account currency.
     negative_balance_protection
         Whether a balance below zero is reset to zero; a right of retail clients only.
+    times_in_force
+        What the platform takes, by kind of order (`AccountTerms`).
     """
 
     product: Product
@@ -85,6 +87,7 @@ class Profile:
     fx_markup_pips: Decimal
     conversion_fee_percent: Decimal
     negative_balance_protection: bool
+    times_in_force: Mapping[str, tuple[str, ...]]
 
     @property
     def name(self) -> str:
@@ -149,6 +152,7 @@ class Profile:
             fx_markup_pips=_decimal(account["fx_markup_pips"]),
             conversion_fee_percent=_decimal(raw["conversion_fee_percent"]),
             negative_balance_protection=client == "retail",
+            times_in_force={kind: tuple(names) for kind, names in rules["times_in_force"].items()},
         )
 
     def commission_rule(self, spec: SymbolSpec) -> CommissionRule:
@@ -199,6 +203,7 @@ class Profile:
             hedged_margin=self.hedged_margin.value,
             conversion_fee_percent=self.conversion_fee_percent,
             negative_balance_protection=self.negative_balance_protection,
+            times_in_force=self.times_in_force,
         )
 
 

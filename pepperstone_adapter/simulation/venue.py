@@ -25,6 +25,7 @@ from pepperstone_adapter.simulation.books import Books
 from pepperstone_adapter.simulation.broker import Broker
 from pepperstone_adapter.simulation.cash import cash_instrument, cash_quote
 from pepperstone_adapter.simulation.curve import Curve
+from pepperstone_adapter.simulation.desk import OrderDesk
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.fees import AccountFees
 from pepperstone_adapter.simulation.fills import AccountFills
@@ -75,11 +76,12 @@ class SimulatedVenue:
         )  # fmt: skip
         self.fills.refused = self.account.refuse_at_trigger
         self._cash = cash_instrument(plan.venue, plan.currency)
-        self.broker = Broker(self.account, self.fees, self.fills, self._cash.id)
+        desk = OrderDesk(plan.terms.times_in_force, netting=plan.mode is PositionMode.NETTING)
+        self.broker = Broker(self.account, self.fees, self.fills, self._cash.id, desk)
         self.engine = self._engine()
         self.recorder.cache = self.fees.cache = self.engine.cache
         # The broker is the first strategy: its timers of a time run before those of the others.
-        self.engine.add_exec_algorithm(self.broker.desk)
+        self.engine.add_exec_algorithm(desk)
         self.engine.add_strategy(self.broker)
         self.add_pulse(start_ns)
 

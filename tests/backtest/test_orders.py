@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from nautilus_trader.model import Price, Quantity, TimeInForce, TrailingOffsetType
 
+from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.symbols import TradingMode
+from pepperstone_adapter.simulation.profile import Profile
 from tests.kit.orders import BUY, SELL, limit, names, position_of, reasons, stop
 from tests.kit.runs import (
     EURUSD,
@@ -269,6 +271,41 @@ def test_orders_without_margin_end_in_the_order_in_which_they_were_met() -> None
     record = run_steps([1.1, 1.1, 1.08, 1.08], {1: both(*[limit(BUY, 1.09)] * 12)}, start_balance=D(100))
     assert [o.status for o in record.orders] == ["CANCELED"] * 12
     assert [int(o.client_order_id.rpartition("-")[2]) for o in record.orders] == list(range(1, 13))
+
+
+def close_with(tif: TimeInForce) -> Act:
+    return lambda s: s.close_position(s.cache.positions_open()[0], time_in_force=tif)
+
+
+@pytest.mark.parametrize(
+    ("platform", "act", "reason"),
+    [  # the second act; the first opens a position
+        ("ctrader", close_with(TimeInForce.FOK), "FOK for an order that closes a position; use GTC, IOC"),
+        ("ctrader", close_with(TimeInForce.IOC), None),
+        ("mt5", close_with(TimeInForce.FOK), None),
+        ("ctrader", buy(1_000, time_in_force=TimeInForce.FOK), None),
+        ("ctrader", limit(BUY, 1.09, time_in_force=TimeInForce.DAY), "DAY for a limit order; use GTC, GTD, IOC, FOK"),
+        ("mt5", limit(BUY, 1.09, time_in_force=TimeInForce.DAY), None),
+        ("mt5", limit(BUY, 1.09, time_in_force=TimeInForce.IOC), "IOC for a limit order; use GTC, GTD, DAY"),
+        # A level of a position is no order at the broker: nothing is said of its time.
+        ("ctrader", stop(SELL, 1.09, reduce_only=True, time_in_force=TimeInForce.DAY), None),
+    ],
+)
+def test_a_platform_denies_a_time_in_force_that_it_denies_live(platform: str, act: Act, reason: str | None) -> None:
+    account = Profile.load({"platform": platform}).terms([EURUSD])
+    record, steps = run_with([1.1] * 5, {1: buy(100_000), 3: act}, account=account)
+    assert reasons(steps) == ([] if reason is None else [f"UNSUPPORTED_TIME_IN_FORCE: {reason}"])
+    assert record.orders[0].status == "FILLED"
+
+
+def test_netting_a_reversal_is_no_order_that_closes() -> None:
+    account = Profile.load({"platform": "ctrader", "mode": "netting"}).terms([EURUSD])
+    acts = {
+        1: buy(100_000),
+        3: lambda s: s.market(EURUSD, SELL, 100_000, position_of(s), time_in_force=TimeInForce.FOK),
+    }
+    record, _ = run_with([1.1] * 5, acts, account=account, mode=PositionMode.NETTING)
+    assert [o.status for o in record.orders] == ["FILLED", "FILLED"]
 
 
 # --- amendments

@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.account import PositionMode
+from pepperstone_adapter.broker.capabilities import Capabilities
+from pepperstone_adapter.broker.orders import OrderType
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, LeverageTier, SymbolSpec
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.ctrader.client.session import CAPABILITIES as CTRADER
+from pepperstone_adapter.mt5.client.trader import CAPABILITIES as MT5
 from pepperstone_adapter.simulation.margin import tiered_margin
 from pepperstone_adapter.simulation.plan import SpreadTable
 from pepperstone_adapter.simulation.profile import (
@@ -204,3 +208,13 @@ def test_bad_settings(settings: object, said: str) -> None:
 def test_defaults() -> None:
     assert Profile.load().name == "razor-ctrader-USD-hedging-retail"
     assert Profile.load({}).mode is PositionMode.HEDGING
+
+
+@pytest.mark.parametrize(("platform", "live"), [("ctrader", CTRADER), ("mt5", MT5)])
+def test_a_platform_takes_the_times_in_force_that_live_trading_takes(platform: str, live: Capabilities) -> None:
+    wanted = {kind.value: allowed for kind, allowed in live.time_in_force.items() if kind is not OrderType.MARKET_RANGE}
+    found = {
+        kind: {name.lower() for name in names}
+        for kind, names in Profile.load({"platform": platform}).times_in_force.items()
+    }
+    assert found == {**wanted, "close": live.closing_time_in_force}
