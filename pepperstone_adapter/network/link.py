@@ -282,6 +282,9 @@ class Link:
             self._timers[name] = self._reactor.callLater(delay_s, call)
 
 
+def _nothing() -> None: ...
+
+
 @implementer(IHandshakeListener, IPushProducer)
 class _Wire(TwistedProtocol):
     """The transport's end of a link: passes what happens to it."""
@@ -294,11 +297,20 @@ class _Wire(TwistedProtocol):
 
     def write(self, data: bytes) -> None:
         """Write, and hand it to the system now: a transport alone waits for the reactor's next turn."""
-        self.transport.write(data)
         socket = getattr(self.transport, "transport", self.transport)  # below TLS, where there is TLS
         # The last write of a closing connection also ends it, by what it returns to the reactor.
-        if isinstance(socket, FileDescriptor) and not socket.disconnecting:
-            socket.doWrite()  # type: ignore[no-untyped-call]  # what fails here fails again in that turn, which ends the connection
+        if not isinstance(socket, FileDescriptor) or socket.disconnecting:
+            self.transport.write(data)
+            return
+        # To watch a socket for room, which it has, would wake the thread and take the interpreter from this write.
+        socket.startWriting = _nothing  # type: ignore[method-assign]
+        try:
+            self.transport.write(data)
+        finally:
+            del socket.startWriting
+        socket.doWrite()  # type: ignore[no-untyped-call]
+        if socket.dataBuffer:  # no room; or it failed, which fails again in the reactor's turn and ends the connection
+            socket.startWriting()
 
     def connectionMade(self) -> None:
         self._link.wire_made(self)

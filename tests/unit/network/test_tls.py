@@ -23,7 +23,6 @@ class FirstOutcome(WrittenCore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.to_send = SECRET
         self.retry = None
         self.outcome: concurrent.futures.Future[str] = concurrent.futures.Future()
 
@@ -36,13 +35,14 @@ class FirstOutcome(WrittenCore):
         self.outcome.set_result(f"{type(error).__name__}: {error}")
 
 
-def attempt(server: RecordingServer, host: str, ca: Path | None) -> tuple[str, bytes]:
+def attempt(server: RecordingServer, host: str, ca: Path | None, data: bytes = SECRET) -> tuple[str, bytes]:
     network, core = NetworkThread.shared(), FirstOutcome()
+    core.to_send = data
     link = Link(network.reactor, Endpoint(host=host, port=server.port, ca_file=ca), core)
     network.call(link.start)
     outcome = core.outcome.result(15)
     if outcome == "up":
-        server.wait(lambda: bytes(server.received) == SECRET)
+        assert server.wait(lambda: len(server.received) >= len(data))
     network.run(link.stop).result(10)
     return outcome, bytes(server.received)
 
@@ -56,6 +56,12 @@ def test_a_certificate_of_the_named_authority_for_the_named_host_is_accepted(ca:
     for host in ("localhost", "127.0.0.1"):
         with RecordingServer(server_context(ca.issue_cert(host))) as server:
             assert attempt(server, host, ca_file(ca, tmp_path)) == ("up", SECRET)
+
+
+def test_more_than_the_system_takes_at_once_arrives_whole(ca: trustme.CA, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40_000
+    with RecordingServer(server_context(ca.issue_cert("localhost"))) as server:
+        assert attempt(server, "localhost", ca_file(ca, tmp_path), data) == ("up", data)
 
 
 @pytest.mark.parametrize("fault", ["self-signed", "expired", "wrong host", "unknown authority", "no authority given"])
