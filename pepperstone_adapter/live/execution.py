@@ -205,6 +205,8 @@ class BrokerExecutionClient(ExecutionClient):
         """Tell the framework, and do what a decision asks for."""
         if self._emitter is None:
             return
+        if self.shares is not None:
+            emissions = self.shares.watched(emissions)
         for emission in emissions:
             if isinstance(emission, SetExactLevels):
                 entry = self.table.get(emission.client_order_id)

@@ -1,7 +1,11 @@
-"""How much of a netting account's position a strategy may still close.
+"""How much of a netting account's position a strategy may still close, and when another has closed a part of it.
 
 A netting account has one position for all: the broker would close another's part of it, and the framework takes no
-reduce-only fill beyond what the strategy holds. What it holds stands in the framework's cache, which applies a fill
+reduce-only fill beyond what the strategy holds. A stop-out, a person or another program does close it; the framework
+has no way to take that from a strategy, so it stands against it under EXTERNAL, and a person has to look: the strategy
+believes in a position that is gone, and its next order against it would open one.
+
+What a strategy holds stands in the framework's cache, which applies a fill
 some time after it was emitted; so what its closes still take is read from the same cache, order by order, until that
 has them ended. Read from our own table a close would be over and the position not yet smaller: a second close sent in
 between would take another's part, or turn the position round.
@@ -12,9 +16,13 @@ from typing import Any
 
 from nautilus_trader.model import ClientOrderId, InstrumentId, StrategyId, Venue
 
+from pepperstone_adapter.broker.orders import Deal, Side
+from pepperstone_adapter.live.emissions import Emission, StrangerFill, Warn
 from pepperstone_adapter.live.planning import Close
 from pepperstone_adapter.live.tracking import TrackedOrder
 from pepperstone_adapter.mapping.orders import NotSendable
+
+EXTERNAL = StrategyId("EXTERNAL")
 
 
 class Shares:
@@ -33,7 +41,7 @@ class Shares:
         NotSendable
             It takes more than its strategy holds and is not closing yet.
         """
-        order = plan.order
+        order, long = plan.order, plan.position.side.sign > 0
         self._closes = [close for close in self._closes if self._unfilled(close)]
         mine = [
             c
@@ -41,7 +49,7 @@ class Shares:
             if (c.strategy_id, c.symbol, c.side) == (order.strategy_id, order.symbol, order.side)
         ]
         going = sum((self._unfilled(close) for close in mine), Decimal(0))
-        held = self._held(order, plan.position.side.sign > 0)
+        held = self._held(order.symbol, StrategyId(order.strategy_id), long)
         if plan.units > held - going:
             raise NotSendable(
                 f"{order.strategy_id} holds {held} units of {order.symbol}, of which {going} are being closed; the "
@@ -49,9 +57,25 @@ class Shares:
             )
         self._closes.append(order)
 
-    def _held(self, order: TrackedOrder, long: bool) -> Decimal:
-        instrument_id = InstrumentId.from_str(f"{order.symbol}.{self._venue}")
-        own = self._cache.positions_open(self._venue, instrument_id, StrategyId(order.strategy_id))
+    def watched(self, emissions: list[Emission]) -> list[Emission]:
+        """What the framework is to be told, and a warning for each stranger's deal that takes what strategies hold."""
+        warnings = [
+            Warn(
+                f"{taken.normalize():f} units of {told.deal.symbol} that strategies hold were closed by another (deal "
+                f"{told.deal.deal_id}): on a netting account they stand under EXTERNAL, not at the strategies",
+                halt=True,
+            )
+            for told in emissions
+            if isinstance(told, StrangerFill) and (taken := self._taken(told.deal)) > 0
+        ]
+        return [*emissions, *warnings]
+
+    def _taken(self, deal: Deal) -> Decimal:
+        return deal.closed_units - self._held(deal.symbol, EXTERNAL, long=deal.side is Side.SELL)
+
+    def _held(self, symbol: str, strategy_id: StrategyId, long: bool) -> Decimal:
+        instrument_id = InstrumentId.from_str(f"{symbol}.{self._venue}")
+        own = self._cache.positions_open(self._venue, instrument_id, strategy_id)
         return sum((p.quantity.as_decimal() for p in own if p.is_long == long), Decimal(0))
 
     def _unfilled(self, close: TrackedOrder) -> Decimal:

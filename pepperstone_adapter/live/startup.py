@@ -1,8 +1,8 @@
 """The start of an execution client: read the account once, tell the framework, then let events flow.
 
 The order matters. The session's events are held by the connection from the first moment on; the account is read; the
-framework takes the mass status in; only then are the held events applied (each deal is known by its id, so what the
-status already told is not told again), strangers reported, and the audit started.
+framework takes the mass status in; only then are strangers reported, the held events applied (each deal is known by its
+id, so what was told already is not told again), and the audit started.
 """
 
 import asyncio
@@ -119,13 +119,19 @@ class Startup:
                 self._store.flush_soon()
 
     async def release(self, state: StartState) -> None:
-        """When the framework has taken `state` in: held events, strangers, old intents, then the audit."""
+        """When the framework has taken `state` in: strangers, what happened to them and ours meanwhile, the audit, and old
+        intents."""
         await self._taken_in([r.client_order_id for r in state.orders if r.client_order_id is not None])
-        self._connection.release_trading(self._client.on_trading)
-        # First of all that follows: whatever goes wrong with the rest, unanswered requests are asked about.
-        self._client.start_task(
-            run_forever(self._client.reconciler, self._client.settings.audit_interval_s), "reconcile"
-        )
+        try:
+            self._tell_strangers(state)
+        finally:  # whatever goes wrong with the rest: events flow, and unanswered requests are asked about
+            self._connection.release_trading(self._client.on_trading)
+            self._client.start_task(
+                run_forever(self._client.reconciler, self._client.settings.audit_interval_s), "reconcile"
+            )
+        await self._forget_never_sent()
+
+    def _tell_strangers(self, state: StartState) -> None:
         for order in state.stranger_orders:
             accepted = OrderChanged(change=OrderChange.ACCEPTED, order=order, ts_ns=order.created_ns)
             self._client.perform(self._events.on_order(accepted))
@@ -134,7 +140,6 @@ class Startup:
             self._emitter.stranger(order, introduce=True)
             for deal in deals:
                 self._emitter.emit(StrangerFill(deal))
-        await self._forget_never_sent()
 
     async def _taken_in(self, named: list[ClientOrderId]) -> None:
         """Wait until the framework has taken in the orders it was told of. One that it leaves out must not hold back the

@@ -106,7 +106,9 @@ class ReportMaker:
             trigger_price=_price(state.stop_price, digits) if _is_stop(kind) else None,
             trigger_type=TriggerType.DEFAULT if _is_stop(kind) else None,
             avg_px=state.average_price if done else None,
-            reduce_only=state.closing,
+            # On a netting account the framework keeps a position for each strategy, and drops a fill that only reduces and
+            # meets none of its owner's; a stranger's must count against the account's.
+            reduce_only=state.closing and not self.netting,
             cancel_reason=state.reason or None,
         )
 

@@ -272,6 +272,8 @@ class KitBroker:
     def _deal(self, order: Order, units: Decimal, price: Decimal, reason: DealReason) -> None:
         self.now_ns += 1_000_000
         state = order.state
+        held = self._target(state)
+        closed = min(units, held.units) if held is not None and held.side is not state.side else D(0)
         position, entry, profit = self._book(state, units, price)
         commission = -(units / D(100_000) * D("3.5")).quantize(D("0.01"))
         self.balance += profit + commission
@@ -297,6 +299,7 @@ class KitBroker:
             entry=entry,
             commission=commission,
             gross_profit=profit,
+            closed_units=closed,
             reason=reason,
             client_order_id=state.client_order_id,
             balance=self.balance,

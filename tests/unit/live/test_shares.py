@@ -1,17 +1,19 @@
-"""Closes on a netting account, in the moment between the broker's fill and the framework's books."""
+"""Closes on a netting account: in the moment between the broker's fill and the framework's books, and by another."""
 
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.events import BrokerEvent, OrderChanged
 from pepperstone_adapter.broker.market import Tick
-from pepperstone_adapter.broker.orders import Side
+from pepperstone_adapter.broker.orders import DealReason, Protection, Side
 from pepperstone_adapter.live.planning import Close
 from pepperstone_adapter.live.tracking import CLOSE, Phase, TrackedOrder
 from pepperstone_adapter.mapping.orders import NotSendable
 from tests.kit.broker import KitBroker
-from tests.kit.node import BUY, EURUSD, SELL, Bench, run_bench, units
+from tests.kit.node import BUY, EURUSD, SELL, Bench, px, run_bench, units
 
 
 class TickAfterFill(KitBroker):
@@ -85,5 +87,60 @@ def test_a_close_that_never_arrived_takes_nothing_from_the_next(tmp_path: Path) 
             b.probe.submit_order(order)
             await b.reach(order, end)
         assert not b.broker.positions
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+async def held(b: Bench, number: int) -> None:
+    """The strategy's own part of the account's position."""
+    entry = b.probe.order_factory.market(EURUSD, BUY, units(number))
+    b.probe.submit_order(entry)
+    await b.reach(entry, "FILLED")
+    await b.until(lambda: b.cache.positions_open(None, EURUSD, b.probe.strategy_id), "its own position")
+
+
+def net(b: Bench) -> Decimal:
+    return sum((Decimal(str(p.signed_qty)) for p in b.cache.positions_open()), Decimal(0))
+
+
+@pytest.mark.parametrize("how", ["stop-out", "by hand", "by hand in part", "a stop set by hand"])
+def test_what_another_closes_of_a_strategys_position_counts_and_stops_new_risk(tmp_path: Path, how: str) -> None:
+    """The strategy goes on believing in its position: its next order against it would open one."""
+
+    async def script(b: Bench) -> None:
+        await held(b, 3_000)
+        (ticket,) = b.broker.positions
+        match how:
+            case "stop-out":
+                b.broker.close_at_broker(ticket, reason=DealReason.STOP_OUT)
+            case "by hand":
+                b.broker.close_at_broker(ticket)
+            case "by hand in part":
+                b.broker.close_at_broker(ticket, units=1_000)
+            case _:
+                b.broker.protect(b.broker.positions[ticket], Protection(stop_loss=Decimal("1.08000")))
+                b.broker.set_price("EURUSD", 107_990, 107_997)
+        left = Decimal(2_000 if how == "by hand in part" else 0)
+        await b.until(lambda: net(b) == left, "the deal in the account's net position")
+        assert b.client.halted is not None
+        assert ("stop-out" if how == "stop-out" else "that strategies hold were closed by another") in b.client.halted
+        back = b.probe.order_factory.market(EURUSD, SELL, units(3_000))
+        b.probe.submit_order(back)
+        await b.reach(back, "DENIED")
+        assert sum(p.units for p in b.broker.positions.values()) == left
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+def test_a_stranger_who_closes_no_more_than_is_his_stops_nothing(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.broker.open_at_broker("EURUSD", Side.BUY, 2_000)
+        await b.until(lambda: b.cache.positions_open(), "the stranger's position")
+        await held(b, 3_000)
+        b.broker.close_at_broker(next(iter(b.broker.positions)), px("1.08500").as_decimal(), units=2_000)
+        await b.until(lambda: net(b) == 3_000, "the strategy's part left")
+        (position,) = b.cache.positions_open()
+        assert position.strategy_id == b.probe.strategy_id
+        assert b.client.halted is None
 
     run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))

@@ -8,7 +8,7 @@ import pytest
 from nautilus_trader.model import ClientOrderId, PositionId
 
 from pepperstone_adapter.broker.account import PositionMode
-from pepperstone_adapter.broker.orders import Deal
+from pepperstone_adapter.broker.orders import Deal, Side
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.live.mass_status import StartState
 from pepperstone_adapter.live.startup import Startup
@@ -96,14 +96,16 @@ def traded(tmp_path: Path, broker: KitBroker) -> dict[str, str]:
 
 @pytest.mark.parametrize("snapshot", [1, 2, 3])
 def test_what_happens_between_two_reads_of_a_start_is_told_once(tmp_path: Path, snapshot: int) -> None:
-    """An order fills and a position is closed after one list was read and before the next."""
+    """An order fills, and two positions are closed, ours and a stranger's, after one list was read and before the next."""
     broker = Moving()
     ids = traded(tmp_path, broker)
+    by_hand = broker.open_at_broker("EURUSD", Side.SELL, 5_000)
     broker.snapshots = 0
 
     def happens() -> None:
         broker.set_price("EURUSD", 108_390, 108_397)
         broker.close_at_broker(ids["ticket"])
+        broker.close_at_broker(by_hand)
 
     broker.after[snapshot] = happens
 
@@ -112,8 +114,9 @@ def test_what_happens_between_two_reads_of_a_start_is_told_once(tmp_path: Path, 
         await b.until(lambda: held(b) == {str(b.cache.order(limit).position_id): Decimal(10_000)}, "the fill alone")
         assert broker.after == {}
         assert b.cache.order(limit).filled_qty.as_decimal() == 10_000
-        closed = b.cache.position(PositionId(ids["ticket"]))
-        assert closed is None or closed.is_closed
+        for ticket in (ids["ticket"], by_hand):
+            closed = b.cache.position(PositionId(ticket))
+            assert closed is None or closed.is_closed
 
     run_bench(tmp_path, script, broker, claim=True)
 
