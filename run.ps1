@@ -89,6 +89,9 @@ if ($args.Count -gt 0 -and $args[0] -eq 'test') {
         Pop-Location
     }
 } else {
+    # Hints then name the command as it was typed here.
+    $typed = $MyInvocation.InvocationName
+    $env:PEPPERSTONE_COMMAND = if ($typed -match '[\\/]') { $typed } else { '.\run.ps1' }
     & (Join-Path $venv 'Scripts\pepperstone.exe') @args
 }
 exit $LASTEXITCODE

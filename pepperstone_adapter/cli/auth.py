@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pepperstone_adapter.cli.started import as_started
+
 app = typer.Typer(no_args_is_help=True, help="Log in to cTrader; show, refresh or remove stored credentials.")
 
 Venue = Annotated[str, typer.Argument(help="The venue: ctrader.")]
@@ -64,7 +66,7 @@ def login(
     with store.lock():
         store.save(Credentials(application=application, tokens=tokens))
     typer.echo(f"Logged in. Stored in: {store.describe}")
-    typer.echo("Check that the accounts it may use are yours: pepperstone probe ctrader")
+    typer.echo(as_started("Check that the accounts it may use are yours: pepperstone probe ctrader"))
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pepperstone_adapter.cli.options import ResultJson
+from pepperstone_adapter.cli.started import as_started
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,7 @@ def command(
     finished = run_with_progress(settings, "demo", quiet=json_)
     print_result(finished.result, finished.folder, as_json=json_)
     if not json_:
-        typer.echo(f"Next    copy {SETTINGS}, change it, and run `pepperstone backtest YOUR.yaml`")
+        typer.echo(as_started(f"Next    copy {SETTINGS}, change it, and run `pepperstone backtest YOUR.yaml`"))
 
 
 def _build(catalog: Path, out: Path, console: "Console") -> Path:

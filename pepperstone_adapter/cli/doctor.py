@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.started import as_started
+
 _COLOUR = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -29,7 +31,7 @@ def command(
     for finding in findings:
         console.print(f"[{_COLOUR[finding.status]}]{finding.status:4}[/] {finding.name:<11} {escape(finding.detail)}")
         if finding.fix:
-            console.print(f"{'':16} to mend it: {escape(finding.fix)}")
+            console.print(f"{'':16} to mend it: {escape(as_started(finding.fix))}")
     console.print(
         "Everything needed is in place." if not failed else f"{len(failed)} of {len(findings)} checks failed."
     )

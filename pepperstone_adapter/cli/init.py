@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import ConfigurationError
 
 _EXAMPLE = "demo"
@@ -42,8 +43,8 @@ def command(
         shutil.rmtree(building, ignore_errors=True)
     typer.echo(f"made {folder}; next:\n  cd {folder}")
     if not data:
-        typer.echo("  pepperstone data import --samples")
-    typer.echo(f"  pepperstone backtest configs/backtest/{_EXAMPLE}.yaml")
+        typer.echo(as_started("  pepperstone data import --samples", elsewhere=True))
+    typer.echo(as_started(f"  pepperstone backtest configs/backtest/{_EXAMPLE}.yaml", elsewhere=True))
 
 
 def _write_project(project: Path, name: str) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.catalog.unkept import run_lock, unkept, write_note
+from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.files import FileLock
 from pepperstone_adapter.common.settings import load_settings
@@ -79,7 +80,8 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
     if settings.record is not None:
         for left in unkept(settings.record.catalog):
             say(
-                f"warning: the recording in {left} is not in the catalog yet; put it there: pepperstone data recorded {left}"
+                f"warning: the recording in {left} is not in the catalog yet; "
+                + as_started(f"put it there: pepperstone data recorded {left}")
             )
     return live.run()
 

@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.commands import CommandTable, help_of
+from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.common.output import NAME as OUTPUT
 from pepperstone_adapter.common.output import Output, tell
@@ -94,7 +95,7 @@ def _run(rest: list[str], debug: bool) -> int:
         before_dashes = rest[: rest.index("--")] if "--" in rest else rest
         text = help_of(root, before_dashes) if "--help" in before_dashes else None
         if text is not None:
-            typer.echo(text)
+            typer.echo(as_started(text))
             return 0
         result = root.main(rest, prog_name="pepperstone", standalone_mode=False)
     except TyperException as error:
@@ -138,13 +139,13 @@ def _usage_error(error: TyperException) -> int:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         # A group without a command: the message is the help itself.
-        tell(message)
+        tell(as_started(message))
     else:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         if message.startswith("No such command") and "Did you mean" not in message and context:
             hint = f"; there are {', '.join(context.command.list_commands(context))}{hint}"
-        tell(f"error: {message.rstrip('.')}{hint}")
+        tell(as_started(f"error: {message.rstrip('.')}{hint}"))
     return _USAGE_EXIT_CODE
 
 
@@ -158,5 +159,5 @@ def _fail(error: BaseException, text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     for line in text.splitlines() or [type(error).__name__]:
-        tell(f"error: {line}")
+        tell(as_started(f"error: {line}"))
     return code

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import ConfigurationError
 
 
@@ -53,7 +54,7 @@ def command(
     for path, text in files.items():
         write_atomic(path, text)
         typer.echo(f"wrote {path.relative_to(project)}")
-    typer.echo(f"next:\n  pepperstone backtest configs/backtest/{parsed.file_name}.yaml")
+    typer.echo(as_started(f"next:\n  pepperstone backtest configs/backtest/{parsed.file_name}.yaml"))
     typer.echo(f"  python -m pytest tests/test_{parsed.module}.py")
 
 
