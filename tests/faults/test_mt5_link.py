@@ -13,8 +13,10 @@ from pepperstone_adapter.broker.orders import (
     OrderType,
 )
 from pepperstone_adapter.common.errors import LinkLost, NotFound, OutcomeUnknown, RateLimited
+from pepperstone_adapter.mt5.client.identity import magic_of
 from tests.kit import mt5 as kit
-from tests.kit.mt5 import Gateway
+from tests.kit.ctrader import run
+from tests.kit.mt5 import LOGIN, NETTING, Gateway
 from tests.kit.mt5_scene import Scene, order, play, scene
 
 D = Decimal
@@ -178,6 +180,21 @@ def test_f83_a_gateway_killed_between_send_and_answer_never_sends_again(tmp_path
 
         with kit.gateway(broker, tmp_path) as gate:
             asyncio.run(asyncio.wait_for(second(gate), 30))
+
+
+def test_f83_accounts_of_one_gateway_share_no_order_keys(tmp_path: Path) -> None:
+    """A strategy may name its orders itself: the same name on another account is another order."""
+    with kit.broker(tmp_path) as broker:
+        for login in (LOGIN, NETTING):
+            with kit.gateway(broker, tmp_path, login={"login": login, "password": "sandbox"}) as gate:
+
+                async def main(gate: Gateway = gate, login: int = login) -> None:
+                    async with scene(broker, gate, login=login) as s:
+                        assert await s.found("mine-1") is None
+                        await s.open("mine-1")
+
+                run(main)
+        assert [kit.magic_counts(broker, login) for login in (LOGIN, NETTING)] == [{magic_of("mine-1"): 1}] * 2
 
 
 def test_f87_an_order_without_a_durable_key_is_not_sent(tmp_path: Path) -> None:

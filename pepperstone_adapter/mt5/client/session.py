@@ -86,12 +86,12 @@ class Mt5Session:
         self._book = Book({}, self._clock)
         self._symbols = Symbols(account, self._rows, self._book.specs)
         self._account: AccountSnapshot | None = None
-        self._up = False
-        self._started = False
-        self._down_told = False
+        self._up = self._started = self._down_told = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recovering: asyncio.Task[Any] | None = None
-        self._trader = Trader(self._call, self._book, self._rows, self._ready, self._clock_known, self._emit, now_ns)
+        self._trader = Trader(
+            account.login, self._call, self._book, self._rows, self._ready, self._clock_known, self._emit, now_ns
+        )
         self._left_out: list[BrokerEvent] = []
         self._unready = ""  # what the terminal still lacks
         self._early: list[Any] = []  # what the gateway told while the first snapshot was read

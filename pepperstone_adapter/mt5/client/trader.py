@@ -78,6 +78,9 @@ class Trader:
 
     Parameters
     ----------
+    login
+        The account's number. It is in every order key: a gateway may have served other accounts, and a strategy may name
+        its orders itself.
     call
         One call of the terminal; see `GatewayLink.call`.
     rows
@@ -94,6 +97,7 @@ class Trader:
 
     def __init__(
         self,
+        login: int,
         call: Callable[..., Awaitable[Any]],
         book: Book,
         rows: dict[str, Any],
@@ -104,6 +108,7 @@ class Trader:
         clock_s: Callable[[], float] = time.monotonic,
         pause: Pause = asyncio.sleep,
     ) -> None:
+        self._login = login
         self._now_ns = now_ns
         self._clock_s = clock_s
         self._pause = pause
@@ -133,7 +138,7 @@ class Trader:
         else:
             flags = int(self._rows[request.symbol]["expiration_mode"])
             trade = requests.pending(request, spec, self._book.clock, flags)
-            answer = await self._send(trade, key_of(request.client_order_id), request.symbol)
+            answer = await self._send(trade, self._key(request.client_order_id), request.symbol)
             await self._read_back(answer["order"])
             self._emit(self._book.accepted(_accepted(request, answer, self._now_ns())))
         return _accepted(request, answer, self._now_ns())
@@ -209,7 +214,7 @@ class Trader:
         )
         self._book.sending(client_order_id, request.units, half=position_id)
         trade = requests.close_by(one, other, client_order_id)
-        answer = await self._send(trade, key_of(client_order_id), one.symbol)
+        answer = await self._send(trade, self._key(client_order_id), one.symbol)
         half = parsing.half_id(answer["order"], int(position_id))
         state = replace(_accepted(request, answer, self._now_ns()), order_id=half)
         self._emit(self._book.accepted(state))
@@ -243,7 +248,7 @@ class Trader:
             request = replace(request, protection=requests.absolute(request.protection, request.side, seen))
         for attempt, filling in enumerate(choices):
             trade = requests.market(request, spec, filling, price, ticket)
-            key = key_of(f"{request.client_order_id}/{attempt}" if attempt else request.client_order_id)
+            key = self._key(f"{request.client_order_id}/{attempt}" if attempt else request.client_order_id)
             try:
                 answer = await self._send(trade, key, request.symbol)
             except OrderRefused as error:
@@ -295,6 +300,9 @@ class Trader:
         position = await self._held(position_id)
         self._ready(position.symbol)
         await self._send(requests.set_levels(position, protection), _once("levels"), position.symbol)
+
+    def _key(self, client_order_id: str) -> str:
+        return key_of(f"{self._login}/{client_order_id}")
 
     async def _send(self, trade: requests.TradeRequest, key: str, symbol: str) -> Any:
         """One trade request.
@@ -373,7 +381,7 @@ class Trader:
 
     async def _find_ticket(self, client_order_id: str, since_ns: int) -> int | None:
         """By the gateway's kept answer, else by magic number in working orders, ended orders, deals: all of them."""
-        kept = await self._call("order_key", key_of(client_order_id))
+        kept = await self._call("order_key", self._key(client_order_id))
         if kept["state"] == "answered" and (data := kept["answer"]["data"]) and data["order"]:
             return int(data["order"])
         magic = magic_of(client_order_id)

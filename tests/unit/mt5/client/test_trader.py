@@ -36,6 +36,7 @@ class Desk:
         book.start([], [rows.position(POSITION), rows.position(POSITION + 1, type=1)], [])
         self.symbol = rows.EURUSD | {"order_mode": 127}
         self.trader = Trader(
+            3_000_001,
             self.call,
             book,
             {"EURUSD": self.symbol},
