@@ -152,6 +152,7 @@ class LiveRun:
                 lines = self._sum_up()
                 recorded = self._recorded()
                 node.dispose()
+                del node  # with it the framework's logger writes what it still holds, before we say more
                 for line in lines:
                     self._say(line)
                 self._refuse_risk()

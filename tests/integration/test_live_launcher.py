@@ -216,12 +216,16 @@ def test_a_run_that_ends_while_it_takes_no_new_risk_ends_with_code_6(
 def test_a_connect_that_fails_ends_with_code_5_and_says_where(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
         path = settings(tmp_path, broker, account={"port": 9}, connect_timeout_s=120)
+        with (tmp_path / "one_of_each.py").open("a") as strategy:  # its last words are many
+            strategy.write("    def on_dispose(self):\n        for n in range(20_000): self.log.warning(f'late {n}')\n")
         started = time.monotonic()
         process = spawn(path)
         out = process.communicate(timeout=60)[0]
     assert process.returncode == 5, out[-3000:]
-    assert "error: not connected to 127.0.0.1:9: " in out
-    assert "is the sandbox running?" in out
+    *before, last = out.splitlines()
+    assert last.startswith("error: not connected to 127.0.0.1:9: ")
+    assert "is the sandbox running?" in last
+    assert any(line.endswith("late 19999") for line in before)
     assert time.monotonic() - started < 12  # a few refused attempts, not the patience of 15 s
 
 
