@@ -181,3 +181,34 @@ def test_f75_an_order_is_denied_by_the_name_of_the_switch_before_the_terminal_se
     with sandbox(tmp_path) as broker:
         run_mt5(tmp_path, broker, script)
         assert len(report(broker)["orders"]) == 1
+
+
+def test_f81_a_node_that_starts_while_a_deal_is_not_listed_yet_tells_its_fill_once(tmp_path: Path) -> None:
+    """The order of an earlier run fills while no node runs; the terminal shows its position, and its deal seconds later."""
+    ids: dict[str, Any] = {}
+
+    async def first(b: Bench) -> None:
+        order = b.probe.order_factory.limit(EURUSD, BUY, Quantity.from_int(10_000), Price.from_str("1.08400"))
+        b.probe.submit_order(order)
+        await b.reach(order, "ACCEPTED")
+        ids["order"] = order.client_order_id
+
+    async def second(b: Bench) -> None:
+        (position,) = b.cache.positions_open()
+        assert int(position.signed_qty) == 10_000
+        deals = report(b.sandbox)["deals"]
+        await b.until(lambda: b.client.table._deals.keys() >= {str(d["deal_id"]) for d in deals}, "its deal")
+        for _ in range(2):
+            await b.client.reconciler.audit()
+        order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(1_000))
+        b.probe.submit_order(order)  # when it is filled, whatever was told before has been taken in
+        await b.reach(order, "FILLED")
+        await b.until(lambda: sum(int(p.signed_qty) for p in b.cache.positions_open()) == 11_000, "both, each once")
+        assert [str(t) for t in b.cache.position(position.id).trade_ids()] == [str(d["deal_id"]) for d in deals]
+        assert b.cache.order(ids["order"]).status is FILLED
+
+    with sandbox(tmp_path, mt5={"deal_lag_ms": 2_500.0}) as broker:
+        run_mt5(tmp_path, broker, first)
+        broker.push("EURUSD", "1.08390", "1.08397")
+        run_mt5(tmp_path, broker, second, claim=True)
+        assert broker.violations() == []

@@ -193,11 +193,12 @@ class Mt5Session:
         for _ in range(SNAPSHOT_TRIES):
             orders = await self._call("orders_get")
             positions = await self._call("positions_get")
-            deals = await self._call("history_deals_get", *self._deals_window())
+            window = self._deals_window()
+            deals = await self._call("history_deals_get", *window)
             held = [(row["ticket"], row["volume"]) for row in await self._call("positions_get")]
             if held == [(row["ticket"], row["volume"]) for row in positions]:
                 break  # no deal was made between the two: each is in both or in neither
-        self._book.start(orders, positions, deals)
+        self._book.start(orders, positions, deals, window[0])
         return self._snapshot(account, orders, positions)
 
     def _snapshot(self, account: AccountSnapshot, orders: Sequence[Any], positions: Sequence[Any]) -> BrokerSnapshot:

@@ -94,6 +94,19 @@ def test_a_list_from_before_the_first_snapshot_shows_a_closed_position_for_a_mom
     assert [type(e) for e in subject.on_positions([], NOW + 1)] == [PositionChanged]
 
 
+def test_a_deal_that_history_shows_after_the_start_is_in_its_position_already() -> None:
+    opening, closing = rows.deal(9, position_id=7), rows.deal(10, position_id=7, type=1, entry=1)
+    subject = book()
+    shown = rows.position(7)
+    subject.start([], [shown], [], shown["time"])  # opened within the time whose deals were read, and it has none
+    (told,) = subject.on_deals([opening], NOW)
+    assert isinstance(told, OrderChanged)
+    assert subject.on_time(NOW) == subject.on_time(NOW + 2 * LAG_NS) == []  # volume and deals agree
+    assert subject.on_positions([], NOW) == []
+    events = subject.on_deals([opening, closing], NOW + 1)
+    assert [type(e).__name__ for e in events] == ["OrderChanged", "PositionChanged"]  # explained at once
+
+
 def test_a_vanished_position_nobody_explains_is_an_error_after_a_while() -> None:
     subject = book(positions=[rows.position(7)])
     subject.on_positions([], NOW)
