@@ -189,8 +189,8 @@ def test_a_file_somebody_deleted_is_told_and_read_again(
     assert main(command) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].endswith(f"  {len(want)} rows stored")
-    assert told[1].startswith(f"  the file with {day(0)}T00:00:00Z to ")
-    assert told[1].endswith(" is gone from the catalog; that stretch was asked for again")
+    assert told[1].startswith(f"  no file holds {day(0)}T00:00:00Z to ")
+    assert told[1].endswith(" any more: asked for again")
     assert stored_bars(tmp_path, "1-HOUR") == want
     assert main(command) == 0
     assert "read before, nothing asked for" in capsys.readouterr().out
