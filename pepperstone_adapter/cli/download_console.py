@@ -148,9 +148,7 @@ def _print(outcome: Outcome) -> None:
         done = f"{outcome.stored:,} rows stored" + (f", {known:,} were stored already" if known else "")
     typer.echo(f"{_name(wish)}  {span}  {done}")
     for start, end in outcome.lost:
-        typer.echo(
-            f"  the file with {iso(start)} to {iso(end)} is gone from the catalog; that stretch was asked for again"
-        )
+        typer.echo(f"  no file holds {iso(start)} to {iso(end)} any more: asked for again")
     if outcome.begins_ns is not None:
         typer.echo(f"  the broker's history begins at {iso(outcome.begins_ns)}; there is nothing before it")
     for kind, bad in outcome.bad.kinds.items():
