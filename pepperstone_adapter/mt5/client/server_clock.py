@@ -18,6 +18,7 @@ from typing import Any, Final
 from pepperstone_adapter.broker.orders import AmendRequest, OrderRequest, OrderType, PositionState
 from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.common.errors import OrderRefused
+from pepperstone_adapter.mt5.client.market_rows import is_time
 
 NS: Final = 1_000_000_000
 TOLERANCE_NS: Final = 5 * 60 * NS
@@ -62,12 +63,21 @@ class ClockCheck:
 
     def newest(self, rows: Mapping[str, Any], now_ns: int) -> str | None:
         """Why trading must not start, from the newest tick of all ``symbol_info`` rows; an old one says nothing, because
-        the market may be closed."""
-        newest_s = max((int(row["time"]) for row in rows.values()), default=0)
-        difference_ns = self._clock.to_utc_ns(newest_s * NS) - now_ns
-        if abs(difference_ns) <= NEW_NS:
+        the market may be closed.
+
+        A wrong rule shifts all symbols. One alone that is ahead, while others have ticks of now, is at fault itself.
+        """
+        stamps = {name: int(row["time"]) for name, row in rows.items()}
+        off = {name: self._clock.to_utc_ns(at * NS) - now_ns for name, at in stamps.items() if is_time(at, now_ns)}
+        symbol = max(off, key=off.__getitem__, default="")
+        difference_ns = off.get(symbol, -NEW_NS - 1)
+        alone = sum(abs(other - difference_ns) <= NEW_NS for other in off.values()) == 1
+        outvoted = alone and sum(abs(other) <= NEW_NS for other in off.values()) >= NEEDED
+        if abs(difference_ns) <= NEW_NS or outvoted:
             self._confirm(now_ns)
-        return self._reason(difference_ns) if difference_ns > TOLERANCE_NS else None
+            return None
+        told = f"the newest tick of {symbol} is"
+        return self._reason(difference_ns, told) if difference_ns > TOLERANCE_NS else None
 
     def seen(self, tick_utc_ns: int, polled_ns: int, made_ns: int | None) -> str | None:
         """Why trading must stop, or None.
@@ -132,9 +142,9 @@ class ClockCheck:
         self._confirmed_ns = at_ns
         self._confirmed.set()
 
-    def _reason(self, difference_ns: int) -> str:
+    def _reason(self, difference_ns: int, told: str = "fresh ticks are") -> str:
         hours = difference_ns / (3600 * NS)
         return (
-            f"fresh ticks are {hours:+.2f} h off: the server's clock does not follow the rule {self._clock.name}, "
+            f"{told} {hours:+.2f} h off: the server's clock does not follow the rule {self._clock.name}, "
             "or the clock of the terminal's machine is wrong; set server_time in the settings"
         )

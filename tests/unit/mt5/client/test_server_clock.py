@@ -36,6 +36,34 @@ def test_at_the_start_a_stamp_from_the_future_is_proof_and_an_old_one_is_a_close
     assert ClockCheck(parse_clock("utc")).newest({}, NOW_NS) is None
 
 
+def test_a_symbol_with_a_stamp_that_cannot_be_stops_no_start() -> None:
+    server_s = NOW_NS // NS + 3 * 3600
+    check = ClockCheck(parse_clock("new-york+7"))
+    for ahead_s in (365 * 86_400, 3 * 86_400):
+        rows: dict[str, Any] = {"EURUSD": {"time": server_s}, "BROKEN": {"time": server_s + ahead_s}}
+        assert check.newest(rows, NOW_NS) is None
+        assert check.confirmed(NOW_NS)
+    assert check.newest({"BROKEN": {"time": server_s + 365 * 86_400}}, NOW_NS) is None
+    assert check.newest({"BROKEN": {"time": 0}}, NOW_NS) is None
+
+
+def test_one_symbol_hours_ahead_is_outvoted_by_three_of_now_and_named_otherwise() -> None:
+    server_s = NOW_NS // NS + 3 * 3600
+    broken: dict[str, Any] = {"BROKEN": {"time": server_s + 5 * 3600}}
+    of_now = {name: {"time": server_s - 20} for name in ("EURUSD", "GBPUSD", "XAUUSD")}
+    check = ClockCheck(parse_clock("new-york+7"))
+    assert check.newest(broken | of_now, NOW_NS) is None
+    assert check.confirmed(NOW_NS)
+    of_now.pop("XAUUSD")
+    wrong = ClockCheck(parse_clock("new-york+7")).newest(broken | of_now, NOW_NS)
+    assert wrong is not None
+    assert wrong.startswith("the newest tick of BROKEN is +5.00 h off")
+    # Two that agree are no accident: three others may have closed just so long ago.
+    three = {name: {"time": server_s} for name in ("EURUSD", "GBPUSD", "XAUUSD")}
+    two = {name: {"time": server_s + 5 * 3600} for name in ("BTCUSD", "ETHUSD")}
+    assert ClockCheck(parse_clock("new-york+7")).newest(three | two, NOW_NS) is not None
+
+
 def test_a_few_symbols_of_the_market_watch_tell_the_time_and_nothing_is_added_to_it() -> None:
     rows = {name: {"select": name != "B"} for name in "ABCDE"}
     assert symbols_to_watch(rows, ["E", "B", "X"]) == ("E", "A", "C")
