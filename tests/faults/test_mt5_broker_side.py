@@ -16,13 +16,14 @@ from pepperstone_adapter.broker.orders import (
     TimeInForce,
 )
 from pepperstone_adapter.broker.symbols import TradingMode
-from pepperstone_adapter.common.errors import OrderRefused
+from pepperstone_adapter.common.errors import NotFound, OrderRefused
+from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.sandbox.ledger import NewOrder, Protect
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
-from tests.kit.ctrader import Recorder
-from tests.kit.mt5 import LOGIN
-from tests.kit.mt5_scene import Scene, chain, order, play
+from tests.kit.ctrader import Recorder, run
+from tests.kit.mt5 import LOGIN, NETTING
+from tests.kit.mt5_scene import Scene, chain, order, play, scene
 
 D = Decimal
 
@@ -160,3 +161,31 @@ def test_f50_a_symbol_that_changes_is_told_within_a_minute_and_measures_the_next
 
     with chain(tmp_path) as (broker, gate):
         asyncio.run(asyncio.wait_for(script(broker, gate), 60))
+
+
+def test_f61_netting_a_close_that_meets_the_hit_of_its_stop_turns_nothing_round(tmp_path: Path) -> None:
+    """The close is at the server already when the price comes; it names its position, and there is none any more."""
+
+    async def script(s: Scene) -> None:
+        deal = await s.open(protection=Protection(stop_loss=D("1.05000")))
+        s.fault("hang_before", seconds=0.5)  # it is worked on after that
+        closing = asyncio.create_task(s.session.close_position(deal.position_id, D(10_000), "C-1"))
+        under_way = s.broker.terminal.faults._armed[0]
+        while not under_way.done:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+        s.broker.push("EURUSD", "1.04990", "1.05000")
+        with pytest.raises(NotFound, match="POSITION_CLOSED"):
+            await closing
+        await s.told.until(lambda: len([e for e in s.told.of(OrderChanged) if e.deal]) == 2)
+        assert s.told.of(OrderChanged)[-1].deal.reason is DealReason.STOP_LOSS
+        assert kit.held(s.broker, NETTING) == {}
+        assert magic_of("C-1") not in kit.magic_counts(s.broker, NETTING)
+
+    with chain(tmp_path, gateway={"login": {"login": NETTING, "password": "sandbox"}}) as (broker, gate):
+
+        async def main() -> None:
+            async with scene(broker, gate, login=NETTING) as stage:
+                await script(stage)
+                await stage.judge()
+
+        run(main)
