@@ -22,7 +22,7 @@ def run_with_progress(settings: BacktestSettings, name: str, *, quiet: bool) -> 
     """Run with a bar on standard error: simulated date, share done, time left."""
     console = Console(stderr=True, quiet=quiet)
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TaskProgressColumn(),
         TextColumn("[dim]{task.fields[simulated]}"),

@@ -34,7 +34,7 @@ SHOWN_MONTHS = 12
 def import_with_progress(requests: Sequence[ImportRequest], *, as_json: bool) -> None:
     """Import files one after the other; the first that fails ends the command, those before it are stored."""
     outcomes = []
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     for request in requests:
         # A bar for each file, gone before its outcome is printed: the two would share a line of the terminal.

@@ -33,7 +33,7 @@ def command(
     from pepperstone_adapter.cli.result_console import print_result
     from pepperstone_adapter.common.resources import resource
 
-    console = Console(stderr=True, quiet=json_)
+    console = Console(stderr=True, quiet=json_, markup=False)
     with console.status("building the catalog from the bundled data"):
         built = _build(catalog.absolute(), out.absolute(), console)
     settings = load_backtest(resource(SETTINGS), [f"data.catalog={built}", f"output.dir={out.absolute()}"])

@@ -90,7 +90,12 @@ async def _download(settings: DownloadSettings, console: Console, *, replace: bo
             _require(symbol, specs)
         source = source_of(settings.account, snapshot.account.broker)
         _keep_specs(catalog, [specs[symbol] for symbol in settings.symbols], settings, source)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
         hidden = console.quiet or not console.is_terminal
         for wish in settings.wishes(time.time_ns()):
             # A bar for each wish, gone before its outcome is printed: the two would share a line of the terminal.

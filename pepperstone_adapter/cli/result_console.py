@@ -17,7 +17,7 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     if as_json:
         _print_json(result)
         return
-    console = Console()
+    console = Console(markup=False)  # names of files are shown as they are
     console.print(summary_table(result))
     if found := findings(result):
         console.print(f"Data    {'; '.join(found)}", highlight=False, soft_wrap=True)
@@ -64,7 +64,7 @@ def print_comparison(found: Comparison, a: Path, b: Path, html: Path | None, *, 
         ]
         _print_json({"same": found.same, "settings": found.settings, "figures": figures})
         return
-    console = Console()
+    console = Console(markup=False)  # names of files are shown as they are
     table = Table(title="Figures", title_justify="left")
     table.add_column("")
     for name in (a.name, b.name, "Change"):
@@ -75,7 +75,7 @@ def print_comparison(found: Comparison, a: Path, b: Path, html: Path | None, *, 
     inputs = ", ".join(f"{name} {'the same' if same else 'different'}" for name, same in found.same.items())
     console.print(f"Inputs: {inputs}", highlight=False)
     for key, (left, right) in found.settings.items():
-        console.print(f"  {key}: {left} | {right}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {key}: {left} | {right}", highlight=False, soft_wrap=True)
     if html is not None:
         console.print(f"Page  {html}", highlight=False, soft_wrap=True)
 

@@ -28,7 +28,7 @@ def serve(settings: SandboxSettings, seconds: float | None, *, as_json: bool) ->
 
 def run(sandbox: Sandbox, seconds: float | None, *, as_json: bool) -> None:
     """Show a running broker. Raises what ended its tape, if anything does."""
-    console = Console()
+    console = Console(markup=False)
     deadline_s = None if seconds is None else time.monotonic() + seconds
     if as_json:
         sys.stdout.write(json.dumps(_facts(sandbox)) + "\n")

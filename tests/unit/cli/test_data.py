@@ -38,3 +38,16 @@ def test_a_series_is_a_line(catalog: Path, capsys: pytest.CaptureFixture[str]) -
 def test_quality_is_read_only_where_it_is_wanted(catalog: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "list", "--no-quality", "--catalog", str(catalog)]) == 0
     assert "%" not in capsys.readouterr().out
+
+
+def test_a_file_is_named_as_it_is_while_it_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    file = tmp_path / "EURUSD[m1].csv"
+    file.write_text(BARS)
+    assert (
+        main(["data", "import", str(file), "--zone", "utc", "--symbol", "EURUSD", "--catalog", str(tmp_path / "c")])
+        == 0
+    )
+    assert "EURUSD[m1].csv" in capsys.readouterr().err
