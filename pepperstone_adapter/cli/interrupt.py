@@ -29,13 +29,15 @@ def listen() -> None:
 
 @contextmanager
 def ends_at_once(tidy: Callable[[], None]) -> Iterator[None]:
-    """Inside, Ctrl-C ends the process; `tidy` puts the terminal in order before."""
+    """Inside, Ctrl-C ends the process, unless it is ignored; `tidy` puts the terminal in order before."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         tidy()
         _end()
 
-    before = signal.signal(signal.SIGINT, end)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:

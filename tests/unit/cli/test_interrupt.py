@@ -114,3 +114,13 @@ def test_the_engine_is_ended_at_once_and_the_terminal_put_in_order(tmp_path: Pat
     """
     ran = python(tmp_path, code)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "cursor is back\n", "error: interrupted\n")
+
+
+def test_where_it_is_ignored_it_is_ignored_while_the_engine_runs_too(tmp_path: Path) -> None:
+    code = """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts a job in the background of a script
+        with interrupt.ends_at_once(lambda: print("tidied")):
+            signal.raise_signal(signal.SIGINT)
+        print("went on")
+    """
+    assert python(tmp_path, code).stdout == "went on\n"
