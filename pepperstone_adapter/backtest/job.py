@@ -7,7 +7,8 @@ Everything that can refuse a run (folder, settings, data, strategies) is asked b
 """
 
 import platform
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,12 @@ def run_backtest(
         record.equity = list(record.equity)  # every figure reads it
     prices = price_charts(settings, store) if settings.output.report else None
     return Finished(record, write_result(folder, record, facts, prices), folder)
+
+
+def command_line(file: Path, overrides: Iterable[str], folder: Path) -> list[str]:
+    """The command that runs a settings file in a process of its own, into `folder`; it prints `result.json`."""
+    sets = [part for override in (*overrides, f"output.dir={folder}") for part in ("--set", override)]
+    return [sys.executable, "-m", "pepperstone_adapter", "backtest", str(file), *sets, "--json"]
 
 
 def check_period(settings: BacktestSettings, store: CatalogStore) -> None:

@@ -10,8 +10,8 @@ import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -55,8 +55,8 @@ class RunFacts:
     settings_yaml: str = ""
 
 
-def check_output(folder: Path) -> None:
-    """Refuse a folder a result cannot go to, before anything has run.
+def check_output(folder: Path, mark: str = RESULT) -> None:
+    """Refuse a folder a result cannot go to, before anything has run. `mark` is the file by which an older one is known.
 
     Raises
     ------
@@ -65,8 +65,9 @@ def check_output(folder: Path) -> None:
     """
     if folder.is_file():
         raise ConfigurationError(f"{folder}: is a file; name a folder for the result (--out DIR)")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RESULT).is_file():
-        raise ConfigurationError(f"{folder}: holds files that are not a result; name another folder (--out DIR)")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
+        what = f"holds files that are not a result (there is no {mark})"
+        raise ConfigurationError(f"{folder}: {what}; name another folder (--out DIR)")
     parent = next(p for p in folder.absolute().parents if p.exists())
     if not parent.is_dir():
         raise ConfigurationError(f"{folder}: {parent} is a file, so no folder can be made in it")
@@ -74,6 +75,26 @@ def check_output(folder: Path) -> None:
         tempfile.TemporaryDirectory(prefix=".", dir=parent).cleanup()
     except OSError as e:
         raise ConfigurationError(f"{folder}: {parent} cannot be written; name another folder (--out DIR)") from e
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder` (an absolute path), which takes its name when the block ends well, and the place of
+    one that was there; else nothing of it is left."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    new, old = folder.with_name(f".{folder.name}.{mark}.new"), folder.with_name(f".{folder.name}.{mark}.old")
+    try:
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def put_back(folder: Path) -> None:
@@ -158,7 +179,9 @@ def write_result(
     if prices is not None:
         files["report.html"] = render(record, document, prices, facts.settings_yaml).encode()
     try:
-        _replace_folder(folder.absolute(), files)
+        with replacing(folder.absolute()) as new:
+            for name, content in files.items():
+                write_atomic(new / name, content)  # on the disk before the old result goes
     except OSError as e:
         raise DataError(
             f"{folder}: the result cannot be written ({e.strerror or e}); nothing was left there: make room, or choose "
@@ -190,24 +213,6 @@ def read_result(folder: Path) -> dict[str, Any]:
         first = str(e).splitlines()[0]
         raise DataError(f"{file}: not a result of this version ({first}); run the backtest again") from e
     return document
-
-
-def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    new, old = folder.with_name(f".{folder.name}.{mark}.new"), folder.with_name(f".{folder.name}.{mark}.old")
-    try:
-        new.mkdir()
-        for name, content in files.items():
-            write_atomic(new / name, content)  # on the disk before the old result goes
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _plain(value: Any, cent: Decimal) -> Any:

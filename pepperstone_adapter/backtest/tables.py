@@ -36,7 +36,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def csv_tables(record: RunRecord) -> dict[str, str]:
     """File name -> content of `ledger.csv`, `orders.csv`, `fills.csv`, `positions.csv`."""
     return {
-        "ledger.csv": _csv(LEDGER, (_ledger_cells(row) for row in record.ledger)),
+        "ledger.csv": csv_text(LEDGER, (_ledger_cells(row) for row in record.ledger)),
         "orders.csv": _rows(OrderRow, record.orders),
         "fills.csv": _rows(FillRow, record.fills),
         "positions.csv": _rows(PositionRow, record.positions),
@@ -96,14 +96,15 @@ def _rows(kind: type, rows: Iterable[Any]) -> str:
         values = [getattr(row, n) for n in names]
         return [_time(v) if is_time else v for v, is_time in zip(values, times, strict=True)]
 
-    return _csv(header, map(cells, rows))
+    return csv_text(header, map(cells, rows))
 
 
 def _time(ts_ns: int) -> str:
     return iso(ts_ns) if ts_ns else ""
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as CSV with the cells of `cell`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

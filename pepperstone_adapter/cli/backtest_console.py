@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pepperstone_adapter.backtest.job import Finished, run_backtest
+from pepperstone_adapter.backtest.job import Finished, command_line, run_backtest
 from pepperstone_adapter.backtest.settings import BacktestSettings
 from pepperstone_adapter.cli.interrupt import ends_at_once
 from pepperstone_adapter.common.errors import PepperstoneError
@@ -65,9 +64,7 @@ def prove_repeatable(file: Path, overrides: Sequence[str], first: Finished, coun
 
 def _run_again(file: Path, overrides: Sequence[str], number: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        elsewhere = (*overrides, f"output.dir={Path(folder) / 'result'}", "output.report=false")
-        sets = [part for override in elsewhere for part in ("--set", override)]
-        command = [sys.executable, "-m", "pepperstone_adapter", "backtest", str(file), *sets, "--json"]
+        command = command_line(file, (*overrides, "output.report=false"), Path(folder) / "result")
         ran = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)  # noqa: S603
     if ran.returncode:
         raise PepperstoneError(f"run {number} failed: {ran.stderr.strip() or f'exit code {ran.returncode}'}")
