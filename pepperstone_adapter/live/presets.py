@@ -9,6 +9,8 @@ from typing import Any
 
 from nautilus_trader.live import LiveExecutionEngineConfig, SubmissionRecoveryPolicy
 
+from pepperstone_adapter.common.settings_errors import did_you_mean
+
 SAFE: dict[str, tuple[Any, str]] = {
     "reconciliation": (True, "without it the node starts blind to open positions and orders"),
     "submission_recovery_policy": (
@@ -28,9 +30,26 @@ FREE = {"reconciliation_startup_delay_secs": 0.0}
 
 
 def engine_config(overrides: dict[str, Any]) -> LiveExecutionEngineConfig:
-    """The engine options; `overrides` replace single ones."""
+    """The engine options; `overrides` replace single ones, the policy by its name.
+
+    Raises `ValueError` with the option's name where the framework has no such option or does not take its value.
+    """
     values: dict[str, Any] = {name: value for name, (value, _) in SAFE.items()} | FREE
-    return LiveExecutionEngineConfig(**(values | overrides))
+    for name, value in overrides.items():
+        if not hasattr(LiveExecutionEngineConfig, name):
+            known = [option for option in dir(LiveExecutionEngineConfig) if not option.startswith("_")]
+            hint = did_you_mean(name, known) or f"; options: {', '.join(known)}"
+            raise ValueError(f"the framework's engine has no option '{name}'{hint}")
+        values[name] = _policy(value) if name == "submission_recovery_policy" else value
+        try:
+            LiveExecutionEngineConfig(**{name: values[name]})
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{name}: {value!r} is no value for this option ({error})") from None
+    return LiveExecutionEngineConfig(**values)
+
+
+def _policy(value: Any) -> Any:
+    return getattr(SubmissionRecoveryPolicy, value, value) if isinstance(value, str) else value
 
 
 def unsafe_overrides(overrides: dict[str, Any]) -> list[str]:
@@ -38,5 +57,5 @@ def unsafe_overrides(overrides: dict[str, Any]) -> list[str]:
     return [
         f"engine option {name} = {overrides[name]!r} instead of {value!r}: {why}"
         for name, (value, why) in SAFE.items()
-        if name in overrides and overrides[name] != value
+        if name in overrides and _policy(overrides[name]) != value
     ]

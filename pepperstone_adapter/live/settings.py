@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from pepperstone_adapter.broker.account import Environment, PositionMode
 from pepperstone_adapter.common.settings import RelativePath, StrictModel
 from pepperstone_adapter.common.strategy_settings import StrategySettings
+from pepperstone_adapter.live.presets import engine_config
 
 
 class AccountSettings(StrictModel):
@@ -100,6 +101,12 @@ class LiveSettings(StrictModel):
     connect_timeout_s: Annotated[float, Field(ge=5, le=600)] = 60.0
     status_interval_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
     engine: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("engine")
+    @classmethod
+    def _options_of_the_engine(cls, value: dict[str, Any]) -> dict[str, Any]:
+        engine_config(value)
+        return value
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

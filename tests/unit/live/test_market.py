@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from nautilus_trader.live import SubmissionRecoveryPolicy
 from nautilus_trader.model import BarType, MarketStatusAction, PriceType
 
 from pepperstone_adapter.broker.hours import TradingHours
@@ -122,6 +123,10 @@ def test_safe_engine_options_are_ours_and_overriding_one_warns() -> None:
     assert unsafe_overrides({"reconciliation": True, "open_check_lookback_mins": 5}) == []
     (warning,) = unsafe_overrides({"inflight_check_interval_ms": 2_000})
     assert "declared cancelled on silence" in warning
+    ours, others = ({"submission_recovery_policy": name} for name in ("RETAIN_UNRESOLVED", "RESOLVE_LOCALLY"))
+    assert unsafe_overrides(ours) == []
+    assert len(unsafe_overrides(others)) == 1
+    assert engine_config(others).submission_recovery_policy == SubmissionRecoveryPolicy.RESOLVE_LOCALLY
 
 
 def test_bars_of_a_range_close_in_it() -> None:

@@ -24,6 +24,9 @@ from tests.kit.broker_session import KitSession
 STRATEGY = Path(__file__).resolve().parents[3] / "strategies" / "ema_cross.py"
 
 
+ONE: dict[str, Any] = {"accounts": [{"platform": "ctrader", "account": 1}]}
+
+
 def ema(symbol: str = "EURUSD", **more: Any) -> LiveStrategySettings:
     config = {"bar_type": f"{symbol}.PEPPERSTONE-1-HOUR-BID-EXTERNAL"}
     return LiveStrategySettings(strategy=f"{STRATEGY}:EmaCross", config=config, **more)
@@ -66,6 +69,14 @@ def test_s23_the_banner_says_which_money_and_masks_the_account() -> None:
         ({"accounts": [{"platform": "a", "account": 1}, {"platform": "b", "account": 2}]}, "same venue"),
         ({"accounts": [{"platform": "ctrader", "account": 1}], "on_stop": {"orders": "sell"}}, "on_stop.orders"),
         ({"accounts": [{"platform": "ctrader", "account": 1, "password": "x"}]}, "password"),
+        (
+            ONE | {"engine": {"reconcilation": True}},
+            "engine: the framework's engine has no option 'reconcilation'; did you",
+        ),
+        (ONE | {"engine": {"nonsense": 1}}, "has no option 'nonsense'; options: allow_overfills, "),
+        (ONE | {"engine": {"reconciliation": "maybe"}}, "engine: reconciliation: 'maybe' is no value for this option"),
+        (ONE | {"engine": {"inflight_check_interval_ms": -1}}, "inflight_check_interval_ms: -1 is no value"),
+        (ONE | {"engine": {"submission_recovery_policy": "KEEP"}}, "submission_recovery_policy: 'KEEP' is no value"),
     ],
 )
 def test_wrong_settings_name_their_key(tmp_path: Path, content: dict[str, Any], text: str) -> None:
