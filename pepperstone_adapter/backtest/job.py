@@ -8,7 +8,7 @@ Everything that can refuse a run (folder, settings, data, strategies) is asked b
 
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,14 @@ import numpy as np
 
 from pepperstone_adapter import __version__
 from pepperstone_adapter.backtest.hashes import code_hash, data_hash, series_of, settings_hash
-from pepperstone_adapter.backtest.plan import framework_period, run_plan
+from pepperstone_adapter.backtest.plan import run_plan
 from pepperstone_adapter.backtest.quality import data_quality
-from pepperstone_adapter.backtest.report_data import Candles
+from pepperstone_adapter.backtest.report_data import MAX_CANDLES, Candles, thin
 from pepperstone_adapter.backtest.result import RunFacts, check_output, put_back, write_result
 from pepperstone_adapter.backtest.run import run
-from pepperstone_adapter.backtest.settings import BacktestSettings
+from pepperstone_adapter.backtest.settings import BacktestSettings, DataSettings
 from pepperstone_adapter.catalog.manifest import iso
-from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.catalog.store import CatalogStore, Series
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.common.settings import dump_settings
 from pepperstone_adapter.common.versions import FRAMEWORK, installed
@@ -157,20 +157,24 @@ def run_facts(settings: BacktestSettings, name: str, store: CatalogStore, terms:
 
 
 def price_charts(settings: BacktestSettings, store: CatalogStore) -> dict[str, Candles]:
-    """BID prices of every instrument, by instrument id, for the report."""
+    """BID prices of every instrument, by instrument id, merged to as many bars as the report draws."""
     data = settings.data
     charts = {}
-    for name in data.instruments:
-        if data.bar_period is None:
-            quotes = store.quotes(name, data.start_ns, data.end_ns)
-            series = store.quote_series(name)
-            ts_ns, four = quotes.ts_ns, (quotes.bid,) * 4
-        else:
-            period = framework_period(data.bar_period)
-            bars = store.bars(name, period, "BID", data.start_ns, data.end_ns)
-            series = store.bar_series(name, period, "BID")
-            ts_ns, four = bars.ts_ns, (bars.open, bars.high, bars.low, bars.close)
-        point = 10.0 ** -(series.digits if series else 0)
-        open_, high, low, close = (prices.astype(np.float64) * point for prices in four)
-        charts[f"{name}.{DEFAULT_VENUE}"] = Candles(ts_ns=ts_ns, open=open_, high=high, low=low, close=close)
+    for series in series_of(settings, store):
+        if series.side != "ASK":
+            rows = store.count(series, data.start_ns, data.end_ns)
+            charts[f"{series.symbol}.{DEFAULT_VENUE}"] = thin(_bids(store, series, data), rows, MAX_CANDLES)
     return charts
+
+
+def _bids(store: CatalogStore, series: Series, data: DataSettings) -> Iterator[Candles]:
+    point = 10.0**-series.digits
+    if series.kind == "quotes":
+        for quotes in store.quote_chunks(series.symbol, data.start_ns, data.end_ns):
+            bid = quotes.bid.astype(np.float64) * point
+            yield Candles(ts_ns=quotes.ts_ns, open=bid, high=bid, low=bid, close=bid)
+    else:
+        for bars in store.bar_chunks(series.symbol, series.period, series.side, data.start_ns, data.end_ns):
+            four = (bars.open, bars.high, bars.low, bars.close)
+            open_, high, low, close = (prices.astype(np.float64) * point for prices in four)
+            yield Candles(ts_ns=bars.ts_ns, open=open_, high=high, low=low, close=close)

@@ -4,7 +4,7 @@ Times are UTC milliseconds (what a browser's Date takes). Floats here are for dr
 from `result.json`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,18 +21,21 @@ MAX_FILLS = 4_000
 MAX_TRADES = 5_000
 ROLLING_DAYS = 126
 
+PRICES = ("open", "high", "low", "close")
+
 type Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candles:
-    """BID bars of one instrument for drawing: `ts_ns` closing times, prices as floats."""
+    """BID bars of one instrument for drawing: `ts_ns` closing times, prices as floats; `merged` bars made each of them."""
 
     ts_ns: NDArray[np.int64]
     open: Floats
     high: Floats
     low: Floats
     close: Floats
+    merged: int = 1
 
 
 def chart_data(record: RunRecord, prices: Mapping[str, Candles]) -> dict[str, Any]:
@@ -60,21 +63,40 @@ def extremes(values: Floats, count: int) -> NDArray[np.int64]:
     return np.array(sorted(keep), np.int64)
 
 
-def thin(candles: Candles, count: int) -> Candles:
-    """Neighbouring bars merged until about `count` are left; highs and lows survive."""
-    n = len(candles.ts_ns)
-    size = -(-n // count)
-    if size <= 1:
-        return candles
+def thin(pieces: Iterable[Candles], rows: int, count: int) -> Candles:
+    """Neighbouring bars merged until about `count` of `rows` are left; highs and lows survive.
+
+    The pieces, in order of time, are merged as they come: of a long series no more than one is in memory.
+    """
+    size = max(-(-rows // count), 1)
+    merged, rest = list[Candles](), list[Candles]()
+    for piece in pieces:
+        held = _joined([*rest, piece])
+        whole = len(held.ts_ns) // size * size
+        merged.append(_merged(_part(held, slice(whole)), size))
+        rest = [_part(held, slice(whole, None))]
+    return _joined([*merged, *(_merged(piece, size) for piece in rest)], size)
+
+
+def _merged(c: Candles, size: int) -> Candles:
+    """Each `size` bars as one; those left at the end as one more."""
+    n = len(c.ts_ns)
+    if size == 1 or not n:
+        return c
     starts = np.arange(0, n, size)
     ends = np.minimum(starts + size, n) - 1
-    return Candles(
-        ts_ns=candles.ts_ns[ends],
-        open=candles.open[starts],
-        high=np.maximum.reduceat(candles.high, starts),
-        low=np.minimum.reduceat(candles.low, starts),
-        close=candles.close[ends],
-    )
+    highs, lows = np.maximum.reduceat(c.high, starts), np.minimum.reduceat(c.low, starts)
+    return Candles(ts_ns=c.ts_ns[ends], open=c.open[starts], high=highs, low=lows, close=c.close[ends])
+
+
+def _part(c: Candles, rows: slice) -> Candles:
+    return Candles(ts_ns=c.ts_ns[rows], open=c.open[rows], high=c.high[rows], low=c.low[rows], close=c.close[rows])
+
+
+def _joined(parts: Sequence[Candles], merged: int = 1) -> Candles:
+    times = np.concatenate([np.empty(0, np.int64), *(part.ts_ns for part in parts)])
+    prices = {n: np.concatenate([np.empty(0), *(getattr(part, n) for part in parts)]) for n in PRICES}
+    return Candles(ts_ns=times, **prices, merged=merged)
 
 
 def _equity(record: RunRecord) -> dict[str, Any]:
@@ -128,15 +150,14 @@ def _trade(t: Any) -> list[Any]:
     ]
 
 
-def _candles(candles: Candles) -> dict[str, Any]:
-    c = thin(candles, MAX_CANDLES)
+def _candles(c: Candles) -> dict[str, Any]:
     return {
         "t": (c.ts_ns // 1_000_000).tolist(),
         "o": _rounded(c.open, 6),
         "h": _rounded(c.high, 6),
         "l": _rounded(c.low, 6),
         "c": _rounded(c.close, 6),
-        "merged": -(-len(candles.ts_ns) // MAX_CANDLES),
+        "merged": c.merged,
     }
 
 

@@ -109,7 +109,8 @@ def _done_before(request: ImportRequest, reading: Reading, sha256: Future[str]) 
         if same and not any(s.replaced_by for s in record.series) and record.sha256 == sha256.result():
             folder = request.catalog / "data" / ("quotes" if reading.form.kind == formats.QUOTES else "bars")
             # A file that somebody removed, or that is damaged, is to be made up for.
-            if all(stored_rows(folder / s.identifier, s.start_ns, s.end_ns) >= s.rows for s in record.series):
+            held = ((s, (folder / s.identifier).glob("*.parquet")) for s in record.series)
+            if all(stored_rows(files, s.start_ns, s.end_ns) >= s.rows for s, files in held):
                 return record
     return None
 

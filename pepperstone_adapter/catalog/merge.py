@@ -5,7 +5,7 @@ beyond (its rows outside are added), must repeat the stored rows exactly where r
 with `replace` its rows take the place of everything stored between its first and last row.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -73,10 +73,10 @@ def rows_between(files: Sequence[Path], first_ns: int, last_ns: int) -> Iterator
                 yield table.slice(a, b - a)
 
 
-def stored_rows(directory: Path, first_ns: int, last_ns: int) -> int:
-    """How many rows of a closed range are stored; a damaged file counts as none."""
+def stored_rows(files: Iterable[Path], first_ns: int, last_ns: int) -> int:
+    """How many rows of a closed range are stored in files of a series; a damaged one counts as none."""
     rows = 0
-    for file in directory.glob("*.parquet"):
+    for file in files:
         a, b = layout.range_of(file)
         with suppress(DataError):
             if first_ns <= a and b <= last_ns:

@@ -27,6 +27,7 @@ CatalogStore(path: Path)
     .quote_chunks(symbol, start_ns=None, end_ns=None, rows=250_000) -> Iterator[QuoteColumns]
     .framework_bars(symbol, period, side="BID", start_ns=None, end_ns=None) -> list[Bar]
     .framework_quotes(symbol, start_ns=None, end_ns=None) -> list[QuoteTick]
+    .count(series, start_ns, end_ns) -> int             rows of a range
     .digest(series, start_ns=None, end_ns=None) -> str sha256 over the rows, for `hashes.data` of a result
 
 `start_ns` is inclusive, `end_ns` exclusive; None means open. `period` is the framework's form: ``1-MINUTE``, ``1-HOUR``
@@ -46,6 +47,7 @@ from nautilus_trader.persistence import ParquetDataCatalog
 
 from pepperstone_adapter.catalog import layout, volume
 from pepperstone_adapter.catalog.columns import Bools, Int64s
+from pepperstone_adapter.catalog.merge import stored_rows
 from pepperstone_adapter.catalog.rows import BarColumns, Cursor, QuoteColumns, join_bars, join_quotes
 from pepperstone_adapter.catalog.staging import recover_if_needed
 from pepperstone_adapter.common.errors import DataError
@@ -203,6 +205,10 @@ class CatalogStore:
         """Quotes as the framework's objects, by its own reader."""
         series = self._require(self.quote_series(symbol), f"quotes of {symbol}")
         return self._framework.query_quote_ticks([series.identifier], start_ns, None if end_ns is None else end_ns - 1)
+
+    def count(self, series: Series, start_ns: int, end_ns: int) -> int:
+        """Rows of a range; of most files their number is enough."""
+        return stored_rows(series.files, start_ns, end_ns - 1)
 
     def digest(self, series: Series, start_ns: int | None = None, end_ns: int | None = None) -> str:
         """sha256 over identifier, digits and the rows of a range: equal rows give equal digests, however filed."""

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -95,12 +96,33 @@ def test_extremes_keep_the_ends_the_lowest_and_the_highest() -> None:
 def test_thinned_candles_keep_highs_and_lows() -> None:
     many = candles(10_000)
     many.high[4_321], many.low[9_999] = 9.0, 0.1
-    few = thin(many, MAX_CANDLES)
-    assert len(few.ts_ns) <= MAX_CANDLES
+    few = thin([many], 10_000, MAX_CANDLES)
+    assert (len(few.ts_ns), few.merged) == (1_429, 7)  # 10,000 into no more than 1,500: seven to one
     assert (few.high.max(), few.low.min()) == (9.0, 0.1)
     assert (few.open[0], few.close[-1]) == (many.open[0], many.close[-1])
     assert few.ts_ns[-1] == many.ts_ns[-1]
-    assert thin(many, 10_000) is many
+    whole = thin([many], 10_000, 10_000)
+    assert (len(whole.ts_ns), whole.merged) == (10_000, 1)
+
+
+@pytest.mark.parametrize("edges", [[], [1], [3, 6], [7, 14, 5_000], [6_999, 7_000, 9_999]])
+def test_candles_thinned_piece_by_piece_are_those_of_the_whole(edges: list[int]) -> None:
+    many = candles(10_000)
+    many.high[4_321], many.low[9_999] = 9.0, 0.1
+    bounds = pairwise([0, *edges, 10_000])
+    pieces = [
+        Candles(
+            ts_ns=many.ts_ns[a:b], open=many.open[a:b], high=many.high[a:b], low=many.low[a:b], close=many.close[a:b]
+        )
+        for a, b in bounds
+    ]
+    few, whole = thin(iter(pieces), 10_000, MAX_CANDLES), thin([many], 10_000, MAX_CANDLES)
+    for name in ("ts_ns", "open", "high", "low", "close"):
+        assert (getattr(few, name) == getattr(whole, name)).all(), name
+
+
+def test_a_chart_without_bars_is_empty() -> None:
+    assert len(thin([], 0, MAX_CANDLES).ts_ns) == 0
 
 
 def test_drawdown_of_the_chart_counts_from_the_start_balance() -> None:
