@@ -249,16 +249,35 @@ def test_an_entitys_suffix_is_found_when_there_is_only_one(tmp_path: Path) -> No
 def test_the_filling_mode_is_rotated_once_and_remembered(tmp_path: Path) -> None:
     # The symbol's flags say FOK, the broker wants IOC: as reported by users.
     with kit.broker(tmp_path) as broker, kit.gateway(broker, tmp_path) as gate:
+        requests = lambda: broker.call(lambda: broker.terminal.next_request_id) - 1  # noqa: E731
 
         async def main() -> None:
             async with connected(gate) as (session, recorder):
                 session._rows["EURUSD"]["filling_mode"] = 1
                 first = await opened(session, recorder)
                 assert first.units == D(10_000)
-                assert kit.magic_counts(broker) == {next(iter(kit.magic_counts(broker))): 1}
-                before = broker.call(lambda: broker.mt5.calls if broker.mt5 else 0)
+                assert list(kit.magic_counts(broker).values()) == [1]
+                assert requests() == 2  # FOK was refused, IOC was taken
                 await opened(session, recorder, name="O-2")
-                assert before
+                assert requests() == 3  # IOC at once
+                assert list(kit.magic_counts(broker).values()) == [1, 1]
+
+        run(main)
+
+
+def test_each_filling_mode_is_tried_once_and_then_the_order_is_refused(tmp_path: Path) -> None:
+    with kit.broker(tmp_path) as broker, kit.gateway(broker, tmp_path) as gate:
+        kit.fault(broker, "retcode", "order_send", code=10030, times=0)
+
+        async def main() -> None:
+            async with connected(gate) as (session, _):
+                with pytest.raises(OrderRefused, match="INVALID_FILL"):
+                    await session.submit(order())
+                assert broker.call(lambda: broker.terminal.next_request_id) - 1 == 3  # IOC, FOK, RETURN
+                with pytest.raises(OrderRefused, match="INVALID_FILL"):  # a wish of its own is not made another one
+                    await session.submit(order("O-2", time_in_force=TimeInForce.IOC))
+                assert broker.call(lambda: broker.terminal.next_request_id) - 1 == 4
+                assert kit.magic_counts(broker) == {}
 
         run(main)
 
