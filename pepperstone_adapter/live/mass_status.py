@@ -116,6 +116,11 @@ class StartReader:
             level = None if protection is None else protection.stop_loss if stop else protection.take_profit
             if level is None or record.order_id is None:
                 self._store.note(record.client_order_id, ended=True)
+                if stop:
+                    text = (
+                        f"{position.symbol}: position {position.position_id} has lost its stop loss since the last run"
+                    )
+                    self._state.warnings.append(text)
                 continue
             sibling = records.get(leg.sibling)
             instrument = self._connection.instruments[position.symbol]

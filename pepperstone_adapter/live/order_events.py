@@ -345,6 +345,28 @@ class OrderEvents:
                 out.append(Warn(f"{position.symbol}: position {position.position_id} has lost its stop loss"))
         return out
 
+    def unset(self, position: PositionState) -> list[TrackedOrder]:
+        """Levels told to be in force that a position does not have, though nothing is about to set them."""
+        protection = position.protection or Protection()
+        has = {Leg.STOP_LOSS: protection.stop_loss, Leg.TAKE_PROFIT: protection.take_profit}
+        return [
+            leg
+            for leg in self.table.legs_of_position(position.position_id)
+            if leg.leg is not None and has[leg.leg] is None and leg.phase is Phase.ACCEPTED
+            if not self._entry_open(leg) and not self._exact_pending(leg)
+        ]
+
+    def on_unset(self, position: PositionState, ts_ns: int) -> list[Emission]:
+        """What follows when they are still missing after a while: the broker took the order and not its levels."""
+        out: list[Emission] = []
+        for leg in self.unset(position):
+            leg.phase = Phase.ENDED
+            out.append(Canceled(leg.client_order_id, leg.order_id, ts_ns))
+            if leg.leg is Leg.STOP_LOSS:
+                where = f"{position.symbol}: position {position.position_id}"
+                out.append(Warn(f"{where} has no stop loss at the broker, {leg.level} was asked for", halt=True))
+        return out
+
     def _entry_open(self, leg: TrackedOrder) -> bool:
         parent = self.table.get(leg.parent) if leg.parent else None
         return parent is not None and parent.phase is not Phase.ENDED

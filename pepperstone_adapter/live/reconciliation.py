@@ -251,6 +251,7 @@ class Reconciler:
             self._misses.pop(position.position_id, None)
             if position.position_id not in self._heard:
                 self.perform(self.events.on_position(PositionChanged(position=position, ts_ns=snapshot.ts_ns)))
+                self._levels(position, snapshot.ts_ns)
         open_ids = {p.position_id for p in snapshot.positions}
         held = dict(self.table.positions)
         for leg in self.table.open_orders():
@@ -264,6 +265,16 @@ class Reconciler:
                 del self._misses[position_id]
                 gone = replace(held[position_id], units=Decimal(0))
                 self.perform(self.events.on_position(PositionChanged(position=gone, ts_ns=snapshot.ts_ns)))
+
+    def _levels(self, position: PositionState, ts_ns: int) -> None:
+        key = f"levels of {position.position_id}"  # they are set a moment after the fill
+        misses = self._misses.pop(key, 0) + 1
+        if not self.events.unset(position):
+            return
+        if misses < LOST_AFTER_MISSES:
+            self._misses[key] = misses
+        else:
+            self.perform(self.events.on_unset(position, ts_ns))
 
 
 def _flat(leg: TrackedOrder, position_id: str) -> PositionState:

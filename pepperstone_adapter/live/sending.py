@@ -189,14 +189,15 @@ class Sender:
             failed = await self._apply_levels(legs[0], {}) if legs else None
         finally:
             self._events.settling.discard(entry.client_order_id)
-        if failed is not None:
-            self._log.error(
-                f"{entry.client_order_id}: the exact stop loss and take profit were refused ({failed}); the position "
-                "keeps the distances from its fill"
-            )
         position = self._table.positions.get(position_id)
-        if failed is not None and position is not None:
-            self._perform(self._events.on_position(PositionChanged(position=position, ts_ns=self._now_ns())))
+        if failed is None or position is None:
+            return
+        has = position.protection or Protection()
+        self._log.error(
+            f"{entry.client_order_id}: the exact stop loss and take profit were refused ({failed}); the broker shows stop "
+            f"loss {has.stop_loss}, take profit {has.take_profit}"
+        )
+        self._perform(self._events.on_position(PositionChanged(position=position, ts_ns=self._now_ns())))
 
     async def _apply_levels(self, leg: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
         """Set the whole protection with `changes` applied; the reason when the broker said no."""

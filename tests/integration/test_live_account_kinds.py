@@ -10,6 +10,7 @@ from nautilus_trader.model import ClientOrderId, OrderSide, PositionSide, Price,
 from nautilus_trader.model import OrderType as OrderKind
 
 from pepperstone_adapter.broker.orders import OrderType, Side
+from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.report import books as report
 from tests.kit.ctrader_node import run_ctrader, sandbox
@@ -197,4 +198,29 @@ def test_a_limited_risk_account_takes_brackets_whose_stop_the_broker_guarantees(
     with sandbox(tmp_path, accounts=[LIMITED]) as broker:
         run_ctrader(tmp_path, broker, script, login=str(LIMITED["login"]))
         run_ctrader(tmp_path, broker, pending, login=str(LIMITED["login"]))
+        assert broker.violations() == []
+
+
+def test_a_guaranteed_stop_whose_exact_level_is_refused_stays_where_it_is_and_is_told_so(tmp_path: Path) -> None:
+    """Filled 40 points higher than seen, both distances end 40 points higher; a guaranteed stop is not moved away."""
+
+    async def script(b: Bench) -> None:
+        refusal = FaultRule(
+            kind=FaultKind.ERROR, on="request", message="AmendPositionSLTPReq", text="WORSE_GSL_NOT_ALLOWED"
+        )
+        b.sandbox.add_fault(refusal)
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
+        await b.until(lambda: b.status(entry) == "ACCEPTED", "the order at the broker")
+        b.sandbox.push("EURUSD", "1.08540", "1.08547")
+        await b.reach(entry, "FILLED")
+        await b.until(lambda: "Updated" in b.probe.names(profit.client_order_id), "where the levels are")
+        for order in (stop, profit):
+            assert b.probe.names(order.client_order_id) == ["Initialized", "Submitted", "Accepted", "Updated"]
+        (held,) = b.sandbox.ledger.accounts[LIMITED["id"]].positions.values()
+        assert (held.guaranteed, held.stop_loss, held.take_profit) == (True, Decimal("1.0804"), Decimal("1.0904"))
+        assert str(b.cache.order(stop.client_order_id).trigger_price) == "1.08040"
+        assert str(b.cache.order(profit.client_order_id).price) == "1.09040"
+
+    with sandbox(tmp_path, accounts=[LIMITED], behaviour={"execution_delay_ms": 200.0}) as broker:
+        run_ctrader(tmp_path, broker, script, login=str(LIMITED["login"]))
         assert broker.violations() == []

@@ -93,6 +93,7 @@ class KitBroker:
         self.fills_at: list[Decimal] = []  # shares of an order filled at once, for partial fills; empty = all
         self.fill_shift_points = 0  # market orders fill this many points worse than the touch
         self.reject: str | None = None  # the next order is refused with this code
+        self.no_levels = False  # orders fill without the levels they carry, and setting them is refused
         self.lose_answers = 0  # so many requests are carried out and never answered
         self.swallow_requests = 0  # so many requests are lost on the way
         self.drop_events = 0  # so many order events are not delivered
@@ -313,7 +314,7 @@ class KitBroker:
     def _book(self, state: OrderState, units: Decimal, price: Decimal) -> tuple[PositionState, DealEntry, Decimal]:
         target = self._target(state)
         if target is None:
-            protection = state.protection
+            protection = None if self.no_levels else state.protection
             if protection is not None and protection.distance:
                 sign = state.side.sign
                 protection = Protection(

@@ -233,6 +233,8 @@ class KitSession:
         position = self.broker.positions.get(position_id)
         if position is None:
             raise NotFound("POSITION_NOT_FOUND", f"position {position_id}")
+        if self.broker.no_levels:
+            raise OrderRefused("TRADING_BAD_STOPS", "refused by the test")
         self.broker.protect(position, protection)
         self.broker.emit(PositionChanged(position=self.broker.positions[position_id], ts_ns=self.broker.now_ns))
         await self._answer(None)

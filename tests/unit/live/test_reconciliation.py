@@ -9,7 +9,7 @@ import pytest
 from nautilus_trader.model import ClientOrderId, OrderStatus, OrderType, PositionId
 
 from pepperstone_adapter.broker.events import OrderChange
-from pepperstone_adapter.broker.orders import Side
+from pepperstone_adapter.broker.orders import Protection, Side
 from pepperstone_adapter.mapping.id_store import IdStore
 from tests.kit.broker import KitBroker
 from tests.kit.node import BUY, EURUSD, SELL, Bench, px, run_bench, units
@@ -173,6 +173,44 @@ def test_f38_a_position_missing_now_and_then_keeps_its_levels(tmp_path: Path) ->
         assert [b.cache.order(o.client_order_id).status.name for o in (stop, profit)] == ["ACCEPTED", "ACCEPTED"]
 
     run_bench(tmp_path, script, audit_interval_s=3600.0)
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["distances, then exact", "with the order"])
+def test_f65_levels_the_broker_never_set_are_told_gone_and_stop_new_risk(tmp_path: Path, absolute: bool) -> None:
+    """The order was accepted with them, so they were told to be in force; the position it made has none."""
+
+    async def script(b: Bench) -> None:
+        b.broker.no_levels = True
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
+        await b.reach(entry, "FILLED")
+        for leg in (stop, profit):
+            await b.names(leg.client_order_id, "Initialized", "Submitted", "Accepted", "Canceled")
+        assert b.client.halted is not None
+        assert "has no stop loss at the broker" in b.client.halted
+        b.probe.close_position(b.cache.positions_open()[0])  # what a strategy would do then
+        await b.until(lambda: not b.broker.positions, "the close")
+
+    run_bench(tmp_path, script, capabilities={"absolute_protection_on_market": absolute})
+
+
+def test_f65_a_stop_lost_between_two_runs_is_told_at_the_start(tmp_path: Path) -> None:
+    broker = KitBroker()
+
+    async def first(b: Bench) -> None:
+        entry, _, _ = b.bracket("1.08000", "1.09000")
+        await b.reach(entry, "FILLED")
+        await b.until(lambda: not b.client._events.settling, "the exact levels")
+
+    async def second(b: Bench) -> None:
+        (ticket,) = broker.positions
+        state = b.client._startup._state
+        assert state is not None
+        assert [w for w in state.warnings if f"position {ticket} has lost its stop loss" in w]
+
+    run_bench(tmp_path, first, broker)
+    (position,) = broker.positions.values()
+    broker.protect(position, Protection(take_profit=Decimal("1.09000")))
+    run_bench(tmp_path, second, broker, claim=True)
 
 
 def test_f38_what_happens_while_an_audit_reads_is_not_undone_by_what_it_has_read(tmp_path: Path) -> None:
