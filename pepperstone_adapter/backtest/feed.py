@@ -190,7 +190,7 @@ class Feed:
                     "import them again or set symbols."
                     f"{source.symbol}.digits"
                 )
-            if series.end_ns < low or series.start_ns >= high:
+            if not store.count(series, low, high):
                 raise DataError(f"no {what} in the period of the run")
             first.append(max(low, series.start_ns))
             last.append(min(high - 1, series.end_ns))

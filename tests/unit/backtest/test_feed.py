@@ -1,5 +1,6 @@
 """Windows of a run: no more rows than asked for, however unevenly they lie in time, and every row once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import Chunk
 from pepperstone_adapter.catalog.download_store import DownloadSeries
+from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.simulation.plan import BarArrays, DataSource, QuoteArrays, RunPlan, StoredBars, StoredQuotes
 from tests.kit.runs import terms
 
@@ -74,3 +76,19 @@ def test_rows_of_one_instant_are_never_parted() -> None:
     (holding,) = [quotes for *_, quotes, _ in found if QUOTES[50] in quotes]
     assert holding.count(int(QUOTES[50])) == 3_001
     assert [t for *_, quotes, _ in found for t in quotes] == at_once.tolist()
+
+
+def test_a_period_that_lies_in_a_hole_of_the_data_is_refused(tmp_path: Path) -> None:
+    series = DownloadSeries(tmp_path, SPECS[0], None, "kit")
+    for first, last in ((0, 100), (900, 1_000)):
+        times = MONDAY_NS + np.arange(first, last) * MINUTE_NS
+        rows = {"bid": np.full(len(times), 109_000), "ask": np.full(len(times), 109_010)}
+        series.store(Chunk(times, rows), (int(times[0]), int(times[-1]) + 1), BadRows())
+    plan = RunPlan(
+        specs=SPECS[:1], data=(StoredQuotes(catalog=tmp_path, symbol="EURUSD"),), strategies=(),
+        terms=terms(SPECS, spread=5), start_ns=MONDAY_NS + 200 * MINUTE_NS, end_ns=MONDAY_NS + 900 * MINUTE_NS,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="no quotes of EURUSD in the period of the run"):
+        Feed(plan)
+    windows = list(Feed(replace(plan, end_ns=MONDAY_NS + 901 * MINUTE_NS)).windows())
+    assert sum(len(w.rows["EURUSD"]) for w in windows) == 1  # the first behind the hole
