@@ -32,6 +32,7 @@ COMMANDS = (
     Entry(
         "backtest", "backtest", "Backtest", "Run a strategy on stored data and a simulated Pepperstone account.", True
     ),
+    Entry("sweep", "sweep", "Backtest", "Backtest every combination of some values; compare the results.", True),
     Entry("report", "report", "Backtest", "Show a result again, or compare two.", True),
     Entry("data", "data", "Backtest", "Import, download, check and list market data; keep recordings.", True),
     Entry("live", "live", "Trade", "Run a strategy on a live, demo or sandbox account.", True),
