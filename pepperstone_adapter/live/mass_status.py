@@ -18,7 +18,7 @@ from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.reconciliation import AHEAD_NS, deals_by_position, explains, left_open
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
-from pepperstone_adapter.mapping.ids import Leg, is_our_tag, strategy_of
+from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_text, strategy_of
 from pepperstone_adapter.mapping.reports import ReportMaker
 
 
@@ -95,6 +95,9 @@ class StartReader:
             for state, group in groups:
                 self._history(state, group, records[state.order_id])
         self._state.positions.append(self._reports.position(position, instrument, self._now_ns))
+        for record in records.values():
+            if record is not None and record.kind == ENTRY:  # its fill may not have been noted
+                self._store.place_legs(record.client_order_id, position.position_id)
         self._legs(position)
 
     def _history(self, state: OrderState, deals: list[Deal], record: OrderRecord | None) -> None:
@@ -110,11 +113,15 @@ class StartReader:
 
     def _legs(self, position: PositionState) -> None:
         protection = position.protection
-        records = {r.leg: r for r in self._store.legs_of(position.position_id) if r.leg is not None}
+        pid = position.position_id
+        noted = sorted(
+            self._store.legs_of(pid), key=lambda r: r.order_id is not None
+        )  # what the broker took comes last
+        records = {leg: self._named(r, pid) for leg, r in {r.leg: r for r in noted}.items() if leg is not None}
         for leg, record in records.items():
             stop = leg is Leg.STOP_LOSS
             level = None if protection is None else protection.stop_loss if stop else protection.take_profit
-            if level is None or record.order_id is None:
+            if level is None:
                 self._store.note(record.client_order_id, ended=True)
                 if stop:
                     text = (
@@ -127,7 +134,7 @@ class StartReader:
             self._state.orders.append(
                 self._reports.leg(
                     leg,
-                    record.order_id,
+                    record.order_id or "",
                     position,
                     level,
                     instrument,
@@ -141,6 +148,14 @@ class StartReader:
             order.position_id = position.position_id
             order.stop, order.limit = (level, None) if stop else (None, level)
             self._table.add(order)
+
+    def _named(self, record: OrderRecord, key: str) -> OrderRecord:
+        """A leg with its venue id, made anew where it was not noted any more."""
+        if record.order_id is not None or record.leg is None:
+            return record
+        text = leg_text(key, record.leg)
+        self._store.note(record.client_order_id, order_id=text)
+        return replace(record, order_id=text)
 
     def _working(self, state: OrderState) -> None:
         if state.type is OrderType.PROTECTION or state.closing:
@@ -169,8 +184,9 @@ class StartReader:
 
     def _pending_leg(self, record: OrderRecord, entry: OrderState) -> None:
         protection, leg = entry.protection, record.leg
-        if protection is None or leg is None or record.order_id is None or protection.distance:
+        if protection is None or leg is None or protection.distance:
             return
+        record = self._named(record, entry.position_id or entry.order_id)
         level = protection.stop_loss if leg is Leg.STOP_LOSS else protection.take_profit
         if level is None:
             return
@@ -186,7 +202,7 @@ class StartReader:
         self._state.orders.append(
             self._reports.leg(
                 leg,
-                record.order_id,
+                record.order_id or "",
                 opening,
                 level,
                 instrument,

@@ -375,6 +375,39 @@ def test_a_part_closed_by_hand_under_the_entrys_text_is_not_taken_for_the_entry_
     run_bench(tmp_path, second, broker, claim=True)
 
 
+@pytest.mark.parametrize("filled", [True, False], ids=["filled", "working"])
+def test_f83_the_levels_of_a_bracket_come_back_after_a_kill_before_its_answer_was_noted(
+    tmp_path: Path, filled: bool
+) -> None:
+    """What is left of it then: its rows as they were written before it was sent."""
+    broker = KitBroker()
+    ids: dict[str, str] = {}
+
+    async def first(b: Bench) -> None:
+        entry, stop, profit = b.bracket("1.08000", "1.09000", at=None if filled else "1.08400")
+        await b.reach(entry, "FILLED" if filled else "ACCEPTED")
+        await b.until(lambda: not b.client._events.settling, "the exact levels")
+        ids.update(stop=str(stop.client_order_id), profit=str(profit.client_order_id))
+
+    run_bench(tmp_path, first, broker)
+    with IdStore(tmp_path / STORE) as store:
+        store._db.execute("UPDATE orders SET order_id=NULL, position_id=NULL, ended=0")
+
+    async def second(b: Bench) -> None:
+        for name in ("stop", "profit"):
+            await b.until(lambda n=name: b.cache.order(ClientOrderId(ids[n])) is not None, name)  # type: ignore[misc]
+            assert b.cache.order(ClientOrderId(ids[name])).status is OrderStatus.ACCEPTED
+        b.probe.modify_order(ClientOrderId(ids["stop"]), trigger_price=px("1.08100"))
+        await b.until(lambda: "Updated" in b.probe.names(ClientOrderId(ids["stop"])), "the moved stop")
+        b.broker.set_price("EURUSD", 108_390, 108_397)  # fills what works
+        b.broker.set_price("EURUSD", 108_090, 108_097)
+        await b.until(lambda: b.cache.order(ClientOrderId(ids["stop"])).status is OrderStatus.FILLED, "the stop")
+        await b.until(lambda: b.cache.order(ClientOrderId(ids["profit"])).status is OrderStatus.CANCELED, "the target")
+        assert b.cache.positions_open() == []
+
+    run_bench(tmp_path, second, broker, claim=True)
+
+
 def test_f82_an_intent_that_was_never_sent_is_closed_at_the_next_start(tmp_path: Path) -> None:
     broker = KitBroker()
 
