@@ -41,13 +41,29 @@ def test_tc_d10_book_deltas(kind: BookType, tmp_path: Path) -> None:
         run_ctrader(tmp_path, broker, script)
 
 
-def test_tc_d11_book_at_interval_d13_snapshot_and_d14_managed_book(tmp_path: Path) -> None:
+def test_tc_d11_book_at_interval(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.probe.subscribe_book_at_interval(EURUSD, BookType.L2_MBP, 100)
+        await b.until(lambda: len(b.probe.books) > 1, "the book again and again")
+        b.sandbox.push("EURUSD", "1.08510", "1.08517")
+        await b.until(lambda: str(b.probe.books[-1].best_bid_price()) == "1.08510", "the book as it is now")
+        assert str(b.probe.books[-1].best_ask_price()) == "1.08517"
+
+    with sandbox(tmp_path) as broker:
+        run_ctrader(tmp_path, broker, script)
+
+
+def test_tc_d13_snapshot_and_d14_managed_book(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         b.probe.subscribe_book_deltas(EURUSD, BookType.L2_MBP, managed=True)
         await b.until(lambda: b.cache.order_book(EURUSD) is not None, "a managed book")
         await b.until(lambda: b.cache.order_book(EURUSD).best_bid_price() is not None, "levels")
         assert str(b.cache.order_book(EURUSD).best_bid_price()) == "1.08500"
+        assert b.probe.books == []
         b.probe.request_book_snapshot(EURUSD)
+        await b.until(lambda: b.probe.books, "a snapshot")
+        assert [len(side) for side in (b.probe.books[0].bids(), b.probe.books[0].asks())] == [5, 5]
+        assert str(b.probe.books[0].best_bid_price()) == "1.08500"
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)

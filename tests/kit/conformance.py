@@ -245,6 +245,18 @@ CASES = [
         {"enable_limit_buys": True, "order_params": {"leverage": 10}},
         denied("unknown order parameter leverage"),
     ),
+    Case(
+        "E70",
+        "a post-only order through the market is denied before it could be rejected",
+        {"enable_limit_buys": True, "use_post_only": True, "test_reject_post_only": True},
+        denied("no post-only"),
+    ),
+    Case(
+        "E71",
+        "a reduce-only order without a position is denied before it could be rejected",
+        {"open_position_on_start_qty": Decimal(10_000), "test_reject_reduce_only": True},
+        denied("reduce-only needs the position it reduces"),
+    ),
     Case("E80", "open on start", {"open_position_on_start_qty": Decimal(10_000)}, opened(BUY)),
     Case(
         "E81",
@@ -300,9 +312,9 @@ def reaching(case: Case) -> Script:
 
 def left_as_said(case: Case, books: dict[str, Any]) -> None:
     """What the broker has after the stop."""
-    working = [o for o in books["orders"] if o["status"] == "accepted" and not o.get("position_id_closing")]
+    working = [o for o in books["orders"] if o["status"] == "accepted" and not o["closing"]]
     if case.after == FLAT:
-        assert books["positions"] == []
+        assert (books["positions"], working) == ([], [])
     else:
         assert books["positions"] or working
 

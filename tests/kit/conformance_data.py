@@ -17,6 +17,7 @@ HISTORY = {"tape": {"source": "walk", "history_days": 2, "ticks_per_s": 40.0}}
 async def instruments_are_requested_and_one_is_loaded_on_demand(b: Bench) -> None:
     """TC-D01, TC-D03."""
     b.probe.request_instruments(Venue(VENUE))
+    await b.until(lambda: any(i.id == EURUSD for i in b.probe.instruments), "the instruments asked for")
     assert b.cache.instrument(GBPUSD) is None  # not in the settings' symbols
     b.probe.subscribe_quotes(GBPUSD)
     await b.until(lambda: b.cache.instrument(GBPUSD) is not None, "an instrument loaded on demand")

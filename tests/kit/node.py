@@ -55,6 +55,7 @@ class Probe(Strategy):
         self.statuses: list[Any] = []
         self.deltas: list[Any] = []
         self.depths: list[Any] = []
+        self.books: list[Any] = []
         self.instruments: list[Any] = []
         self.started = False
 
@@ -85,6 +86,9 @@ class Probe(Strategy):
 
     def on_book_depth(self, depth: Any) -> None:
         self.depths.append(depth)
+
+    def on_book(self, book: Any) -> None:
+        self.books.append(book)
 
     def on_order_event(self, event: Any) -> None:
         self.events.append(event)
