@@ -1,8 +1,9 @@
 """The framework's execution conformance cases (TC-E), run by its own ExecTester on the sandbox broker.
 
 Each test is named by its case id. What the venue has no way to do must be *denied* before it is sent, with a reason; the
-table in docs/ctrader.md lists every case. Cases E74 to E78 (ambiguous outcomes) need faults of the wire and stand in
-`tests/unit/live/test_reconciliation.py` and `tests/faults`; E90 and on are about options, which this venue has not.
+table in docs/ctrader.md lists every case. E72 and E73 (an order type, a time in force the venue has not) are E24 to E27
+and E19. E74 to E78 (ambiguous outcomes) are made by faults of the wire, of which `tests/faults` has many more; E90 and on
+are about options, which this venue has not.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from pepperstone_adapter.sandbox.report import books
 from tests.kit import conformance as tc
 from tests.kit.conformance import ACCEPTED, BUY, CASES, FILLED, MARKET, SELL, Case
 from tests.kit.ctrader_node import ACCOUNT_ID, run_ctrader, sandbox
+from tests.kit.faults import Trader, account, entries, requests, rule, run_live
 from tests.kit.node import EURUSD, Bench
 
 
@@ -57,6 +59,86 @@ def test_tc_market_entry_brackets(side: OrderSide, tmp_path: Path) -> None:
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script)
+
+
+REFUSALS = {"Rejected", "CancelRejected", "ModifyRejected", "Canceled", "Denied"}
+
+
+@pytest.mark.parametrize("fault", ["mute", "cut_after"])
+def test_tc_e74_a_submit_without_an_answer_is_no_refusal(fault: str, tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.sandbox.add_fault(rule(fault, "NewOrderReq"))
+        t = Trader(b)
+        order = t.limit()
+        await b.until(lambda: entries(account(b.sandbox)), "the order at the broker")
+        await t.reach(order, "ACCEPTED", timeout_s=20)
+        assert b.probe.names() == ["Initialized", "Submitted", "Accepted"]
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        assert requests(broker, "NewOrderReq") == 1
+
+
+@pytest.mark.parametrize("fault", ["mute", "cut_after"])
+def test_tc_e75_a_cancel_without_an_answer_is_no_refusal(fault: str, tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order = await t.working()
+        b.sandbox.add_fault(rule(fault, "CancelOrderReq"))
+        b.probe.cancel_order(order.client_order_id)
+        await t.reach(order, "CANCELED", timeout_s=20)
+        assert "CancelRejected" not in b.probe.names()
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        assert requests(broker, "CancelOrderReq") == 1
+
+
+@pytest.mark.parametrize("fault", ["mute", "cut_after"])
+def test_tc_e76_a_modify_without_an_answer_is_no_refusal(fault: str, tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order = await t.working("1.05000")
+        b.sandbox.add_fault(rule(fault, "AmendOrderReq"))
+        b.probe.modify_order(order.client_order_id, price=Price.from_str("1.06000"))
+        await b.until(lambda: str(b.cache.order(order.client_order_id).price) == "1.06000", "the new price", 20)
+        assert REFUSALS.isdisjoint(b.probe.names())
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        assert requests(broker, "AmendOrderReq") == 1
+
+
+def test_tc_e77_a_batch_without_an_answer_refuses_none_of_its_orders(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        orders = [await t.working(price) for price in ("1.05000", "1.05100", "1.05200")]
+        b.sandbox.add_fault(rule("mute", "CancelOrderReq", times=0))
+        b.probe.cancel_orders([o.client_order_id for o in orders])
+        for order in orders:
+            await t.reach(order, "CANCELED", timeout_s=20)
+        assert "CancelRejected" not in b.probe.names()
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_tc_e78_in_a_batch_only_the_order_the_venue_names_is_refused(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        orders = [await t.working(price) for price in ("1.05000", "1.05100", "1.05200")]
+        b.sandbox.add_fault(rule("error", "CancelOrderReq", after=1, text="UNABLE_TO_CANCEL_ORDER"))
+        b.probe.cancel_orders([o.client_order_id for o in orders])
+        for order in (orders[0], orders[2]):
+            await t.reach(order, "CANCELED")
+        await b.until(lambda: "CancelRejected" in b.probe.names(orders[1].client_order_id), "the refusal")
+        (refused,) = [e for e in b.probe.events if type(e).__name__ == "OrderCancelRejected"]
+        assert refused.client_order_id == orders[1].client_order_id
+        assert "UNABLE_TO_CANCEL_ORDER" in refused.reason
+        await t.reach(orders[1], "ACCEPTED")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
 
 
 @pytest.mark.parametrize("unsubscribes", [True, False])
