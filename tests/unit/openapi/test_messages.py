@@ -252,3 +252,61 @@ def test_recorded_trader_holds_the_hand_checked_values() -> None:
     assert isinstance(trader, oa.TraderRes)
     assert (trader.trader.balance, trader.trader.moneyDigits, trader.trader.balanceVersion) == (5122399809, 2, 3)
     assert trader.trader.leverageInCents == 10_000
+
+
+def test_recorded_levels_follow_the_amends_and_the_partial_close() -> None:
+    """One position of 1.00 at 85287.21 through its protective order: 90.01 below and 100.01 above, then by hand."""
+    shell, answer = recorded("position levels amended"), recorded("reconcile, returnProtectionOrders=false")
+    assert isinstance(shell, oa.ExecutionEvent)
+    assert isinstance(answer, oa.ReconcileRes)
+    (position,) = answer.position
+    assert len(answer.order) == 0  # protective orders come only where they are asked for
+    assert (position.stopLoss, position.takeProfit) == (85197.2, 85387.22)  # 85287.21 - 90.01, 85287.21 + 100.01
+    assert (position.usedMargin, position.commission) == (2_561_178, -2_772)  # 25,611.78 and 27.72
+    assert (shell.executionType, shell.isServerEvent) == (oa.ExecutionType.ORDER_REPLACED, False)
+    assert (shell.order.stopPrice, shell.order.limitPrice) == (85200.2, 85387.22)
+    assert (shell.position.stopLoss, shell.position.takeProfit) == (85200.2, 85387.22)
+
+    asked = recorded("partial close of 0.01 of 1.00: accepted")
+    shrunk = recorded("protective order shrinks with the position")
+    assert isinstance(asked, oa.ExecutionEvent)
+    assert isinstance(shrunk, oa.ExecutionEvent)
+    assert (asked.order.orderId, asked.order.closingOrder, asked.order.tradeData.volume) == (6_000_003, True, 1)
+    assert (asked.order.tradeData.tradeSide, asked.position.tradeData.volume) == (oa.TradeSide.SELL, 100)
+    assert shrunk.order.tradeData.volume == shrunk.position.tradeData.volume == 100 - 1
+    assert shrunk.position.commission == -2_772 + 28  # a hundredth of it went with the closed part
+    assert shrunk.position.usedMargin == round(2_561_178 * 0.99)
+    assert (shrunk.order.orderId, shrunk.isServerEvent) == (6_000_002, True)
+
+
+def test_recorded_stop_hit_and_the_balance_after_it_add_up() -> None:
+    event, end = recorded("stop loss hit, position closed"), recorded("trader snapshot at end")
+    assert isinstance(event, oa.ExecutionEvent)
+    assert isinstance(end, oa.TraderRes)
+    detail = event.deal.closePositionDetail
+    assert (event.deal.executionPrice, detail.entryPrice, detail.closedVolume) == (85205.58, 85287.21, 99)
+    assert detail.grossProfit == round((85205.58 - 85287.21) * 0.99 * 100)  # -80.81
+    assert detail.commission == -2_744 - 2_741  # what the opening had left, and this side's
+    assert 5_122_399_685 + detail.grossProfit + detail.commission == detail.balance == 5_122_386_119
+    assert (
+        (end.trader.balance, end.trader.balanceVersion)
+        == (detail.balance, detail.balanceVersion)
+        == (detail.balance, 5)
+    )
+    assert (event.order.stopPrice, event.order.trailingStopLoss) == (85206.2, True)  # filled 0.62 below
+    assert (event.position.positionStatus, event.position.tradeData.volume) == (
+        oa.PositionStatus.POSITION_STATUS_CLOSED,
+        0,
+    )
+
+
+def test_recorded_light_symbols_hold_the_hand_checked_values() -> None:
+    listed = recorded("light symbols: XAUUSD 41, US100.cash 275, GER40.cash 279, EURUSD 1")
+    assert isinstance(listed, oa.SymbolsListRes)
+    assert [(s.symbolId, s.symbolName, s.symbolCategoryId, s.quoteAssetId) for s in listed.symbol] == [
+        (41, "XAUUSD", 9, 15),
+        (275, "US100.cash", 13, 15),
+        (279, "GER40.cash", 13, 5),
+        (1, "EURUSD", 11, 15),
+    ]
+    assert all(s.enabled for s in listed.symbol)
