@@ -105,6 +105,43 @@ def test_a_strategy_closes_a_position_by_another_and_both_tickets_have_their_tru
         assert broker.violations() == []
 
 
+def test_a_netting_account_adds_reduces_turns_round_in_one_deal_and_comes_back_after_a_restart(tmp_path: Path) -> None:
+    account = {"account": str(NETTING), "mode": "netting", "currency": "EUR"}
+
+    def signed(b: Bench) -> list[int]:
+        return [int(p.signed_qty) for p in b.cache.positions_open()]
+
+    async def first(b: Bench) -> None:
+        for side, units, held in (
+            (BUY, 10_000, 10_000),
+            (BUY, 5_000, 15_000),
+            (SELL, 4_000, 11_000),
+            (SELL, 20_000, -9_000),
+        ):
+            order = b.probe.order_factory.market(EURUSD, side, Quantity.from_int(units))
+            b.probe.submit_order(order)
+            await b.reach(order, "FILLED")
+            await b.until(lambda held=held: signed(b) == [held], f"{held} units")  # type: ignore[misc]
+        told = [type(event).__name__ for event in b.probe.position_events]
+        assert told == ["PositionOpened", "PositionChanged", "PositionChanged", "PositionClosed", "PositionOpened"]
+        # At the broker the last one is a single deal of 20,000, which closes 11,000 and opens 9,000 on the same position.
+        deals = report(broker, NETTING)["deals"]
+        assert [D(d["units"]) for d in deals] == [10_000, 5_000, 4_000, 20_000]
+        assert len({d["position_id"] for d in deals}) == 1
+
+    async def second(b: Bench) -> None:
+        await b.until(lambda: signed(b) == [-9_000], "the same after a restart")
+        b.probe.close_position(b.cache.positions_open()[0])
+        await b.until(lambda: signed(b) == [], "flat")
+
+    with sandbox(tmp_path) as broker:
+        broker.call(setattr, broker.terminal, "login", NETTING)
+        run_mt5(tmp_path, broker, first, **account)
+        run_mt5(tmp_path, broker, second, claim=True, **account)
+        assert report(broker, NETTING)["positions"] == []
+        assert broker.violations() == []
+
+
 def test_a_netting_account_has_nothing_to_close_by(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
