@@ -148,7 +148,7 @@ class Account:
 
     def submit_list(self, orders: list[Any], position_id: Any, params: Any, send: Callable[[], None]) -> None:
         """A list goes one way together, held back as its first order is."""
-        if (params or orders[0].time_in_force != GTC) and self.broker.desk.denies(orders, position_id, params):
+        if self.broker.desk.denies(orders, position_id, params):
             return
         delay = self._jitter_ns(str(orders[0].client_order_id)) if self._jitter_ns is not None else 0
         if delay:

@@ -56,7 +56,9 @@ class OrderDesk(ExecutionAlgorithm):
         platform does not have; whether that was so."""
         closing = orders[0].is_reduce_only or (position_id is not None and not self._netting)
         reason = params_refusal(params, closing) if params else None
-        reason = reason or time_refusal(orders[0], closing, self._times_in_force)
+        for order in orders:
+            child = order is not orders[0] and order.parent_order_id is not None
+            reason = reason or time_refusal(order, closing or child, self._times_in_force)
         if reason is not None:
             self.deny(orders, reason)
         return reason is not None
@@ -81,6 +83,7 @@ class Counter:
             and order.quantity.raw in self._volumes
             and order.order_type == OrderType.MARKET
             and order.time_in_force == TimeInForce.GTC
+            and not order.is_quote_quantity
         )
 
     def note(self, order: Any, ts_ns: int) -> None:
@@ -125,7 +128,8 @@ def refusal(
         Price at which its parent would fill, for protective orders: levels are checked against it.
     """
     return (
-        _terms(order, spec, ts_ns)
+        _form(order, reduces)
+        or _terms(order, spec, ts_ns)
         or _mode(order, spec, reduces)
         or _session(spec, tape, ts_ns)
         or _volume(order.quantity.as_decimal(), spec, reduces)
@@ -144,15 +148,16 @@ def params_refusal(params: Mapping[str, Any], closing: bool) -> str | None:
 
 
 def time_refusal(order: Any, closing: bool, times_in_force: Mapping[str, Sequence[str]]) -> str | None:
-    """Why an order is refused for its time in force; a level of a position is no order of its own, and has none."""
-    if closing and order.order_type != OrderType.MARKET:
-        return None
-    kind = "close" if closing else _KINDS.get(order.order_type, "")
+    """Why an order is refused for its time in force. What closes a position and waits is a level of it at the broker."""
+    kind = _KINDS.get(order.order_type, "")
+    if closing:
+        kind = "close" if kind == "market" else "level"
     allowed = times_in_force.get(kind)
     wanted = order.time_in_force.name
     if allowed is None or wanted in allowed:
         return None
-    what = "an order that closes a position" if closing else f"a {kind.replace('_', '-')} order"
+    named = {"close": "an order that closes a position", "level": "a level of a position"}
+    what = named.get(kind) or f"a {kind.replace('_', '-')} order"
     return f"UNSUPPORTED_TIME_IN_FORCE: {wanted} for {what}; use {', '.join(allowed)}"
 
 
@@ -177,6 +182,17 @@ def ticket_refusal(order: Any, position_id: Any, position: Any, closing: Decimal
             f"INVALID_CLOSE_VOLUME: position {position_id} has {_size(held, spec)} {left}to close, "
             f"not {_size(order.quantity.as_decimal(), spec)}"
         )
+    return None
+
+
+def _form(order: Any, reduces: bool) -> str | None:
+    """What no platform takes live. The framework makes the take profit of a bracket post-only by itself."""
+    if getattr(order, "is_quote_quantity", False):
+        return "UNSUPPORTED_ORDER: volumes are in units of the base, not in quote currency"
+    if not reduces and getattr(order, "is_post_only", False):
+        return "UNSUPPORTED_ORDER: no broker order is post-only"
+    if not reduces and getattr(order, "display_qty", None) is not None:
+        return "UNSUPPORTED_ORDER: no broker order hides a part (display_qty)"
     return None
 
 

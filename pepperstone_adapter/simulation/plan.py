@@ -110,8 +110,8 @@ class AccountTerms:
     negative_balance_protection
         Whether the broker resets a negative balance to zero after a stop-out.
     times_in_force
-        Names of those the platform has for each of ``market``, ``limit``, ``stop``, ``stop_limit`` and ``close`` (a market
-        order that closes a position); what is not named takes any.
+        Names of those the platform has for each of ``market``, ``limit``, ``stop``, ``stop_limit``, ``close`` (a market
+        order that closes a position) and ``level`` (another one that does); what is not named takes any.
     """
 
     commissions: Mapping[str, CommissionRule] = field(default_factory=dict)

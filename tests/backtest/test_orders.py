@@ -287,8 +287,13 @@ def close_with(tif: TimeInForce) -> Act:
         ("ctrader", limit(BUY, 1.09, time_in_force=TimeInForce.DAY), "DAY for a limit order; use GTC, GTD, IOC, FOK"),
         ("mt5", limit(BUY, 1.09, time_in_force=TimeInForce.DAY), None),
         ("mt5", limit(BUY, 1.09, time_in_force=TimeInForce.IOC), "IOC for a limit order; use GTC, GTD, DAY"),
-        # A level of a position is no order at the broker: nothing is said of its time.
-        ("ctrader", stop(SELL, 1.09, reduce_only=True, time_in_force=TimeInForce.DAY), None),
+        # A level of a position lasts as long as the position.
+        (
+            "mt5",
+            stop(SELL, 1.09, reduce_only=True, time_in_force=TimeInForce.DAY),
+            "DAY for a level of a position; use GTC",
+        ),
+        ("mt5", stop(SELL, 1.09, reduce_only=True), None),
     ],
 )
 def test_a_platform_denies_a_time_in_force_that_it_denies_live(platform: str, act: Act, reason: str | None) -> None:
@@ -296,6 +301,35 @@ def test_a_platform_denies_a_time_in_force_that_it_denies_live(platform: str, ac
     record, steps = run_with([1.1] * 5, {1: buy(100_000), 3: act}, account=account)
     assert reasons(steps) == ([] if reason is None else [f"UNSUPPORTED_TIME_IN_FORCE: {reason}"])
     assert record.orders[0].status == "FILLED"
+
+
+def test_the_levels_of_a_bracket_last_as_long_as_the_position() -> None:
+    account = Profile.load({"platform": "mt5"}).terms([EURUSD])
+
+    def bracket(s: Steps) -> None:
+        levels = {"sl_trigger_price": s.px(EURUSD, 1.09), "tp_price": s.px(EURUSD, 1.12), "tp_post_only": False}
+        terms = {"sl_time_in_force": TimeInForce.DAY}
+        orders = s.order_factory.bracket(s.id_of(EURUSD), BUY, s.qty(EURUSD, 1_000), **levels, **terms)
+        s.submit_order_list(orders)
+
+    record, steps = run_with([1.1] * 4, {1: bracket}, account=account)
+    assert reasons(steps) == ["UNSUPPORTED_TIME_IN_FORCE: DAY for a level of a position; use GTC"] * 3
+    assert not record.fills
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (buy(10_000, quote_quantity=True), "volumes are in units of the base, not in quote currency"),
+        (limit(BUY, 1.09, post_only=True), "no broker order is post-only"),
+        (limit(BUY, 1.09, display_qty=Quantity.from_int(1_000)), "no broker order hides a part (display_qty)"),
+    ],
+)
+def test_what_no_platform_takes_live_is_denied(act: Act, reason: str) -> None:
+    # The first order, of the same volume, has passed the desk: what is known of it lets no other thing through.
+    record, steps = run_with([1.1] * 5, {1: buy(10_000), 3: act})
+    assert reasons(steps) == [f"UNSUPPORTED_ORDER: {reason}"]
+    assert [f.units for f in record.fills] == [D(10_000)]
 
 
 def test_netting_a_reversal_is_no_order_that_closes() -> None:

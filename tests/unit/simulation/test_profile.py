@@ -217,4 +217,4 @@ def test_a_platform_takes_the_times_in_force_that_live_trading_takes(platform: s
         kind: {name.lower() for name in names}
         for kind, names in Profile.load({"platform": platform}).times_in_force.items()
     }
-    assert found == {**wanted, "close": live.closing_time_in_force}
+    assert found == {**wanted, "close": live.closing_time_in_force, "level": {"gtc"}}
