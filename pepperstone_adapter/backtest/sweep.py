@@ -220,7 +220,8 @@ def _refuse_values(
         for value in axis.values:
             if value not in fine:
                 first = next(number for number, values in enumerate(combinations, 1) if values[place] == value)
-                found.setdefault(_told(refused[first], axes), type(refused[first]))
+                for line in _told(refused[first], axes).splitlines():
+                    found.setdefault(line, type(refused[first]))
     if found:
         raise next(iter(found.values()))("\n".join(found))
 
@@ -343,8 +344,9 @@ def _outcome(run: Run, values: tuple[str, ...], folder: Path, code: int, said: s
         ended = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
         return Row(run.number, values, error=part + ("; ".join(reasons) or ended), exit_code=code if code > 0 else 1)
     result = read_result(folder)
-    if any(result["hashes"][name] != value for name, value in run.hashes.items()):
-        error = f"{part}the settings or the code were changed while the sweep ran; run it again"
+    changed = [name for name, value in run.hashes.items() if result["hashes"][name] != value]
+    if changed:
+        error = f"{part}{' and '.join(changed)} changed while the sweep ran; run it again"
         return Row(run.number, values, error=error, exit_code=ConfigurationError.exit_code)
     keys = [key.split(".") for _, key, _ in FIGURES]
     figures = {f"{run.prefix}{section}.{name}": result[section][name] for section, name in keys}

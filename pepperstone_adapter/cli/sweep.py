@@ -116,17 +116,19 @@ def _print_rows(sweep: "Sweep", rows: "Sequence[Row]") -> None:
 def _print_best(sweep: "Sweep", rows: "Sequence[Row]", folder: Path) -> None:
     from rich.table import Table
 
-    from pepperstone_adapter.backtest.sweep_table import luck, ranked, short_names, shown, text
+    from pepperstone_adapter.backtest.sweep_table import TEST, luck, ranked, short_names, shown, text
     from pepperstone_adapter.cli.tables import print_table
 
-    columns = list(shown(sweep.by, sweep.test_from is not None))
+    columns = list(shown(sweep.by, False))
+    test = sweep.test_from is not None
     best = [row for row in ranked(rows, sweep.by) if row.figures][:BEST]
-    title = f"{sweep.file.stem}: the best {len(best)} of {len(rows)} by {dict(columns)[sweep.by].lower()}"
+    title = f"{sweep.file.stem}: the best {len(best)} of {len(rows)} by {dict(columns)[sweep.by]}"
     table = Table(title=title, title_justify="left")
-    for name in ("Run", *short_names(sweep.axes), *(title for _, title in columns)):
+    for name in ("Run", *short_names(sweep.axes), *(f"{title} / test" if test else title for _, title in columns)):
         table.add_column(name, justify="right")
     for row in best:
-        table.add_row(str(row.number), *row.values, *(text(row, key) for key, _ in columns))
+        pairs = ((key, TEST + key) if test else (key,) for key, _ in columns)
+        table.add_row(str(row.number), *row.values, *(" / ".join(text(row, key) for key in pair) for pair in pairs))
     print_table(table)
     typer.echo(luck(rows, sweep.test_from))
     typer.echo(f"Table   {folder / 'sweep.csv'}")
