@@ -15,7 +15,7 @@ from nautilus_trader.model import FillReport, OrderStatusReport, PositionStatusR
 from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderState, OrderStatus, OrderType, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.reconciliation import AHEAD_NS, deals_by_position, explains, left_open
+from pepperstone_adapter.live.reconciliation import AHEAD_NS, deals_by_position, explains, left_open, signed
 from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
 from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_text, strategy_of
@@ -52,6 +52,7 @@ class StartReader:
         self._reports = reports
         self._now_ns = now_ns
         self._state = StartState()
+        self._told: set[str] = set()  # orders whose fills are told
 
     def read(self, snapshot: BrokerSnapshot, deals: Iterable[Deal]) -> StartState:
         by_position = deals_by_position(deals)
@@ -61,8 +62,11 @@ class StartReader:
         for position in snapshot.positions:
             self._table.positions[position.position_id] = position
             self._position(position, by_position.pop(position.position_id, []))
+        working = {o.order_id for o in snapshot.orders if o.filled_units}
         for position_id, found in by_position.items():
-            if left_open(found):  # its closing deal lags, and closes what the framework was never told of
+            if not working.isdisjoint(d.order_id for d in found) and not signed(found):
+                self._closed(found)
+            elif left_open(found):  # its closing deal lags, and closes what the framework was never told of
                 self._table.whole_until[position_id] = self._now_ns + AHEAD_NS
                 self._state.warnings.append(
                     f"position {position_id} ({found[0].symbol}): by its deals it is open, and the broker does not show it"
@@ -72,8 +76,7 @@ class StartReader:
         return self._state
 
     def _position(self, position: PositionState, deals: list[Deal]) -> None:
-        groups = [(_order_of(group), group) for group in _by_order(deals)]
-        records = {state.order_id: self._record(state) for state, _ in groups}
+        groups, records = self._orders_of(deals)
         ours = is_our_tag(position.tag) or any(r is not None for r in records.values())
         instrument = self._connection.load(position.symbol)
         if instrument is None:
@@ -100,8 +103,23 @@ class StartReader:
                 self._store.place_legs(record.client_order_id, position.position_id)
         self._legs(position)
 
+    def _orders_of(
+        self, deals: list[Deal]
+    ) -> tuple[list[tuple[OrderState, list[Deal]]], dict[str, OrderRecord | None]]:
+        groups = [(_order_of(group), group) for group in _by_order(deals)]
+        return groups, {state.order_id: self._record(state) for state, _ in groups}
+
+    def _closed(self, deals: list[Deal]) -> None:
+        """A position that is gone, and whose order works on: of an order that is told to be filled in part, the framework
+        makes up a fill, and a position, where it is not told what became of that part."""
+        groups, records = self._orders_of(deals)
+        if any(record is not None for record in records.values()) and self._connection.load(deals[0].symbol):
+            for state, group in groups:
+                self._history(state, group, records[state.order_id])
+
     def _history(self, state: OrderState, deals: list[Deal], record: OrderRecord | None) -> None:
         instrument = self._connection.instruments[state.symbol]
+        self._told.add(state.order_id)
         cid = record.client_order_id if record else None
         # A leg that filled in parts is still known under its own venue id.
         shown = record.order_id if record is not None and record.leg is not None else None
@@ -165,6 +183,12 @@ class StartReader:
         if record is None or instrument is None:
             self._state.stranger_orders.append(state)
             return
+        held = state.position_id is not None and state.position_id in self._table.positions
+        if state.filled_units and state.order_id not in self._told and not held:
+            self._state.warnings.append(
+                f"{record.client_order_id}: the part that is filled is out of reach and not shown"
+            )
+            state = replace(state, status=OrderStatus.ACCEPTED, filled_units=Decimal(0))
         self._state.orders.append(
             self._reports.order(
                 state,

@@ -1,11 +1,11 @@
 """One symbol's two-sided quote from one-sided ticks. Pure.
 
 A tick names the side that changed. Until both sides are known there is no quote; after a lost link both are forgotten,
-because the other side may have moved meanwhile. A price that cannot be true (zero, crossed, half or double the last
-one) is held back and counted; a jump that the next tick confirms was a jump and passes.
+because the other side may have moved meanwhile. A price that cannot be true (zero, half or double the last one of its
+side) is held back and counted, and so is a crossed pair; a jump that the side's next price confirms was a jump and passes.
 """
 
-SPIKE = 2  # a price this many times the last one, or this part of it, waits for a second tick
+SPIKE = 2  # a price this many times the last one of its side, or this part of it, waits for a second one
 
 
 class QuoteMerge:
@@ -21,54 +21,53 @@ class QuoteMerge:
         How many ticks gave no quote because of an impossible price.
     """
 
-    __slots__ = ("_ask", "_bid", "_suspect", "ask", "bid", "held_back", "ts_ns")
+    __slots__ = ("_ask", "_bid", "_suspect_ask", "_suspect_bid", "ask", "bid", "held_back", "ts_ns")
 
     def __init__(self) -> None:
         self._bid: int | None = None
         self._ask: int | None = None
         self.bid: int | None = None
         self.ask: int | None = None
-        self._suspect: tuple[int, int] | None = None
+        self._suspect_bid: int | None = None
+        self._suspect_ask: int | None = None
         self.ts_ns = 0
         self.held_back = 0
 
     def reset(self) -> None:
         """Forget both sides (lost link); the counters stay."""
         self._bid = self._ask = self.bid = self.ask = None
-        self._suspect = None
+        self._suspect_bid = self._suspect_ask = None
 
     def update(self, bid: int | None, ask: int | None, ts_ns: int) -> bool:
         """Take a tick in; True when `bid` and `ask` are now a quote worth publishing."""
         self.ts_ns = ts_ns
+        credible = True
         if bid is not None:
-            if bid <= 0:
-                self.held_back += 1
-                return False
-            self._bid = bid
+            if _credible(bid, self._bid, self._suspect_bid):
+                self._bid, self._suspect_bid = bid, None
+            else:
+                self._suspect_bid, credible = bid, False
         if ask is not None:
-            if ask <= 0:
-                self.held_back += 1
-                return False
-            self._ask = ask
+            if _credible(ask, self._ask, self._suspect_ask):
+                self._ask, self._suspect_ask = ask, None
+            else:
+                self._suspect_ask, credible = ask, False
+        if not credible:
+            self.held_back += 1
+            return False
         new_bid, new_ask = self._bid, self._ask
         if new_bid is None or new_ask is None:
             return False
         if new_bid > new_ask:
             self.held_back += 1
             return False
-        old = self.bid
-        if (
-            old is not None
-            and (new_bid * SPIKE < old or new_bid > old * SPIKE)
-            and not self._confirmed(new_bid, new_ask)
-        ):
-            self.held_back += 1
-            return False
-        self._suspect = None
         self.bid, self.ask = new_bid, new_ask
         return True
 
-    def _confirmed(self, bid: int, ask: int) -> bool:
-        suspect = self._suspect
-        self._suspect = (bid, ask)
-        return suspect is not None and bid * SPIKE >= suspect[0] and bid <= suspect[0] * SPIKE
+
+def _credible(price: int, last: int | None, suspect: int | None) -> bool:
+    return price > 0 and (last is None or _near(price, last) or (suspect is not None and _near(price, suspect)))
+
+
+def _near(a: int, b: int) -> bool:
+    return a <= b * SPIKE and b <= a * SPIKE

@@ -73,7 +73,8 @@ class Startup:
         """The account, and the deals that made it what it is. One is read after the other: a deal made in between would be
         in one of them only, and lists lag. So both are read until nothing has changed and all of it adds up."""
         session, snapshot = self._connection.session, self._connection.snapshot
-        oldest = min((p.opened_ns for p in snapshot.positions if p.opened_ns), default=now_ns)
+        made = [p.opened_ns for p in snapshot.positions] + [o.created_ns for o in snapshot.orders if o.filled_units]
+        oldest = min(filter(None, made), default=now_ns)
         begin = since = max(min(oldest, now_ns - OVERLAP_NS), now_ns - HISTORY_NS)
         deals: dict[str, Deal] = {}
         for pause_s in PAUSES_S:

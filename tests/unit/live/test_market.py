@@ -46,6 +46,28 @@ def test_f57_impossible_prices_are_held_back_and_counted() -> None:
     assert quote.update(240_001, 240_008, 6)  # and confirmed
 
 
+@pytest.mark.parametrize("spike", [(240_000, None), (None, 240_000), (50_000, None), (None, 50_000)])
+def test_f57_a_spike_of_one_side_is_held_back_until_that_side_says_so_again(
+    spike: tuple[int | None, int | None],
+) -> None:
+    quote = QuoteMerge()
+    quote.update(108_500, 108_507, 1)
+    assert not quote.update(*spike, 2)
+    side = 0 if spike[0] else 1
+    other = (None, 108_508) if side == 0 else (108_501, None)
+    quote.update(*other, 3)  # the other side goes on and confirms nothing
+    assert (quote.bid, quote.ask) in ((108_500, 108_508), (108_501, 108_507))
+    assert quote.held_back == 1
+
+
+def test_f57_a_jump_told_one_side_at_a_time_passes_once_both_sides_said_it_twice() -> None:
+    quote = QuoteMerge()
+    quote.update(108_500, 108_507, 1)
+    told = [quote.update(*tick, 2) for tick in ((240_000, None), (None, 240_007), (240_001, None), (None, 240_008))]
+    assert told == [False, False, False, True]  # the third is good, and above the ask that was
+    assert (quote.bid, quote.ask, quote.held_back) == (240_001, 240_008, 3)
+
+
 def test_bars_of_the_ask_begin_with_the_first_whole_period() -> None:
     bars = TickBars("EURUSD", BarPeriod.M1, PriceType.ASK)
     assert bars.add(1, 5, 30 * S) is None  # in the middle of a minute

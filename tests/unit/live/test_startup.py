@@ -148,3 +148,43 @@ def test_a_deal_that_is_listed_late_is_not_told_beside_the_position_it_made(
         assert sum(p.side.sign * p.units for p in broker.positions.values()) == left + 2_000
 
     run_bench(tmp_path, script, broker, claim=True)
+
+
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+@pytest.mark.parametrize("read", [True, False], ids=["its deals are read", "its deals are out of reach"])
+def test_the_part_of_a_working_order_that_is_closed_again_opens_nothing_at_a_start(
+    tmp_path: Path, mode: PositionMode, read: bool
+) -> None:
+    broker = Moving(mode)
+    ids: dict[str, ClientOrderId] = {}
+
+    async def first(b: Bench) -> None:
+        order = b.probe.order_factory.limit(EURUSD, BUY, units(10_000), px("1.08400"))
+        b.probe.submit_order(order)
+        await b.reach(order, "ACCEPTED")
+        broker.fills_at = [Decimal("0.4")]
+        broker.set_price("EURUSD", 108_390, 108_397)
+        await b.reach(order, "PARTIALLY_FILLED")
+        ids["order"] = order.client_order_id
+
+    run_bench(tmp_path, first, broker)
+    broker.close_at_broker(next(iter(broker.positions)))
+    assert not broker.positions
+    if not read:
+        broker.all_deals = []
+    started = len(broker.all_deals)
+
+    async def second(b: Bench) -> None:
+        await b.until(lambda: b.connection.reconciled, "the start")
+        await b.until(lambda: b.cache.order(ids["order"]) is not None, "the working order")
+        order = b.cache.order(ids["order"])
+        assert held(b) == {}
+        assert (order.is_open, order.filled_qty.as_decimal()) == (True, 4_000 if read else 0)
+        broker.set_price("EURUSD", 108_380, 108_387)
+        await b.until(lambda: sum(held(b).values()) == 6_000, "the rest alone")
+        assert sum(p.side.sign * p.units for p in broker.positions.values()) == 6_000
+        assert len(broker.all_deals) == started + 1
+        if read:
+            await b.until(lambda: b.cache.order(ids["order"]).is_closed, "its end")
+
+    run_bench(tmp_path, second, broker, claim=True)
