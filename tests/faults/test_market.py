@@ -1,4 +1,4 @@
-"""Symbols, silence, closed markets and clocks (F48 to F56) on a real node over real TLS, judged by the ledger."""
+"""Symbols, silence, closed markets, clocks and prices (F48 to F57) on a real node over real TLS, judged by the ledger."""
 
 import time
 from dataclasses import replace
@@ -193,6 +193,30 @@ def test_F56_prices_with_equal_and_earlier_stamps_come_in_the_order_they_were_se
         b.probe.submit_order(order)
         await t.reach(order, "FILLED")
         assert b.cache.quote(EURUSD).bid_price == px("1.08603")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F57_a_price_that_cannot_be_true_is_no_quote_and_the_next_true_one_is(tmp_path: Path) -> None:
+    """A spike of the ask alone, with a bid behind it; a crossed pair; a bid of nothing."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.probe.quotes.clear()
+        for bid, ask in (
+            ("1.08500", "2.40000"),
+            ("1.08501", "2.40000"),
+            ("1.08600", "1.08400"),
+            ("0.00000", "1.08507"),
+        ):
+            b.sandbox.push("EURUSD", bid, ask)
+        b.sandbox.push("EURUSD", "1.08503", "1.08511")
+        await b.until(lambda: b.probe.quotes and str(b.probe.quotes[-1].ask_price) == "1.08511", "the true price")
+        seen = {(str(q.bid_price), str(q.ask_price)) for q in b.probe.quotes}
+        assert all("1.08500" <= bid < ask < "1.08600" for bid, ask in seen), seen
+        assert b.connection.quotes["EURUSD"].held_back >= 3
+        await t.opened(n=1_000)
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
