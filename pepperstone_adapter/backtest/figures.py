@@ -87,7 +87,7 @@ def _of_money(document: Mapping[str, Any]) -> Figures:
         ("End equity", money(account["end_equity"], c)),
         ("Net profit", money(account["net_profit"], c)),
         ("Gross profit", money(t["gross_profit"], c)),
-        ("Gross loss", money(-t["gross_loss"], c)),
+        ("Gross loss", money(0.0 - t["gross_loss"], c)),  # no loss is 0.00, not −0.00
         ("Commission", money(costs["commission"], c)),
         ("Swap", money(costs["swap"], c)),
         ("Spread", money(costs["spread"], c)),

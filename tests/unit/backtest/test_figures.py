@@ -32,6 +32,11 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+def test_a_run_without_a_losing_trade_has_no_gross_loss() -> None:
+    rows = dict(figures(build_result(record_of([]), FACTS))[0][1])
+    assert rows["Gross loss"] == "0.00"
+
+
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_every_figure_has_a_text(count: int) -> None:
     groups = figures(build_result(record_of(random_trades(count)), FACTS))
