@@ -60,9 +60,9 @@ def command(
 
     Examples:
 
-        pepperstone sweep my.yaml --over strategies.0.config.fast_period=10:50:10 --over market.spread.scale=1,2
+        pepperstone sweep my.yaml --over strategies.0.config.stop_atr=2:6:0.5
 
-        pepperstone sweep my.yaml --over strategies.0.config.stop_atr=2,4,6 --by sharpe --test-from 2021-06-01
+        pepperstone sweep my.yaml --over market.spread.scale=1,2 --by sharpe
     """
     from pepperstone_adapter.backtest.sweep import plan_sweep, run_sweep
     from pepperstone_adapter.backtest.sweep_table import metric_of
