@@ -10,6 +10,7 @@ import pytest
 from nautilus_trader.model import BarType, OrderSide, PositionId
 
 from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.ctrader.client.protocol import Timings
 from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.sandbox.clock import RunningClock
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
@@ -26,7 +27,7 @@ def change_symbol(b: Bench, **changes: Any) -> None:
 
 
 class Busy(Probe):
-    """A strategy that computes until the broker has heard more heartbeats (or ten seconds have passed)."""
+    """A strategy that computes until what it waits for has happened (or a minute has passed)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class Busy(Probe):
         super().on_quote(quote)
         if self.wait_for is not None:
             waited_for, self.wait_for = self.wait_for, None
-            end = time.monotonic() + 10
+            end = time.monotonic() + 60
             while not self.heard and time.monotonic() < end:
                 self.heard = waited_for()
 
@@ -60,6 +61,39 @@ def test_F48_a_strategy_that_blocks_stops_no_heartbeat_and_loses_no_fill(tmp_pat
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script, probe=probe)
+
+
+def test_F49_quotes_give_way_to_newer_ones_while_a_strategy_blocks_and_no_fill_does(tmp_path: Path) -> None:
+    """More prices than may wait, with fills and a position closed by hand among them."""
+    probe = Busy()
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        _, ticket = await t.opened()
+        resting = [await t.working(f"1.0840{n}") for n in range(3)]
+        mailbox = b.connection.session._mailbox
+
+        def flood() -> None:
+            for n in range(60_000):
+                b.sandbox._quote("EURUSD", 108_500 + n % 50, 108_507 + n % 50)
+                if n % 15_000 == 14_999:  # three dips, a resting order is filled in each
+                    b.sandbox._quote("EURUSD", 108_390, 108_403 - n // 15_000)
+            b.sandbox.ledger.close(ACCOUNT_ID, int(ticket), D(10_000), b.sandbox.clock.now_ns())
+            b.sandbox._quote("EURUSD", 108_490, 108_497)
+
+        probe.wait_for = lambda: mailbox.conflated > 0
+        b.sandbox.push("EURUSD", "1.08499", "1.08506")  # blocks the strategy
+        b.sandbox.call(flood)
+        await b.until(lambda: probe.heard, "quotes that gave way")
+        for order in resting:
+            await t.reach(order, "FILLED")
+        await b.until(lambda: b.cache.position(PositionId(ticket)).is_closed, "the close by hand")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08490", "the newest price")
+        assert b.connection.link_losses == 0
+
+    with sandbox(tmp_path) as broker:
+        # without an audit, which would find lost fills
+        run_live(tmp_path, broker, script, probe=probe, timings=Timings(), audit_interval_s=3600.0)
 
 
 def test_F50_a_symbol_that_changes_is_the_measure_of_the_next_order_and_touches_no_open_one(tmp_path: Path) -> None:
