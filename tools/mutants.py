@@ -75,7 +75,7 @@ MUTANTS = (
         "M3",
         "a deal counts as often as it is told",
         (
-            (f"{P}/live/tracking.py", "return deal_id in self._deals", "return False"),
+            (f"{P}/live/tracking.py", "return deal.deal_id in self._deals or", "return"),
             (f"{P}/ctrader/client/book.py", "return deal_id in self._deals", "return False"),
         ),
         (
