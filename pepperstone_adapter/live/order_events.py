@@ -416,6 +416,13 @@ class OrderEvents:
                         halt=True,
                     )
                 )
+            if deal.reason is DealReason.ROLLOVER and deal.entry is DealEntry.IN and self.table.held(deal.position_id):
+                text = f"the broker closed position {deal.position_id} of {deal.symbol} at its midnight and opened it again"
+                out.append(
+                    Warn(
+                        f"{text} at {deal.price}; it stands under EXTERNAL, its strategy took it for closed", halt=True
+                    )
+                )
             return out
         if event.change in (OrderChange.CANCEL_REJECTED, OrderChange.AMEND_REJECTED, OrderChange.REJECTED):
             return out

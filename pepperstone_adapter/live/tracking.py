@@ -142,6 +142,10 @@ class OrderTable:
     def leg(self, position_id: str, kind: Leg) -> TrackedOrder | None:
         return next((o for o in self.legs_of_position(position_id) if o.leg is kind), None)
 
+    def held(self, position_id: str) -> bool:
+        """Whether an order of ours opened a position, or was to close it."""
+        return any(o.position_id == position_id for o in self._orders.values())
+
     def close_under_way(self, position_id: str | None, units: Decimal) -> bool:
         """Whether we have asked to close so much of a position and do not know the broker's order for it yet."""
         return any(

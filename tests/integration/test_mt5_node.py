@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from nautilus_trader.model import Price, Quantity
 
+from pepperstone_adapter.sandbox.ledger.rollover import _reopen
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.conformance import BUY, FILLED, SELL
 from tests.kit.mt5 import NETTING
@@ -156,6 +157,40 @@ def test_a_netting_account_has_nothing_to_close_by(tmp_path: Path) -> None:
         broker.call(setattr, broker.terminal, "login", NETTING)
         run_mt5(tmp_path, broker, script, account=str(NETTING), mode="netting", currency="EUR")
         assert len(report(broker, NETTING)["orders"]) == 1
+
+
+def test_a_position_that_the_broker_opens_again_at_midnight_stops_new_risk_and_is_closed_by_its_new_ticket(
+    tmp_path: Path,
+) -> None:
+    def midnight() -> None:
+        """One that counts a night (swap mode 7), now."""
+        ledger = broker.terminal.ledger
+        account = ledger.accounts[LOGIN]
+        (position,) = account.positions.values()
+        _reopen(ledger.state, ledger._execution, account, position, 1, broker.terminal.now_ns())
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(order)
+        await b.reach(order, "FILLED")
+        (held,) = b.cache.positions_open()
+        broker.call(midnight)
+        await b.until(lambda: b.client.halted, "new risk is stopped")
+        assert "closed position" in str(b.client.halted)
+        owners = lambda: [str(p.strategy_id) for p in b.cache.positions_open()]  # noqa: E731
+        await b.until(lambda: owners() == ["EXTERNAL"], "opened again")
+        (again,) = b.cache.positions_open()
+        assert (again.id, int(again.signed_qty)) == (held.id, 10_000)
+        assert [type(event).__name__ for event in b.probe.position_events] == ["PositionOpened", "PositionClosed"]
+        b.probe.close_position(again)
+        await b.until(lambda: not b.cache.positions_open(), "closed")
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, script)
+        found = report(broker)
+        assert found["positions"] == []
+        assert len(found["deals"]) == 4
+        assert broker.violations() == []
 
 
 def test_a_close_by_that_cannot_be_done_is_denied_before_the_terminal_sees_it(tmp_path: Path) -> None:

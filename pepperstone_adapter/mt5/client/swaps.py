@@ -45,11 +45,16 @@ def swap_rates(row: Mapping[str, Any]) -> tuple[SwapMode, Decimal, Decimal] | No
 
 
 def swap_gaps(rows: Iterable[Mapping[str, Any]]) -> str | None:
-    """Which symbols' financing is not told in their specs, or not exactly; None when all is."""
+    """Which symbols' financing is not told in their specs, or not exactly, or by more than money; None when all is."""
     rows = [row for row in rows if row["swap_long"] or row["swap_short"]]
     unknown = [f"{row['name']} (mode {row['swap_mode']})" for row in rows if swap_rates(row) is None]
     at_open = [row["name"] for row in rows if row["swap_mode"] == SwapCode.INTEREST_OPEN]
+    again = [row["name"] for row in rows if row["swap_mode"] in (SwapCode.REOPEN_CURRENT, SwapCode.REOPEN_BID)]
     parts = []
+    if again:
+        parts.append(
+            f"positions are closed and opened again at the broker's midnight, and stand under EXTERNAL then: {_few(again)}"
+        )
     if unknown:
         parts.append(f"financing is shown as none, though the broker charges it: {_few(unknown)}")
     if at_open:

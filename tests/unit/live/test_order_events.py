@@ -390,3 +390,18 @@ def test_a_look_at_a_partly_filled_order_tells_its_deal_and_its_new_price() -> N
     said = events.on_found(FoundOrder(order=amended, deals=(deal(1, 4_000),)), 9)
     assert [type(e).__name__ for e in said] == ["Filled", "Updated"]
     assert table.get("A").limit == D("1.08100")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_position_of_ours_that_the_broker_opens_again_at_midnight_is_told_and_stops_new_risk(ours: bool) -> None:
+    """Its strategy hears that it was closed; the framework gives what was opened again to EXTERNAL."""
+    events = decide(order())
+    if ours:
+        events.on_order(FILLED)
+    again = deal(3, order_id="5003", reason=DealReason.ROLLOVER)
+    opened = state(order_id="5003", client_order_id=None, status=OrderStatus.FILLED)
+    told = events.on_order(OrderChanged(change=OrderChange.FILLED, order=opened, deal=again))
+    assert names(told) == ["StrangerOrder", "StrangerFill", *(["Warn"] if ours else [])]
+    if ours:
+        assert told[-1].halt  # type: ignore[union-attr]
+        assert "position 7001 of EURUSD" in told[-1].text  # type: ignore[union-attr]

@@ -55,10 +55,11 @@ def test_what_our_terms_cannot_express_is_said_once_for_all_symbols() -> None:
     assert swap_rates(row(3, "GBP")) is None
     assert swap_rates(row(9)) is None
     assert swap_rates(row(2, name="GER40")) is None  # in EUR, quoted in USD, and its price is no rate of the two
-    assert swap_gaps([row(mode) for mode in (0, 1, 2, 3, 4, 5, 7, 8)]) is None
+    assert swap_gaps([row(mode) for mode in (0, 1, 2, 3, 4, 5)]) is None
     assert swap_gaps([row(9, swap_long=0.0, swap_short=0.0)]) is None  # nothing is charged
-    told = swap_gaps([row(3, "GBP"), row(9, name="X"), row(6, name="Y"), row(1)])
+    told = swap_gaps([row(3, "GBP"), row(9, name="X"), row(6, name="Y"), row(1), row(7, name="Z"), row(8)])
     assert told == (
+        "positions are closed and opened again at the broker's midnight, and stand under EXTERNAL then: Z, EURUSD; "
         "financing is shown as none, though the broker charges it: EURUSD (mode 3), X (mode 9); "
         "financing is counted from the price of the night, at the broker from the opening: Y"
     )
