@@ -41,6 +41,7 @@ from pepperstone_adapter.broker.events import (
 from pepperstone_adapter.broker.orders import OrderState
 from pepperstone_adapter.common.errors import ConfigurationError, DataError, OutcomeUnknown, PepperstoneError
 from pepperstone_adapter.common.files import file_name_of
+from pepperstone_adapter.live.agreement import Agreement
 from pepperstone_adapter.live.config import LiveExecConfig
 from pepperstone_adapter.live.connection import Connection, TradingEvent
 from pepperstone_adapter.live.data import publish_quotes
@@ -119,8 +120,7 @@ class BrokerExecutionClient(ExecutionClient):
         self.halted: str | None = None
         self.started_ns = clock.timestamp_ns()
         self.may_tell_strangers: Callable[[], bool] = lambda: True
-        self._mode = mode
-        self._currency = currency
+        self._mode, self._currency = mode, currency
         self._netting = netting
         self.shares = Shares(cache, venue) if netting else None
         self.settings = config
@@ -136,6 +136,7 @@ class BrokerExecutionClient(ExecutionClient):
             perform=self.perform,
             now_ns=clock.timestamp_ns,
             log=self._log,
+            agreement=Agreement(cache, venue, netting, connection.specs),
             answer_deadline_s=config.answer_deadline_s,
             give_up_after_s=config.give_up_after_s,
         )

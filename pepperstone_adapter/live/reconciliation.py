@@ -8,7 +8,8 @@ arrived. A failed read proves nothing.
 
 The audit finds what a healthy link lost: each deal id not applied yet, each working order of ours the broker no longer
 lists (twice in a row: snapshots flicker), levels that moved. It feeds the same decisions as events do, so nothing is
-counted twice. The framework's own checks stay off: they settle open questions by a local verdict.
+counted twice. At its end the framework's positions are held against the broker's (`agreement`). The framework's own
+checks stay off: they settle open questions by a local verdict.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from pepperstone_adapter.broker.events import OrderChange, OrderChanged, Positio
 from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderState, PositionState
 from pepperstone_adapter.broker.session import BrokerSnapshot, FoundOrder
 from pepperstone_adapter.common.errors import OutcomeUnknown, PepperstoneError
+from pepperstone_adapter.live.agreement import Agreement
 from pepperstone_adapter.live.connection import Connection
 from pepperstone_adapter.live.emissions import AmendRejected, CancelRejected, Emission
 from pepperstone_adapter.live.order_events import OrderEvents
@@ -71,6 +73,8 @@ class Reconciler:
         Applies emissions (emits them and acts on what they ask for).
     now_ns
         The node's clock.
+    agreement
+        Looks at what came of it all.
     """
 
     connection: Connection
@@ -79,6 +83,7 @@ class Reconciler:
     perform: Callable[[list[Emission]], None]
     now_ns: Callable[[], int]
     log: Logger
+    agreement: Agreement
     answer_deadline_s: float = 5.0
     give_up_after_s: float = 600.0
     unanswered: list[Unanswered] = field(default_factory=list)
@@ -191,6 +196,10 @@ class Reconciler:
         self._deals_from_ns = read_from
         await self._missing_orders(snapshot)
         self._positions(snapshot)
+        if self.unanswered:
+            self.agreement.wait()
+        else:
+            self.perform([*self.agreement.check(snapshot)])
 
     def start_deals_at(self, ts_ns: int) -> None:
         self._deals_from_ns = ts_ns
