@@ -2,7 +2,8 @@
 
 Verdicts: *accepted* (fills come from deals), *refused* (the server or the terminal said no, nothing happened),
 *unknown* (nobody knows: never resend, look in the broker's lists), *done* (nothing to change: taken as success),
-*stale* (the order or position is not what we thought: read again, then refused).
+*stale* (the order or position is not what we thought: refused, and the gateway's next look at the lists, within a second,
+tells what it is).
 """
 
 from dataclasses import dataclass

@@ -130,17 +130,26 @@ def _deals(deals: list[Any]) -> list[Finding]:
     ]
 
 
+def wednesday_noon(second: int) -> int:
+    """The last one at or before a second of the server's clock: markets are open then, whatever day it is asked on."""
+    noon = second // DAY_S * DAY_S + DAY_S // 2
+    noon -= (noon // DAY_S - 6) % 7 * DAY_S  # 1970-01-01 was a Thursday
+    return noon if noon <= second else noon - 7 * DAY_S
+
+
 async def _depth_of_history(call: Call, rows: list[Any]) -> list[Finding]:
     found = []
     for row in rows[:2]:
         name, now_s = row["name"], time.time_ns() // NS
         ticks = []
-        for days in (1, 7, 30, 90, 365):
-            first = now_s - days * DAY_S
+        for days in (7, 30, 90, 365):
+            first = wednesday_noon(now_s - days * DAY_S)
             count = await _count(call, "copy_ticks_range", name, first, first + 3600, 1)
             ticks.append(f"{days} d: {count}")
         bars = await _count(call, "copy_rates_from_pos", name, 1, 0, 50_000)
-        found.append(Finding(f"{name}: ticks in one hour so long ago", ", ".join(ticks)))
+        found.append(
+            Finding(f"{name}: ticks in the hour from the last Wednesday noon before so long ago", ", ".join(ticks))
+        )
         found.append(Finding(f"{name}: M1 bars at once", str(bars)))
     return found
 
