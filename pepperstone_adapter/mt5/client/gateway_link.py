@@ -76,7 +76,7 @@ class GatewayLink:
         name = f"{address.name}-{secrets.token_hex(4)}"  # the same over reconnects: subscriptions are kept by it
         self._protocol = GatewayProtocol(address.token.encode(), name, self._mailbox.post)
         endpoint = Endpoint(host=address.host, port=address.port, ca_file=address.ca_file)
-        secure = address.tls or address.ca_file is not None
+        secure = self._secure = address.tls or address.ca_file is not None
         reactor = self._thread.reactor
         connect = None if secure else loopback_connect(reactor, endpoint, CONNECT_S)
         self._link = Link(reactor, endpoint, self._protocol, backoff=reconnect, connect=connect, handshake=secure)
@@ -100,7 +100,8 @@ class GatewayLink:
             async with asyncio.timeout(timeout_s):
                 return await self._first
         except TimeoutError:
-            raise self._no_gateway(f"did not answer within {timeout_s:g} s") from None
+            plain = "" if self._secure else " to plain words (one with a certificate wants ca_file in the settings)"
+            raise self._no_gateway(f"did not answer within {timeout_s:g} s{plain}") from None
         finally:
             self._first = None
 
