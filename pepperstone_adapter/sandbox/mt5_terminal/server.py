@@ -105,7 +105,7 @@ class PipeServer:
             if account is None or options.get("password", account.password) != account.password:
                 return Answer(REFUSED)
             terminal.login = login
-        return Answer(READY)
+        return Answer(CONNECTING if terminal.logging_in else READY)
 
     async def _break(self, fault: Mt5Fault, fn: str, args: list[Any]) -> Answer:
         match fault.kind:

@@ -80,6 +80,7 @@ class Terminal:
         self.asked: dict[str, int] = {}
         self.connected = self.trade_allowed = self.expert_allowed = self.account_may_trade = True
         self.tradeapi_disabled = False
+        self.logging_in = False  # a terminal that is not done with its login: initialize asks again until its timeout
         self.talking = asyncio.Event()  # cleared: a terminal that shows a dialog and says nothing at login
         self.answers = asyncio.Event()  # cleared: a terminal that hangs; whatever is asked waits
         self.talking.set()

@@ -7,6 +7,8 @@ held. The terminal runs in this process on a thread of its own and the module ta
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -289,11 +291,42 @@ def test_a_terminal_that_dies_fails_the_call_in_flight_and_nothing_reconnects(sa
     assert mt5.account_info().login == LOGIN
 
 
-def test_initialize_gives_up_after_its_timeout_when_the_login_hangs(sandbox: Sandbox) -> None:
-    module = connect({"PEPPERSTONE_SANDBOX_MT5": f"127.0.0.1:{sandbox.ports.mt5}"})
-    assert not module.initialize(login=LOGIN, password="wrong", server="x")
-    assert module.last_error()[0] == -6
-    assert not Mt5Module("127.0.0.1", 1).initialize(timeout=200)
+def test_what_initialize_and_login_say_when_they_fail(sandbox: Sandbox, mt5: Any) -> None:
+    assert not mt5.initialize(login=LOGIN, password="wrong", server="x")
+    assert mt5.last_error()[0] == -6
+    assert mt5.initialize()
+    assert not mt5.login(LOGIN, "wrong", "x")
+    assert mt5.last_error()[0] == -6
+    nowhere = Mt5Module("127.0.0.1", 1)
+    assert not nowhere.initialize(timeout=200)
+    assert nowhere.last_error()[0] == -10_003
+
+
+def test_the_timeout_bounds_the_wait_for_a_login_that_is_under_way(sandbox: Sandbox, mt5: Any) -> None:
+    sandbox.call(setattr, sandbox.terminal, "logging_in", True)
+    try:
+        began_s = time.monotonic()
+        assert not mt5.initialize(timeout=300)
+        assert mt5.last_error() == (-10_005, "IPC timeout")
+        assert time.monotonic() - began_s >= 0.3
+        assert not mt5.login(LOGIN, "sandbox", timeout=100)
+        assert mt5.last_error() == (-10_005, "IPC timeout")
+    finally:
+        sandbox.call(setattr, sandbox.terminal, "logging_in", False)
+    assert mt5.initialize(timeout=300)
+
+
+def test_no_timeout_bounds_the_wait_for_a_terminal_that_says_nothing(sandbox: Sandbox, mt5: Any) -> None:
+    """Measured: `initialize(timeout=3000)` took 100 s with a silent one."""
+    sandbox.call(sandbox.terminal.talking.clear)
+    done: list[bool] = []
+    waiting = threading.Thread(target=lambda: done.append(mt5.initialize(timeout=100)))
+    waiting.start()
+    waiting.join(0.5)
+    assert done == []
+    sandbox.call(sandbox.terminal.talking.set)
+    waiting.join(20)
+    assert done == [True]
 
 
 COUNTING = """
