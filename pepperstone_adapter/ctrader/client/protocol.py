@@ -357,10 +357,12 @@ class LinkProtocol:
         request.progress = Progress.SETTLED
         self._forget_later(request, now_s)
         request.reading = None  # of the answer, not of a level's event before it
-        if request.trading and error is None:
-            self._on_message(message, request)  # first the event, then the answer: the broker's order
-            self._on_batch()  # the node hears of it while the answer is still worked on here
-        self._settle(request, error if error is not None else message)
+        try:
+            if request.trading and error is None:
+                self._on_message(message, request)  # first the event, then the answer: the broker's order
+                self._on_batch()  # the node hears of it while the answer is still worked on here
+        finally:
+            self._settle(request, error if error is not None else message)
 
     def _unanswered(self, request: Request, now_s: float) -> None:
         if request.progress is not Progress.WRITTEN:

@@ -1,6 +1,9 @@
 """The sans-I/O core of a link: in which order an answer reaches the node."""
 
+import pytest
+
 from pepperstone_adapter import openapi
+from pepperstone_adapter.common.errors import LinkLost
 from pepperstone_adapter.ctrader.client.protocol import LinkProtocol, Request
 from pepperstone_adapter.openapi import messages as oa
 
@@ -65,3 +68,25 @@ def test_an_order_is_answered_by_its_own_event_and_not_by_that_of_its_stop() -> 
         frame = openapi.encode(event, request.id)
         core.received(len(frame).to_bytes(4) + frame, 0.1)
     assert seen == [2, 1, "answer"]
+
+
+def test_an_order_whose_event_breaks_a_part_of_ours_is_answered_all_the_same() -> None:
+    """Nobody would ask the broker about one that waits for an answer that has come: it would be submitted for ever."""
+    answers: list[object] = []
+
+    def breaks(_message: object, _request: Request | None) -> None:
+        raise RuntimeError("a bug in reading")
+
+    core = LinkProtocol(
+        on_message=breaks, on_open=lambda: None, on_lost=lambda _error: None, on_failed=lambda _error: None
+    )
+    core.opened(0.0)
+    request = core.ask(NEW_ORDER, 0.0)
+    request.promise.then(answers.append, answers.append)
+    assert core.output(0.0)
+    accepted = oa.ExecutionEvent(ctidTraderAccountId=ACCOUNT, executionType=oa.ExecutionType.ORDER_ACCEPTED)
+    frame = openapi.encode(accepted, request.id)
+    with pytest.raises(RuntimeError, match="a bug in reading"):
+        core.received(len(frame).to_bytes(4) + frame, 0.1)
+    core.lost(LinkLost("what broke ended the link"), 0.2)
+    assert answers == [accepted]
