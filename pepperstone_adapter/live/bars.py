@@ -1,8 +1,7 @@
 """Bars of ask or mid prices, which no venue serves: built from ticks, with the same boundaries as its BID bars. Pure.
 
-Only periods of up to an hour are built: they start on whole minutes of UTC everywhere. The first, begun in the middle,
-is not a bar and is dropped. A minute without a tick has no bar, as at the broker. After `interrupt` ticks wait: what
-passed unseen belongs before them.
+The first, begun in the middle, is not a bar and is dropped. A minute without a tick has no bar, as at the broker. After
+`interrupt` ticks wait: what passed unseen belongs before them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from nautilus_trader.model import PriceType
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
-from pepperstone_adapter.mapping.data import period_ns
-
-BUILT_PERIODS = tuple(p for p in BarPeriod if (period_ns(p) or 1 << 62) <= 3_600_000_000_000)
+from pepperstone_adapter.mapping.data import bar_close_ns, bar_open_ns
 
 
 class TickBars:
@@ -32,16 +29,12 @@ class TickBars:
     """
 
     def __init__(self, symbol: str, period: BarPeriod, price_type: PriceType, complete: bool = False) -> None:
-        length = period_ns(period)
-        if length is None or period not in BUILT_PERIODS:
-            raise ValueError(f"{period} is not built from ticks")
         self.symbol = symbol
         self.missing_from_ns = 0
         self._period = period
-        self._length = length
         self._mid = price_type is PriceType.MID
         self._whole = complete
-        self._open_ns = -1
+        self._open_ns = self._end_ns = -1
         self._open = self._high = self._low = self._close = 0
         self._ticks = 0
         self._waiting: list[tuple[int, int, int]] = []
@@ -52,8 +45,7 @@ class TickBars:
             self._waiting.append((bid, ask, ts_ns))
             return None
         points = (bid + ask) // 2 if self._mid else ask
-        boundary = ts_ns - ts_ns % self._length
-        if boundary <= self._open_ns:  # the same period, or a late tick, which belongs to what is still open
+        if ts_ns < self._end_ns:  # the same period, or a late tick, which belongs to what is still open
             if not self._ticks:  # that bar is closed and published
                 return None
             self._high = max(self._high, points)
@@ -61,15 +53,21 @@ class TickBars:
             self._close = points
             self._ticks += 1
             return None
-        done = self.close(boundary)
-        self._open_ns = boundary
+        done = self._finish()
+        self._begin(bar_open_ns(self._period, ts_ns))
         self._open = self._high = self._low = self._close = points
         self._ticks = 1
         return done
 
     def close(self, now_ns: int) -> Bar | None:
         """The open bar if its period has ended by `now_ns`."""
-        if self.missing_from_ns or self._open_ns < 0 or not self._ticks or now_ns < self._open_ns + self._length:
+        return None if self.missing_from_ns or now_ns < self._end_ns else self._finish()
+
+    def _begin(self, open_ns: int) -> None:
+        self._open_ns, self._end_ns = open_ns, _end_ns(self._period, open_ns)
+
+    def _finish(self) -> Bar | None:
+        if not self._ticks:
             return None
         whole, self._whole = self._whole, True
         ticks, self._ticks = self._ticks, 0
@@ -83,7 +81,7 @@ class TickBars:
         """Ticks pass unseen from now on; what comes after them waits."""
         self._waiting = []  # of an earlier gap that was not filled: the history has them as well
         if not self.missing_from_ns and self._open_ns >= 0:
-            self.missing_from_ns = self._open_ns if self._ticks else self._open_ns + self._length
+            self.missing_from_ns = self._open_ns if self._ticks else self._end_ns
 
     def resume(self, unseen: Sequence[Tick]) -> list[Bar]:
         """Take the ticks from `missing_from_ns` on, and those that waited; the bars that they close, in order."""
@@ -92,8 +90,9 @@ class TickBars:
     def give_up(self, now_ns: int) -> tuple[int, list[Bar]]:
         """Go on without the ticks that passed unseen: how many periods lack some, and the bars of what waited."""
         at_ns = self._waiting[0][2] if self._waiting else now_ns
-        next_ns = at_ns - at_ns % self._length + self._length
-        count = max(1, (next_ns - self.missing_from_ns) // self._length)
+        count, next_ns = 1, _end_ns(self._period, self.missing_from_ns)
+        while next_ns <= at_ns:
+            count, next_ns = count + 1, _end_ns(self._period, next_ns)
         return count, self._go_on(next_ns, [])
 
     def _go_on(self, from_ns: int, unseen: list[tuple[int, int, int]]) -> list[Bar]:
@@ -101,9 +100,16 @@ class TickBars:
         waiting, self._waiting = self._waiting, []
         first_ns = waiting[0][2] if waiting else 1 << 63
         self.missing_from_ns = 0
-        self._open_ns, self._ticks, self._whole = from_ns - self._length, 0, True
+        self._begin(bar_open_ns(self._period, from_ns - 1))
+        self._ticks, self._whole = 0, True
         ticks = [*(tick for tick in unseen if tick[2] < first_ns), *waiting]
         return [done for tick in ticks if (done := self.add(*tick)) is not None]
+
+
+def _end_ns(period: BarPeriod, open_ns: int) -> int:
+    """Where the next bar begins. In a day whose clock changes, the last bar ends with the day."""
+    close_ns = bar_close_ns(period, open_ns)
+    return min(close_ns, bar_open_ns(period, close_ns))
 
 
 def bars_from_ticks(

@@ -24,7 +24,6 @@ from pepperstone_adapter.broker.events import LinkDown, LinkUp, SymbolChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod, DepthUpdate, Tick
 from pepperstone_adapter.common.errors import ConfigurationError, PepperstoneError
 from pepperstone_adapter.live.absent import ClientWithoutTrades
-from pepperstone_adapter.live.bars import BUILT_PERIODS
 from pepperstone_adapter.live.built_bars import BuiltBars
 from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.live.connection import Connection, MarketEvent
@@ -240,8 +239,8 @@ class BrokerDataClient(ClientWithoutTrades):
             self._bars.setdefault((symbol, period), -1)
             await self.connection.session.subscribe_bars(symbol, period)
             return
-        if price_type not in (PriceType.ASK, PriceType.MID) or period not in BUILT_PERIODS:
-            raise ConfigurationError(f"{bar_type}: the venue has BID bars; ASK and MID are built up to one hour")
+        if price_type not in (PriceType.ASK, PriceType.MID):
+            raise ConfigurationError(f"{bar_type}: the venue has BID bars; ASK and MID are built from ticks")
         self.built.begin(bar_type, symbol, period, price_type)
         await self.connection.want_quotes([symbol], str(bar_type))
 

@@ -13,8 +13,8 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.session import BrokerSession
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.live.bars import BUILT_PERIODS, bars_from_ticks
-from pepperstone_adapter.mapping.data import NS, QuoteScale, bar, bar_close_ns, period_ns, period_of
+from pepperstone_adapter.live.bars import bars_from_ticks
+from pepperstone_adapter.mapping.data import NS, QuoteScale, bar, bar_close_ns, bar_open_ns, period_ns, period_of
 
 DAY_NS = 86_400 * NS
 MAX_BARS = 200_000
@@ -102,14 +102,14 @@ async def load_bars(
     # Brokers list bars by their opening: the first that closes in the range opened before it.
     if price_type is PriceType.BID:
         found = await session.history_bars(spec.name, period, wanted.start_ns - length, wanted.end_ns)
-    elif price_type in (PriceType.ASK, PriceType.MID) and period in BUILT_PERIODS:
-        start = wanted.start_ns - wanted.start_ns % length
+    elif price_type in (PriceType.ASK, PriceType.MID):
+        start = bar_open_ns(period, wanted.start_ns)
         if wanted.end_ns - start > MAX_TICK_DAYS * DAY_NS:
             raise ConfigurationError(f"{bar_type}: built from ticks, so at most {MAX_TICK_DAYS} days; {DOWNLOAD}")
         ticks = await session.history_ticks(spec.name, start, wanted.end_ns)
         found = bars_from_ticks(ticks, spec.name, period, price_type, wanted.end_ns)
     else:
-        raise ConfigurationError(f"{bar_type}: the venue has BID bars; ASK and MID are built from ticks up to one hour")
+        raise ConfigurationError(f"{bar_type}: the venue has BID bars; ASK and MID are built from ticks")
     bars = [
         bar(b, bar_type, spec.digits, now_ns, size_digits)
         for b in found

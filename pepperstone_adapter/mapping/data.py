@@ -136,6 +136,21 @@ def period_ns(period: BarPeriod) -> int | None:
     return None if seconds is None else step * seconds * NS
 
 
+def bar_open_ns(period: BarPeriod, ts_ns: int) -> int:
+    """When the bar opened that holds an instant (UTC ns): up to an hour on the clock, above it within the server's day."""
+    length = period_ns(period)
+    if length is not None and length <= 3600 * NS:
+        return ts_ns - ts_ns % length
+    server = datetime.fromtimestamp(ts_ns // NS, tz=UTC).astimezone(NEW_YORK).replace(tzinfo=None) + timedelta(hours=7)
+    opened = server.replace(hour=0, minute=0, second=0)
+    if period is BarPeriod.W1:
+        opened -= timedelta(days=opened.weekday())
+    elif period is BarPeriod.MN1:
+        opened = opened.replace(day=1)
+    day_ns = int((opened - timedelta(hours=7)).replace(tzinfo=NEW_YORK).timestamp()) * NS
+    return day_ns if length is None else ts_ns - (ts_ns - day_ns) % length
+
+
 def bar_close_ns(period: BarPeriod, open_ns: int) -> int:
     """When a bar that opened at `open_ns` closes (UTC ns)."""
     length = period_ns(period)

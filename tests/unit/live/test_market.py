@@ -88,8 +88,28 @@ def test_bars_of_the_mid_from_history_are_whole() -> None:
     ticks = [Tick("EURUSD", 10, 13, MINUTE), Tick("EURUSD", None, 14, MINUTE + 1), Tick("EURUSD", 20, 22, 2 * MINUTE)]
     bars = bars_from_ticks(ticks, "EURUSD", BarPeriod.M1, PriceType.MID, 3 * MINUTE)
     assert [(b.open_ns, b.close) for b in bars] == [(MINUTE, 11), (2 * MINUTE, 21)]
-    with pytest.raises(ValueError, match="not built from ticks"):
-        TickBars("EURUSD", BarPeriod.D1, PriceType.ASK)
+
+
+def test_days_and_quarters_of_them_begin_where_the_brokers_do() -> None:
+    """A day of 23 hours (New York's clock went forward on 2024-03-10): its last four-hour bar has three."""
+    hour = 3600 * S
+    day = 1_710_021_600 * S  # 2024-03-09 22:00 UTC
+    ticks = [Tick("BTCUSD", n, n, day + n * hour) for n in range(48)]
+
+    def built(period: BarPeriod) -> list[tuple[float, int, int]]:
+        bars = bars_from_ticks(ticks, "BTCUSD", period, PriceType.ASK, day + 48 * hour)
+        return [((b.open_ns - day) / hour, b.open, b.volume) for b in bars]
+
+    assert built(BarPeriod.H4)[:8] == [(n, n, 4) for n in (0, 4, 8, 12, 16)] + [(20, 20, 3), (23, 23, 4), (27, 27, 4)]
+    assert built(BarPeriod.D1) == [(0, 0, 23), (23, 23, 24)]
+    live = TickBars("BTCUSD", BarPeriod.D1, PriceType.ASK)
+    done = [bar for tick in ticks if (bar := live.add(tick.bid or 0, tick.ask or 0, tick.ts_ns + 1))]
+    # the first day began before the first tick
+    assert [(b.open_ns, b.open, b.close, b.volume) for b in done] == [(day + 23 * hour, 23, 46, 24)]
+    assert live.close(day + 70 * hour) is None
+    closed = live.close(day + 71 * hour)
+    assert closed is not None
+    assert (closed.open_ns, closed.volume) == (day + 47 * hour, 1)
 
 
 def test_f52_status_follows_hours_and_trading_mode() -> None:

@@ -15,6 +15,7 @@ from pepperstone_adapter.mapping.data import (
     QuoteScale,
     bar,
     bar_close_ns,
+    bar_open_ns,
     bar_type_of,
     period_of,
     price,
@@ -97,3 +98,34 @@ def test_a_bar_carries_close_stamp_exact_prices_and_scaled_ticks() -> None:
     empty = bar(source._replace(volume=0), bar_type_of(EURUSD, BarPeriod.M1), 5, 0)
     assert int(empty.volume) == 100_000_000  # as one tick
     assert empty.ts_init == empty.ts_event
+
+
+@pytest.mark.parametrize(
+    ("period", "at", "opened"),
+    [
+        (BarPeriod.M5, "2024-01-15T08:04:59", "2024-01-15T08:00:00"),
+        (BarPeriod.H1, "2024-01-15T08:59:59", "2024-01-15T08:00:00"),
+        (BarPeriod.H4, "2024-01-15T08:00:00", "2024-01-15T06:00:00"),  # the day began at 22:00 UTC
+        (BarPeriod.H4, "2024-07-15T08:00:00", "2024-07-15T05:00:00"),  # at 21:00
+        (BarPeriod.H12, "2024-01-15T21:59:59", "2024-01-15T10:00:00"),
+        (BarPeriod.D1, "2024-01-15T21:59:59", "2024-01-14T22:00:00"),
+        (BarPeriod.D1, "2024-01-15T22:00:00", "2024-01-15T22:00:00"),
+        (BarPeriod.D1, "2024-03-11T12:00:00", "2024-03-10T21:00:00"),  # New York changed its clock that night
+        (BarPeriod.W1, "2024-01-17T12:00:00", "2024-01-14T22:00:00"),
+        (BarPeriod.MN1, "2024-01-31T21:59:59", "2023-12-31T22:00:00"),
+        (BarPeriod.MN1, "2024-01-31T22:00:00", "2024-01-31T22:00:00"),
+    ],
+)
+def test_where_the_bar_of_an_instant_opened(period: BarPeriod, at: str, opened: str) -> None:
+    assert bar_open_ns(period, ns(at)) == ns(opened)
+
+
+def test_bars_open_where_the_sandbox_opens_them() -> None:
+    """Written apart from ours; every five hours and a bit of two years, all periods cTrader has."""
+    from pepperstone_adapter.ctrader.client.market import PERIODS
+    from pepperstone_adapter.sandbox.ctrader_server.periods import bar_start
+
+    first = 28_401_120  # minutes: 2024-01-01
+    for minute in range(first, first + 2 * 366 * 1440, 317):
+        for period, number in PERIODS.items():
+            assert bar_open_ns(period, minute * 60_000_000_000 + 7) == bar_start(number, minute) * 60_000_000_000
