@@ -66,8 +66,8 @@ class QuoteMerge:
 
 
 def _credible(price: int, last: int | None, suspect: int | None) -> bool:
-    return price > 0 and (last is None or _near(price, last) or (suspect is not None and _near(price, suspect)))
-
-
-def _near(a: int, b: int) -> bool:
-    return a <= b * SPIKE and b <= a * SPIKE
+    if last is None:
+        return price > 0
+    if last <= price * SPIKE and price <= last * SPIKE:
+        return True
+    return suspect is not None and 0 < suspect <= price * SPIKE and price <= suspect * SPIKE
