@@ -16,13 +16,14 @@ from typing import Any
 
 from nautilus_trader.model import ClientOrderId, InstrumentId, StrategyId, Venue
 
-from pepperstone_adapter.broker.orders import Deal, Side
-from pepperstone_adapter.live.emissions import Emission, StrangerFill, Warn
+from pepperstone_adapter.broker.orders import DealReason, Side
+from pepperstone_adapter.live.emissions import Emission, Filled, StrangerFill, Warn
 from pepperstone_adapter.live.planning import Close
 from pepperstone_adapter.live.tracking import TrackedOrder
 from pepperstone_adapter.mapping.orders import NotSendable
 
 EXTERNAL = StrategyId("EXTERNAL")
+LEVELS = (DealReason.STOP_LOSS, DealReason.TAKE_PROFIT)
 
 
 class Shares:
@@ -58,20 +59,29 @@ class Shares:
         self._closes.append(order)
 
     def watched(self, emissions: list[Emission]) -> list[Emission]:
-        """What the framework is to be told, and a warning for each stranger's deal that takes what strategies hold."""
-        warnings = [
-            Warn(
-                f"{taken.normalize():f} units of {told.deal.symbol} that strategies hold were closed by another (deal "
-                f"{told.deal.deal_id}): on a netting account they stand under EXTERNAL, not at the strategies",
-                halt=True,
-            )
-            for told in emissions
-            if isinstance(told, StrangerFill) and (taken := self._taken(told.deal)) > 0
-        ]
-        return [*emissions, *warnings]
+        """What the framework is to be told, and a warning for each deal that takes what is not its owner's."""
+        return [*emissions, *filter(None, map(self._taken, emissions))]
 
-    def _taken(self, deal: Deal) -> Decimal:
-        return deal.closed_units - self._held(deal.symbol, EXTERNAL, long=deal.side is Side.SELL)
+    def _taken(self, told: Emission) -> Warn | None:
+        """A stranger's deal, or the hit of a level: it closes the whole position, whoever has added to it."""
+        if isinstance(told, StrangerFill):
+            whose, by = EXTERNAL, "another"
+        elif isinstance(told, Filled) and told.deal.reason in LEVELS:
+            order = self._cache.order(ClientOrderId(told.client_order_id))
+            whose = EXTERNAL if order is None else order.strategy_id
+            by = f"a level of {whose}"
+        else:
+            return None
+        deal = told.deal
+        held = self._held(deal.symbol, whose, long=deal.side is Side.SELL)
+        taken = deal.closed_units - held
+        if taken <= 0 or (whose != EXTERNAL and not held):  # its own fill is not in the framework's books yet
+            return None
+        text = (
+            f"{taken.normalize():f} units of {deal.symbol} that strategies hold were closed by {by} (deal {deal.deal_id}): "
+            f"on a netting account they stand under {whose}, not at who held them"
+        )
+        return Warn(text, halt=True)
 
     def _held(self, symbol: str, strategy_id: StrategyId, long: bool) -> Decimal:
         instrument_id = InstrumentId.from_str(f"{symbol}.{self._venue}")

@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from nautilus_trader.model import TriggerType
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.events import BrokerEvent, OrderChanged
@@ -141,6 +142,41 @@ def test_a_stranger_who_closes_no_more_than_is_his_stops_nothing(tmp_path: Path)
         await b.until(lambda: net(b) == 3_000, "the strategy's part left")
         (position,) = b.cache.positions_open()
         assert position.strategy_id == b.probe.strategy_id
+        assert b.client.halted is None
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+def test_a_level_that_closes_what_another_has_added_stops_new_risk(tmp_path: Path) -> None:
+    """The strategy's stop is the position's: it takes the stranger's 2,000 too, and the framework turns the strategy round."""
+
+    async def script(b: Bench) -> None:
+        await held(b, 3_000)
+        stop = b.probe.order_factory.stop_market(
+            EURUSD, SELL, units(3_000), px("1.08000"), TriggerType.BID_ASK, reduce_only=True
+        )
+        b.probe.submit_order(stop)
+        await b.reach(stop, "ACCEPTED")
+        b.broker.open_at_broker("EURUSD", Side.BUY, 2_000)
+        await b.until(lambda: net(b) == 5_000, "both")
+        b.broker.set_price("EURUSD", 107_990, 107_997)
+        await b.until(lambda: net(b) == 0 and b.client.halted, "flat, and no new risk")
+        assert b.client.halted is not None
+        assert (
+            f"2000 units of EURUSD that strategies hold were closed by a level of {b.probe.strategy_id}"
+            in b.client.halted
+        )
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+def test_a_level_that_closes_its_strategys_position_stops_nothing(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        entry, stop, _ = b.bracket("1.08000", "1.09000")
+        await b.reach(entry, "FILLED")
+        b.broker.set_price("EURUSD", 107_990, 107_997)
+        await b.reach(stop, "FILLED")
+        await b.until(lambda: net(b) == 0, "flat")
         assert b.client.halted is None
 
     run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
