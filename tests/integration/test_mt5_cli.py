@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgpack
+import numpy as np
 import pytest
 
 from pepperstone_adapter.sandbox.server import Sandbox
@@ -139,6 +141,37 @@ def test_the_bundle_is_one_file_that_runs_without_this_package(tmp_path: Path) -
         [sys.executable, str(target), "--help"], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True
     )
     assert "mt5-gateway" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links")
+def test_the_bundle_and_its_worker_need_msgpack_and_numpy_only(tmp_path: Path) -> None:
+    """An interpreter that has nothing installed, as one under Wine; the stand-in says that it cannot log in."""
+    target, packages = tmp_path / "gateway.pyz", tmp_path / "packages"
+    assert run("mt5-gateway", "--bundle", str(target)).returncode == 0
+    packages.mkdir()
+    for folder in {Path(msgpack.__path__[0]), *Path(np.__path__[0]).parent.glob("numpy*")}:
+        (packages / folder.name).symlink_to(folder)
+    (packages / "terminal.py").write_text(
+        "class Terminal:\n"
+        "    def initialize(self, *args, **options): return False\n"
+        "    def last_error(self): return (-6, 'Terminal: Authorization failed')\n"
+    )
+    bare = {"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1"}
+    command = [sys._base_executable, "-S", str(target), "--terminal", "terminal:Terminal", "--port", "0"]
+    gateway = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=bare)
+    assert gateway.stderr is not None
+    try:
+        said = ""
+        while "terminal gone" not in said:
+            line = gateway.stderr.readline()
+            assert line, said
+            said += line
+        assert "terminal gone in initialize: -6 Terminal: Authorization failed" in said
+        assert "Traceback" not in said
+    finally:
+        gateway.terminate()
+        gateway.communicate(timeout=20)
+    assert gateway.returncode == 0
 
 
 def download(broker: Sandbox, catalog: Path) -> list[str]:
