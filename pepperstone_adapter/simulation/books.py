@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.common.errors import ConfigurationError
-from pepperstone_adapter.simulation.grid import Grid, divided
+from pepperstone_adapter.simulation.grid import Grid, divided, minor_unit
 from pepperstone_adapter.simulation.record import LedgerKind, LedgerRow
 from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.times import iso
@@ -20,6 +20,7 @@ from pepperstone_adapter.simulation.times import iso
 ZERO, ONE = Decimal(0), Decimal(1)
 LONG, SHORT = 1, -1
 
+type Amount = int | Decimal  # a value in points × steps; an integer as long as it has not been converted
 type Rate = Callable[[str, str, int], Decimal]  # (from currency, to currency, time) -> how much one unit is worth
 
 
@@ -47,8 +48,8 @@ class Ticket:
     opened_ns: int
     steps: int = 0
     cost: int = 0  # value at the opening prices
-    notional: Decimal = ZERO  # the cost in account currency and in dollars, at the rates of the opening
-    notional_usd: Decimal = ZERO
+    notional: Amount = 0  # the cost in account currency and in dollars, at the rates of the opening
+    notional_usd: Amount = 0
     peak: int = 0  # largest size held, in steps
     entered: int = 0  # all steps ever opened, and their cost
     entered_cost: int = 0
@@ -95,8 +96,8 @@ class Held(NamedTuple):
     ts_ns: int = 0
     steps: int = 0
     cost: int = 0
-    notional: Decimal = ZERO
-    notional_usd: Decimal = ZERO
+    notional: Amount = 0
+    notional_usd: Amount = 0
 
 
 # What one fill, or one part of it, did: the ticket, steps opened, steps closed, and the profit of those as a value.
@@ -137,6 +138,7 @@ class Books:
         self.currency = currency
         self.minor = 0
         self.digits = minor_digits(currency)
+        self._cent, self._cents = minor_unit(currency), 10**self.digits
         self.ledger = Table(self._ledger_row)
         self.tickets: dict[str, Ticket] = {}
         self.held = {(name, sign): [Held()] for name in grids for sign in (LONG, SHORT)}
@@ -150,11 +152,11 @@ class Books:
         return self.money(self.minor)
 
     def money(self, minor: int) -> Decimal:
-        return Decimal(minor).scaleb(-self.digits)
+        return minor * self._cent
 
     def in_minor(self, amount: Decimal) -> int:
         """A rounded amount as an integer."""
-        return int(amount.scaleb(self.digits))
+        return int(amount * self._cents)
 
     def post(self, ts_ns: int, kind: str, minor: int, currency: str, rate: str, where: tuple[str, str, str]) -> None:
         """Write one change of the balance; `kind` is a `LedgerKind`'s text, `where` instrument, position and trade."""
@@ -195,12 +197,12 @@ class Books:
         else:
             ticket.cut(ts_ns + 1)  # the smaller size was held all through the bar
         value = steps * points
-        notional = Decimal(value)
-        usd = notional
+        notional: Amount = value
         if grid.quote != self.currency:
-            notional *= self._rate(grid.quote, self.currency, ts_ns)
+            notional = value * self._rate(grid.quote, self.currency, ts_ns)
+        usd: Amount = value
         if grid.quote != "USD":
-            usd = notional if self.currency == "USD" else usd * self._rate(grid.quote, "USD", ts_ns)
+            usd = notional if self.currency == "USD" else value * self._rate(grid.quote, "USD", ts_ns)
         ticket.steps += steps
         ticket.cost += value
         ticket.notional += notional
@@ -229,7 +231,7 @@ class Books:
                 ticket.cut(ts_ns + 1)
         if steps != ticket.steps:
             cost = divided(cost * steps, ticket.steps)
-            notional, usd = notional * steps / ticket.steps, usd * steps / ticket.steps
+            notional, usd = Decimal(notional * steps) / ticket.steps, Decimal(usd * steps) / ticket.steps
         value = steps * points
         ticket.steps -= steps
         ticket.cost -= cost
@@ -244,7 +246,7 @@ class Books:
         self._move(ts_ns, ticket, -steps, -cost, -notional, -usd)
         return ticket, 0, steps, (value - cost) * ticket.sign
 
-    def _move(self, ts_ns: int, ticket: Ticket, steps: int, cost: int, notional: Decimal, usd: Decimal) -> None:
+    def _move(self, ts_ns: int, ticket: Ticket, steps: int, cost: int, notional: Amount, usd: Amount) -> None:
         name = ticket.grid.name
         history = self.held[name, ticket.sign]
         _, held, held_cost, held_notional, held_usd = history[-1]

@@ -96,11 +96,14 @@ class AccountFills(FillModel):
             return None
         key = str(order.client_order_id)
         order_type = order.order_type
-        self.quotes[key] = (bid, ask) if order_type == OrderType.MARKET else self._sides(instrument, bid, ask)
+        at_market = order_type == OrderType.MARKET
+        self.quotes[key] = (bid, ask) if at_market else self._sides(instrument, bid, ask)
         if self.forced and key in self.forced:
             price = self.forced[key]
             return _book_at(instrument, price, price)
-        if order_type != OrderType.MARKET and self.refused is not None and self.refused(order):
+        if at_market and not self._slippage:
+            return None
+        if not at_market and self.refused is not None and self.refused(order):
             return OrderBook(instrument.id, BookType.L1_MBP)  # nothing to fill against: the order is not executed
         trails = order_type == OrderType.TRAILING_STOP_MARKET
         if order_type in _TRIGGERED_LIMITS:

@@ -36,22 +36,22 @@ class Grid:
         self.name = spec.name
         self.quote = spec.quote_currency
         self.digits = spec.digits
-        self._size_digits = spec.size_digits
-        self._value_digits = spec.digits + spec.size_digits
-        finer = self._value_digits - minor_digits(spec.quote_currency)
+        self._point, self._step = Decimal(1).scaleb(-spec.digits), Decimal(1).scaleb(-spec.size_digits)
+        self._point_step = self._point * self._step
+        finer = spec.digits + spec.size_digits - minor_digits(spec.quote_currency)
         self._minor_up, self._minor_down = 10 ** max(0, -finer), 10 ** max(0, finer)
         self.raw_point = 10 ** (FIXED_PRECISION - spec.digits)  # what the framework's raw integers count
         self.raw_step = 10 ** (FIXED_PRECISION - spec.size_digits)
 
     def price(self, points: int) -> Decimal:
-        return Decimal(points).scaleb(-self.digits)
+        return points * self._point
 
     def units(self, steps: int) -> Decimal:
-        return Decimal(steps).scaleb(-self._size_digits)
+        return steps * self._step
 
     def value(self, amount: int | Decimal) -> Decimal:
         """In quote currency."""
-        return Decimal(amount).scaleb(-self._value_digits)
+        return amount * self._point_step
 
     def minor(self, amount: int) -> int:
         """A value in minor units of the quote currency, rounded half away from zero."""

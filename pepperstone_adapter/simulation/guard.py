@@ -77,8 +77,8 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
         try:
             if data.ts_init >= hooks.due_ns:
                 hooks.catch_up(data.ts_init)
-            if turns.shared and key_of is not None:
-                turns.arrive(self, key_of(data), data.ts_init, lambda: in_turn(self, data))
+            if turns.shared:
+                turns.arrive(self, key_of(data), data, in_turn)  # type: ignore[misc]  # only rows with a key come here
             else:
                 inner(self, data)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it

@@ -25,7 +25,7 @@ class Turns:
         self.shared = False
         self._listeners: dict[Any, list[Any]] = {}  # bar type or instrument id -> strategies
         self._row: tuple[Any, int] | None = None
-        self._waiting: list[tuple[Any, Callable[[], None]]] = []
+        self._waiting: list[tuple[Any, Any, Callable[[Any, Any], None]]] = []  # strategy, row, what it does with it
 
     def join(self, key: Any, strategy: Any) -> None:
         """A strategy begins to listen to bars of a type or quotes of an instrument."""
@@ -40,8 +40,8 @@ class Turns:
             if strategy in listeners and key in (None, listened):
                 listeners.remove(strategy)
 
-    def arrive(self, strategy: Any, key: Any, ts_ns: int, act: Callable[[], None]) -> None:
-        """Have a strategy act on a row when its turn has come.
+    def arrive(self, strategy: Any, key: Any, row: Any, act: Callable[[Any, Any], None]) -> None:
+        """Call ``act(strategy, row)`` when its turn has come.
 
         Raises
         ------
@@ -50,13 +50,13 @@ class Turns:
         """
         listeners = self._listeners.get(key, [])
         if len(listeners) < 2 or strategy not in listeners:
-            act()
+            act(strategy, row)
             return
-        if self._waiting and self._row != (key, ts_ns):
+        if self._waiting and self._row != (key, row.ts_init):
             raise RuntimeError(f"not every strategy that listens to {self._row} was called")
-        self._row = key, ts_ns
-        self._waiting.append((strategy, act))
+        self._row = key, row.ts_init
+        self._waiting.append((strategy, row, act))
         if len(self._waiting) == len(listeners):
             waiting, self._waiting = self._waiting, []
-            for _, act_in_turn in sorted(waiting, key=lambda turn: self.strategies.index(turn[0])):
-                act_in_turn()
+            for listener, its_row, its_act in sorted(waiting, key=lambda turn: self.strategies.index(turn[0])):
+                its_act(listener, its_row)
