@@ -124,9 +124,10 @@ class OrderEvents:
             return None if known.rejected and deal is not None else known
         if state.type is OrderType.PROTECTION:
             return self._leg_hit(state, deal)
-        # A venue may echo an entry's id on the orders that close its position, so a closing order is ours only as one.
+        # A venue may echo an entry's id on the orders that close its position, which are of the other side. One of its own
+        # side that closes reduces a netting position.
         named = self.table.by_text(state.client_order_id)
-        if named is not None and (not state.closing or named.kind == CLOSE):
+        if named is not None and (not state.closing or named.kind == CLOSE or named.side is state.side):
             return None if named.rejected else named
         return self._recall(state)
 

@@ -405,3 +405,24 @@ def test_a_position_of_ours_that_the_broker_opens_again_at_midnight_is_told_and_
     if ours:
         assert told[-1].halt  # type: ignore[union-attr]
         assert "position 7001 of EURUSD" in told[-1].text  # type: ignore[union-attr]
+
+
+def test_an_order_that_reduces_a_netting_position_is_ours_also_where_its_deal_comes_before_its_answer() -> None:
+    """No id of the broker's is known yet, and to the broker the order closes; only its name and side tell whose it is."""
+    reducing = state(side=Side.SELL, closing=True)
+    sold = deal(side=Side.SELL, entry=DealEntry.OUT)
+    for lost_answer in (False, True):
+        table = OrderTable()
+        table.add(order(side=Side.SELL))
+        events = OrderEvents(table, netting=True)
+        if lost_answer:
+            found = FoundOrder(order=replace(reducing, status=OrderStatus.FILLED), deals=(sold,))
+            assert names(events.on_found(found, 9)) == ["Accepted", "Filled"]
+            continue
+        assert names(events.on_order(OrderChanged(change=OrderChange.ACCEPTED, order=reducing))) == ["Accepted"]
+        filled = OrderChanged(change=OrderChange.FILLED, order=replace(reducing, status=OrderStatus.FILLED), deal=sold)
+        assert names(events.on_order(filled)) == ["Filled"]
+    # The id of an entry on the order that closes it, as a venue may echo it: the other side, another's order.
+    echoed = decide(order())
+    closed = OrderChanged(change=OrderChange.FILLED, order=replace(reducing, status=OrderStatus.FILLED), deal=sold)
+    assert "Filled" not in names(echoed.on_order(closed))
