@@ -7,6 +7,7 @@ see the market, so that a bar without events costs one comparison.
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from nautilus_trader.core import UUID4
@@ -30,8 +31,7 @@ from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.turns import Turns
 
-NEVER, ONE = 2**63 - 1, Decimal(1)
-GTC = TimeInForce.GTC
+NEVER, ONE, GTC = 2**63 - 1, Decimal(1), TimeInForce.GTC
 
 
 class Account:
@@ -78,8 +78,7 @@ class Account:
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
         self._counters = {InstrumentId(Symbol(n), Venue(venue)): Counter(spec) for n, spec in specs.items()}
         self._converted: set[str] = set()  # symbols whose money can be converted: all prices it takes are there
-        self._danger_ns = NEVER
-        self._margin_called = False
+        self._danger_ns, self._margin_called = NEVER, False
         self._closing = ""  # client order id of the forced closing that is on its way
         self._ahead: tuple[int, list[Path]] = (0, [])  # time of a stop-out, and the rest of its bar for the others
         if terms.conversion_fee_percent:
@@ -89,12 +88,13 @@ class Account:
 
     def order_event(self, event: Any) -> None:
         """Fills of orders that were granted can wait to be booked; after any other the account looks at its books."""
-        if self.recorder.note(event):
-            if str(event.client_order_id) not in self.recorder.sent:
+        key = str(event.client_order_id)
+        if self.recorder.note(event, key):
+            if key not in self.recorder.sent:
                 self.settle(event.ts_event)
             if self.recorder.backlog > BACKLOG:
                 self.due_ns = 0
-        if self._closing and self.netting and str(event.client_order_id) == self._closing:
+        if self._closing and self.netting and key == self._closing:
             self.broker.forced(event)
 
     def strategy(self, strategy_id: Any) -> Any:
@@ -142,7 +142,7 @@ class Account:
             return
         delay = self._jitter_ns(str(order.client_order_id)) if self._jitter_ns is not None else 0
         if delay:
-            self.broker.later(delay, lambda: self._submit(order, position_id, send))
+            self.broker.later(delay, partial(self._submit, order, position_id, send))
         else:
             self._submit(order, position_id, send)
 
@@ -152,7 +152,7 @@ class Account:
             return
         delay = self._jitter_ns(str(orders[0].client_order_id)) if self._jitter_ns is not None else 0
         if delay:
-            self.broker.later(delay, lambda: self._submit_list(orders, position_id, send))
+            self.broker.later(delay, partial(self._submit_list, orders, position_id, send))
         else:
             self._submit_list(orders, position_id, send)
 

@@ -107,7 +107,7 @@ class AccountFees(FeeModel):
     Attributes
     ----------
     charges
-        Client order id -> charge of its last fill; taken out by the recorder.
+        Client order id -> charge, symbol, steps and points of its last fill; taken out by the recorder.
     postings
         Client order id of a cash posting -> amount to credit.
     """
@@ -134,7 +134,8 @@ class AccountFees(FeeModel):
         self._venue = venue
         self._rate: Rate = lambda source, target: ONE if source == target else rate(source, target)
         self._failures = failures
-        self.charges: dict[str, Charge] = {}
+        self.charges: dict[str, tuple[Charge, Grid, int, int]] = {}
+        self._grids = grids
         self._tariffs = {
             InstrumentId(Symbol(name), venue): Tariff(self._rules[name], spec, grids[name], self._currency)
             for name, spec in specs.items()
@@ -147,8 +148,9 @@ class AccountFees(FeeModel):
             if tariff is None:
                 return self._commission(order, quantity, price, instrument)
             grid = tariff.grid
-            charge, money = tariff.charge(quantity.raw // grid.raw_step, price.raw // grid.raw_point)
-            self.charges[str(order.client_order_id)] = charge
+            steps, points = quantity.raw // grid.raw_step, price.raw // grid.raw_point
+            charge, money = tariff.charge(steps, points)
+            self.charges[str(order.client_order_id)] = charge, grid, steps, points
             return money
         except Exception as error:  # noqa: BLE001 - the framework would only log it and drop the fill
             self._failures.add(error, "the fee model")
@@ -172,5 +174,6 @@ class AccountFees(FeeModel):
             xrate = Decimal(repr(quoted))
         posted = spec.base_currency == self._currency.code
         minor = int(amount.scaleb(minor_digits(self._currency.code)))
-        self.charges[key] = Charge(minor, rule.currency, rate, xrate, str(xrate), posted)
+        charge, grid = Charge(minor, rule.currency, rate, xrate, str(xrate), posted), self._grids[symbol]
+        self.charges[key] = charge, grid, quantity.raw // grid.raw_step, price.raw // grid.raw_point
         return Money.from_decimal(amount, self._currency) if amount and not posted else self._zero

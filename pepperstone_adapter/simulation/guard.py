@@ -10,6 +10,7 @@ callback before the strategy does and every command before the framework does. I
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from nautilus_trader.model import OrderSide, PositionSide, TimeInForce
@@ -135,15 +136,14 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
     """Commands that open risk go through the desk; `close_position` becomes an order like any other."""
 
     def submit_order(self: Any, order: Any, position_id: Any = None, client_id: Any = None, params: Any = None) -> None:
-        hooks.submit(order, position_id, params, lambda: cls.submit_order(self, order, position_id, client_id, params))
+        hooks.submit(order, position_id, params, partial(cls.submit_order, self, order, position_id, client_id, params))
 
     def submit_order_list(
         self: Any, order_list: Any, position_id: Any = None, client_id: Any = None, params: Any = None
     ) -> None:
         orders = order_list if isinstance(order_list, list) else list(getattr(order_list, "orders", order_list))
-        hooks.submit_list(
-            orders, position_id, params, lambda: cls.submit_order_list(self, order_list, position_id, client_id, params)
-        )
+        send = partial(cls.submit_order_list, self, order_list, position_id, client_id, params)
+        hooks.submit_list(orders, position_id, params, send)
 
     def modify_order(
         self: Any, client_order_id: Any, quantity: Any = None, price: Any = None, trigger_price: Any = None,

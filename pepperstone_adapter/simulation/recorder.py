@@ -14,12 +14,10 @@ from typing import Any
 from nautilus_trader.model import (
     FIXED_PRECISION,
     Currency,
-    InstrumentId,
     OrderFilled,
     OrderSide,
     OrderStatus,
     OrderType,
-    Symbol,
     Venue,
 )
 
@@ -36,6 +34,7 @@ GRACE = 16
 BACKLOG = 64
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _MARKET = OrderType.MARKET.name
+_OF_MARKET_ORDER = 11  # values kept of an order at market that was filled at once
 _ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 
 
@@ -54,7 +53,7 @@ class Recorder:
     ) -> None:
         self.record = record
         self.books = books
-        self.fills, self.orders = Table(self._made_fill), Table(_made_order)
+        self.fills, self.orders = Table(self._made_fill), Table(self._made_order)
         self.cache: Any = None
         self.reasons: dict[str, str] = {}  # client order id -> stop_out and the like, where we know better
         self.limits: dict[str, str] = {}  # client order id -> limit, where an amendment of ours has changed it
@@ -63,7 +62,7 @@ class Recorder:
         self.sent: dict[str, Any] = {}  # market orders whose fills may wait: what their rows need is known beforehand
         self.closed: list[tuple[Ticket, int]] = []  # since the window began; the time whose rows went on without it
         self._grids = grids
-        self._by_id = {InstrumentId(Symbol(name), venue): (grid, f"{name}.{venue}") for name, grid in grids.items()}
+        self._ids = {name: f"{name}.{venue}" for name in grids}
         self._digits = {f"{name}.{venue}": grid.digits for name, grid in grids.items()}
         self._fees = fees
         self._fill_model = fills
@@ -72,7 +71,7 @@ class Recorder:
         self._raw_minor = 10 ** (FIXED_PRECISION - books.digits)
         self._failures = failures
         self._sha = hashlib.sha256()
-        self._waiting: list[tuple[Any, Any]] = []  # order events, and the balance after each fill
+        self._waiting: list[tuple[Any, str, Any]] = []  # order event, its order, and the balance after a fill
         self._lines: list[str] = []  # not hashed yet
         self._events = 0
         self._order_positions: dict[str, str] = {}
@@ -81,16 +80,16 @@ class Recorder:
         self._ended_positions: list[int] = []
         self._spreads = dict.fromkeys(grids, 0)  # ASK less BID times size, of fills that need no conversion
 
-    def note(self, event: Any) -> bool:
-        """Keep an order event until the books are looked at; whether it is a fill."""
+    def note(self, event: Any, key: str) -> bool:
+        """Keep an event of an order until the books are looked at; whether it is a fill."""
         self._events += 1
         if type(event) is OrderFilled:
             # The account goes without its past states, which every look at it would copy.
             cache = self.cache
             cache.purge_account_events(event.ts_event, 0)
-            self._waiting.append((event, cache.account_for_venue(self._venue).balance_total(self._currency)))
+            self._waiting.append((event, key, cache.account_for_venue(self._venue).balance_total(self._currency)))
             return True
-        self._waiting.append((event, None))
+        self._waiting.append((event, key, None))
         return False
 
     @property
@@ -105,31 +104,30 @@ class Recorder:
     def book(self) -> None:
         """Book the fills that wait, and write down the other events."""
         waiting, self._waiting = self._waiting, []
-        for event, balance in waiting:
+        for event, key, balance in waiting:
             if balance is None:
-                self._noted(event)
+                self._noted(event, key)
             else:
-                self._filled(event, balance.raw // self._raw_minor)
+                self._filled(event, key, balance.raw // self._raw_minor)
 
-    def _noted(self, event: Any) -> None:
-        name, key, ts_ns = type(event).__name__, str(event.client_order_id), event.ts_event
+    def _noted(self, event: Any, key: str) -> None:
+        name, ts_ns = type(event).__name__, event.ts_event
         self._lines.append(f"{name}|{key}|{ts_ns}\n")
         if name in _ENDED:
             self._ended(event, str(getattr(event, "reason", None) or ""))
         elif name == "OrderUpdated":
             self._amended[key] = ts_ns
 
-    def _filled(self, event: Any, balance: int) -> None:
-        ts_ns, quantity, last, order_type = event.ts_event, event.last_qty, event.last_px, event.order_type
-        key, trade_id, position_id = str(event.client_order_id), str(event.trade_id), str(event.position_id)
+    def _filled(self, event: Any, key: str, balance: int) -> None:
+        charge, grid, steps, price = self._fees.charges.pop(key)
+        ts_ns, order_type, trade_id, position_id = (
+            event.ts_event, event.order_type, str(event.trade_id), str(event.position_id)
+        )  # fmt: skip
         strategy_id, venue_order_id = str(event.strategy_id), str(event.venue_order_id)
-        grid, instrument = self._by_id[event.instrument_id]
-        steps, price = quantity.raw // grid.raw_step, last.raw // grid.raw_point
         buy = event.order_side is OrderSide.BUY
         at_market = order_type is OrderType.MARKET
         kind = _MARKET if at_market else order_type.name
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{steps}|{price}\n")
-        charge = self._fees.charges.pop(key)
         quote = self._fill_model.quotes.pop(key, None)
         bid = ask = price
         if quote is not None:
@@ -148,7 +146,7 @@ class Recorder:
             met, spread = (price - slipped if buy else price + slipped), ask - bid
             bid, ask = (met - spread, met) if buy else (met, met + spread)
         parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price, met_ns)
-        realized = self._book_money(ts_ns, balance, parts, charge, grid, (instrument, position_id, trade_id))
+        realized = self._book_money(ts_ns, balance, parts, charge, grid, (self._ids[grid.name], position_id, trade_id))
         ticket, _, closed, _ = parts[0]
         reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, closed > 0))
         if charge.xrate is ONE:
@@ -162,13 +160,11 @@ class Recorder:
             bid, ask, charge.xrate_text, charge.minor, slipped, reason,
         ))  # fmt: skip
         order = self.sent.pop(key, None)
-        if order is not None and order.quantity == quantity:
-            tags, size = order.tags, str(quantity)
+        if order is not None and order.quantity == event.last_qty:
+            tags = ",".join(map(str, order.tags or ()))
             self._ended_orders.append(ts_ns)
             self.orders.add((
-                key, venue_order_id, strategy_id, instrument, "BUY" if buy else "SELL", _MARKET, "GTC", size, size,
-                None, None, str(last), "FILLED", "", position_id,
-                ",".join(map(str, tags)) if tags else "", order.ts_init, ts_ns,
+                key, venue_order_id, strategy_id, grid.name, buy, steps, price, position_id, tags, order.ts_init, ts_ns,
             ))  # fmt: skip
         else:
             self._order_positions[key] = position_id
@@ -307,11 +303,17 @@ class Recorder:
             Decimal(rate), self.books.money(paid), grid.price(slipped), reason,
         )  # fmt: skip
 
-
-def _made_order(*values: Any) -> OrderRow:
-    """Sizes and prices are the eighth to the twelfth of an order's fields."""
-    numbers = (None if text is None else Decimal(text) for text in values[7:12])
-    return OrderRow(*values[:7], *numbers, *values[12:])
+    def _made_order(self, *values: Any) -> OrderRow:
+        """Most orders are at market and filled at once: of these only what they do not share was kept."""
+        if len(values) == _OF_MARKET_ORDER:
+            key, venue_order_id, strategy_id, name, buy, steps, price, *rest = values
+            grid, side = self._grids[name], "BUY" if buy else "SELL"
+            size = grid.units(steps)
+            terms = (self._ids[name], side, _MARKET, "GTC", size, size, None, None, grid.price(price), "FILLED", "")
+            return OrderRow(key, venue_order_id, strategy_id, *terms, *rest)
+        # Sizes and prices are the eighth to the twelfth of an order's fields.
+        numbers = (None if text is None else Decimal(text) for text in values[7:12])
+        return OrderRow(*values[:7], *numbers, *values[12:])
 
 
 def _price(order: Any, name: str) -> str | None:
