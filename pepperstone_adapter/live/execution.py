@@ -244,8 +244,10 @@ class BrokerExecutionClient(ExecutionClient):
         if self._store is None:
             return None
         record = self._store.by_order_id(state.order_id)
-        if record is None and state.client_order_id and not state.closing:
+        if record is None and state.client_order_id:
             record = self._store.by_venue_text(state.client_order_id)
+            if record is not None and state.closing and record.side is not state.side:
+                return None  # a venue may echo an entry's text on the orders that close its position
         if record is None or record.leg is not None or self.table.get(record.client_order_id) is not None:
             return None
         if self.cache.order(ClientOrderId(record.client_order_id)) is None:
