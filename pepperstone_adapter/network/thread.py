@@ -31,6 +31,9 @@ STAND_STILL_S = 0.002
 
 log = logging.getLogger("pepperstone_adapter.network")
 
+#: Name look-ups (a link each) and files that are written; each may block for a while.
+POOL_THREADS = 4
+
 _lock = threading.Lock()
 _shared: "NetworkThread | None" = None
 
@@ -127,7 +130,10 @@ class NetworkThread:
         # The reactor's timers must not follow the wall clock: a correction of five minutes would stop heartbeats.
         reactor.seconds = time.monotonic
         # Name look-ups run in the reactor's pool; as ordinary threads they would hold up the end of the process.
-        reactor.getThreadPool().threadFactory = partial(threading.Thread, daemon=True)
+        # As many as there will be: one more that starts after hours, when two calls meet, looks like one that leaks.
+        pool = reactor.getThreadPool()
+        pool.threadFactory = partial(threading.Thread, daemon=True)
+        pool.adjustPoolsize(POOL_THREADS, POOL_THREADS)
         _log_to_logging()
         if isinstance(getattr(reactor, "_poller", None), getattr(select, "epoll", ())):
             reactor._poller = _GivesTurn(reactor._poller, self._turn)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pepperstone_adapter.common.errors import LocalProtocolError
-from pepperstone_adapter.network.promises import Promise, spawn
+from pepperstone_adapter.network.promises import Promise, in_pool, spawn
 from pepperstone_adapter.network.thread import NetworkThread
 
 
@@ -135,6 +135,17 @@ def test_standing_still_for_the_thread_inside_it_is_a_bug_that_says_so() -> None
     network = NetworkThread.shared()
     with pytest.raises(LocalProtocolError):
         network.run(lambda: network.call_at_once(lambda: None)).result(5)
+
+
+def test_calls_that_block_and_meet_start_no_thread_that_was_not_there() -> None:
+    network = NetworkThread.shared()
+    go = threading.Event()
+    before = threading.active_count()
+    futures = [network.run(lambda: in_pool(network.reactor, lambda: go.wait(5))) for _ in range(12)]
+    network.run(lambda: None).result(5)
+    assert threading.active_count() == before
+    go.set()
+    assert all(future.result(5) for future in futures)
 
 
 def test_timers_follow_the_monotonic_clock() -> None:
