@@ -203,7 +203,8 @@ class StartReader:
         order.limit, order.stop = state.limit_price, state.stop_price
         self._table.add(order)
         for leg_record in self._store.open_records():
-            if leg_record.parent == record.client_order_id:
+            told = self._table.get(leg_record.client_order_id)  # with the position of the part that is filled
+            if leg_record.parent == record.client_order_id and told is None:
                 self._pending_leg(leg_record, state)
 
     def _pending_leg(self, record: OrderRecord, entry: OrderState) -> None:
@@ -245,7 +246,7 @@ class StartReader:
         record = self._store.by_order_id(state.order_id)
         if record is None and text:
             record = self._store.by_venue_text(text)
-            if record is not None and state.closing and record.kind == ENTRY:
+            if record is not None and state.closing and record.kind == ENTRY and record.side is not state.side:
                 return None  # a venue may echo an entry's text on the orders that close its position
         return record or told_record(state)
 

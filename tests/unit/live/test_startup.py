@@ -1,11 +1,14 @@
 """The start of an execution client: what it waits for, and what it does not wait for for ever."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from nautilus_trader.model import ClientOrderId, PositionId
+from nautilus_trader.model import ClientOrderId, OrderSide, PositionId
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.orders import Deal, Side
@@ -187,4 +190,64 @@ def test_the_part_of_a_working_order_that_is_closed_again_opens_nothing_at_a_sta
         if read:
             await b.until(lambda: b.cache.order(ids["order"]).is_closed, "its end")
 
+    run_bench(tmp_path, second, broker, claim=True)
+
+
+def test_an_order_that_reduced_a_netting_position_and_was_killed_before_its_answer_stays_its_strategys(
+    tmp_path: Path,
+) -> None:
+    """No id of the broker's was noted, and to the broker the order closes; its name and its side tell whose it is."""
+    broker = KitBroker(PositionMode.NETTING)
+    ids: dict[str, ClientOrderId] = {}
+
+    async def first(b: Bench) -> None:
+        for side, size in ((BUY, 10_000), (OrderSide.SELL, 4_000)):
+            order = b.probe.order_factory.market(EURUSD, side, units(size))
+            b.probe.submit_order(order)
+            await b.reach(order, "FILLED")
+        ids["reducing"] = order.client_order_id
+
+    run_bench(tmp_path, first, broker)
+    (reducing,) = (o for o in broker.orders.values() if o.state.client_order_id == str(ids["reducing"]))
+    reducing.state = replace(reducing.state, closing=True)
+    (store,) = tmp_path.rglob("orders.sqlite")
+    with closing(sqlite3.connect(store, isolation_level=None)) as db:
+        noted = "UPDATE orders SET order_id=NULL, position_id=NULL, ended=0 WHERE client_order_id=?"
+        assert db.execute(noted, (str(ids["reducing"]),)).rowcount == 1
+
+    async def second(b: Bench) -> None:
+        await b.until(lambda: sum(held(b).values()) == 6_000, "what is left")
+        order = b.cache.order(ids["reducing"])
+        assert order is not None
+        assert (str(order.strategy_id), order.filled_qty.as_decimal()) == (str(b.probe.strategy_id), 4_000)
+        assert [str(o.strategy_id) for o in b.cache.orders() if str(o.strategy_id) == "EXTERNAL"] == []
+
+    run_bench(tmp_path, second, broker, claim=True)
+
+
+def test_the_levels_of_a_partly_filled_bracket_come_back_once(tmp_path: Path) -> None:
+    """They are the working entry's and the position's at the same time."""
+    broker = KitBroker()
+    ids: list[str] = []
+
+    async def first(b: Bench) -> None:
+        entry, *legs = b.bracket("1.08000", "1.09000", at="1.08400")
+        await b.reach(entry, "ACCEPTED")
+        broker.fills_at = [Decimal("0.4")]
+        broker.set_price("EURUSD", 108_390, 108_397)
+        await b.reach(entry, "PARTIALLY_FILLED")
+        ids.extend(str(o.client_order_id) for o in (entry, *legs))
+
+    async def second(b: Bench) -> None:
+        entry, *legs = ids
+        await b.until(lambda: all(b.cache.order(ClientOrderId(i)) for i in ids), "all three")
+        assert [leg.client_order_id for leg in b.client.table.legs_of_entry(entry)] == legs
+        broker.set_price("EURUSD", 108_380, 108_387)
+        await b.until(lambda: b.cache.order(ClientOrderId(entry)).is_closed, "the rest")
+        broker.set_price("EURUSD", 107_990, 107_997)
+        await b.until(lambda: [b.cache.order(ClientOrderId(leg)).status.name for leg in legs] == ["FILLED", "CANCELED"])
+        assert held(b) == {}
+        assert b.client.table.legs_of_entry(entry) == []
+
+    run_bench(tmp_path, first, broker)
     run_bench(tmp_path, second, broker, claim=True)
