@@ -379,7 +379,7 @@ class Account:
             spec = self._specs[ticket.symbol]
             count = nights(spec, day)
             quote = self._tapes[ticket.symbol].quote(ts_ns)
-            if not count or quote is None:
+            if not count or quote is None or ticket.opened_ns > ts_ns:  # the night may be booked a little late
                 continue
             currency = self.books.currency if spec.swap.mode is SwapMode.MONEY_PER_LOT else spec.quote_currency
             rate = self._to_account(currency, ts_ns)

@@ -128,6 +128,23 @@ def test_what_a_stop_out_at_the_rollover_leaves_pays_the_night(latency_ms: float
     assert record.end_balance == D("1164.60")  # 1,600 - 433.40 - 2.00
 
 
+def test_what_is_opened_while_a_stop_out_at_the_rollover_is_under_way_has_not_held_the_night() -> None:
+    # Sent 30 ms before 17:00 and filled 20 ms after it, 30 ms before the stop-out that the rollover waits for.
+    def late(symbol):  # type: ignore[no-untyped-def]
+        sent_ns = utc(2024, 1, 8, 22) - 30 * 10**6
+        return lambda s: s.clock.set_time_alert_ns(
+            "late", sent_ns, lambda _event: s.market(symbol, OrderSide.BUY, 1_000)
+        )
+
+    record = rollover_bar(
+        [1.1, 1.1, (1.1, 1.1, 1.07, 1.075), 1.075], {0: lambda s: buy(30_000, s), 1: late}, latency_ms=50
+    )
+    assert [(f.ts_ns - utc(2024, 1, 8, 22), f.reason) for f in record.fills[1:]] == [
+        (20 * 10**6, "client"), (50 * 10**6, "stop_out")
+    ]  # fmt: skip
+    assert amounts(record, "swap") == []
+
+
 def test_a_strategy_that_closes_at_the_rollover_has_held_the_night() -> None:
     # It sees the hour when it is over: 30,000 × 0.0001 = -3.
     record = rollover_bar([1.1, 1.1, 1.1, 1.1], {0: lambda s: buy(30_000, s), 2: close_all})
