@@ -67,6 +67,22 @@ def flush_file(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
+def copy_log(db: sqlite3.Connection) -> None:
+    """Put all that the log holds into the main file, flushed, and begin the log anew: the way back after a flush failed.
+
+    Raises
+    ------
+    OSError
+        It could not be done.
+    """
+    try:
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
+    if busy:
+        raise OSError("another program reads it")
+
+
 class Flusher:
     """Flushes the log of an open journal, in the caller's thread or in one of its own.
 
@@ -76,18 +92,29 @@ class Flusher:
         Of the database.
     failed
         Told, in that thread, what the disk said when a flush failed that nobody waited for.
+
+    Attributes
+    ----------
+    broken
+        Whether a flush has ever failed. What it was to put on the disk may be lost for good, and with it all that the log
+        holds behind it, although the next flush succeeds: systems report such an error once. See `copy_log`.
     """
 
     def __init__(self, path: Path, failed: Callable[[OSError], None]) -> None:
         self._file = os.open(f"{path}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))  # Windows flushes writers only
         self._failed = failed
+        self.broken = False
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False: the end
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def now(self) -> None:
         """Return when the disk has all that was committed so far. Raises `OSError`."""
-        flush_file(self._file)
+        try:
+            flush_file(self._file)
+        except OSError:
+            self.broken = True
+            raise
 
     def soon(self) -> None:
         """Flush it beside the caller; returns at once."""
@@ -112,6 +139,6 @@ class Flusher:
 
     def _flush(self) -> None:
         try:
-            flush_file(self._file)
+            self.now()
         except OSError as error:
             self._failed(error)

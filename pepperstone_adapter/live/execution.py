@@ -326,12 +326,12 @@ class BrokerExecutionClient(ExecutionClient):
             sending = self.sender.close(plan), f"close-{cid}"
         else:
             sending = self.sender.protect(plan), f"protect-{cid}"
-        # The order is on its way, and its answer comes through this loop: nothing is told before this is.
-        for order in plan.tracked:
-            self.generate_order_submitted(self.cache.order(ClientOrderId(order.client_order_id)))
+        # The order is on its way, whatever comes; its answer comes through this loop: nothing is told before this is.
         self.start_task(*sending)
         if plan.order.venue_knows and self._store is not None:
             asyncio.get_running_loop().call_later(LATER_S, self._store.flush_soon)
+        for order in plan.tracked:
+            self.generate_order_submitted(self.cache.order(ClientOrderId(order.client_order_id)))
 
     async def _submit_order_list(self, command: Any) -> None:
         inits = list(command.order_inits)

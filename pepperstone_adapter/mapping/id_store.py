@@ -20,7 +20,7 @@ from typing import Self
 
 from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.common.errors import DataError
-from pepperstone_adapter.common.journal import Flusher, open_journal
+from pepperstone_adapter.common.journal import Flusher, copy_log, open_journal
 from pepperstone_adapter.mapping.ids import Leg
 
 _SCHEMA = """
@@ -154,9 +154,12 @@ class IdStore:
     def flush(self) -> None:
         """Return when all that was written is on the disk. Raises `DataError`, as `add` does."""
         try:
+            if self._flusher.broken:
+                copy_log(self._db)
+                self._flusher.broken = False
             self._flusher.now()
         except OSError as e:
-            raise DataError(f"{self._path}: the order could not be noted before sending ({e.strerror})") from e
+            raise DataError(f"{self._path}: the order could not be noted before sending ({e.strerror or e})") from e
 
     def flush_soon(self) -> None:
         """Put it on the disk beside the caller; returns at once."""

@@ -165,7 +165,7 @@ class Dispatcher:
     def _keep(self, key: str, answer: Message) -> None:
         if answer["outcome"] == "answered":
             self._keys.settle(key, answer)
-        elif answer["outcome"] != "unknown":
+        elif answer["outcome"] == "refused":  # it never reached the terminal; of anything else nobody can be sure
             self._keys.release(key)
 
     def _next(self, now_s: float) -> None:

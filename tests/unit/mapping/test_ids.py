@@ -1,5 +1,7 @@
 """Names in two worlds, and the store that remembers them."""
 
+import os
+import shutil
 import sqlite3
 from dataclasses import replace
 from decimal import Decimal
@@ -13,6 +15,7 @@ from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
 from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_text, tag_of, venue_text
+from tests.kit.journal import refuse_to_flush
 
 ID = "O-20261121-054900-x4567-EmaCross-000-12"
 
@@ -104,3 +107,21 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version=99")
     with pytest.raises(DataError, match="newer version"):
         IdStore(path)
+
+
+def test_what_a_failed_flush_may_have_lost_stands_in_the_main_file_after_the_next_one(tmp_path: Path) -> None:
+    """A system says once that it could not write; the next flush succeeds, over a log with a hole."""
+    path, alone = tmp_path / "orders.sqlite", tmp_path / "alone.sqlite"
+    with IdStore(path) as store:
+        store.add([record(1)])
+        log = os.dup(store._flusher._file)
+        refuse_to_flush(store._flusher)
+        with pytest.raises(DataError, match="could not be noted"):
+            store.flush()
+        os.dup2(log, store._flusher._file)
+        os.close(log)
+        store.add([record(2)])
+        store.flush()
+        shutil.copy(path, alone)  # and not its log
+    with IdStore(alone) as store:
+        assert [found.created_ns for found in store.open_records()] == [1, 2]

@@ -140,6 +140,15 @@ def test_an_order_the_module_threw_at_stays_unknown() -> None:
     assert desk.dispatcher.key_state("key-0001") == {"state": "unknown"}
 
 
+def test_an_order_whose_answer_could_not_travel_is_never_sent_again() -> None:
+    desk = Desk()
+    desk.ask(ORDER)
+    desk.answer(outcome="too_large")
+    desk.ask({**ORDER, "id": 77})
+    assert desk.outcomes == [(ORDER["id"], "too_large"), (77, "unknown")]
+    assert len(desk.sent) == 1
+
+
 def test_an_answer_that_cannot_be_kept_is_given_all_the_same() -> None:
     keys = OrderKeys(":memory:")
     desk = Desk(keys=keys)
