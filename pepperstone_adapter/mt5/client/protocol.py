@@ -284,5 +284,7 @@ class GatewayProtocol:
                 request.failed(LinkLost(f"{request.fn}: the terminal went away before it answered"))
             case "not_sent":
                 request.failed(LinkLost(f"{request.fn}: {text}; nothing was sent"))
+            case _ if request.order and outcome != "refused":  # it ran, or nobody knows
+                request.failed(OutcomeUnknown(f"{request.fn}: {outcome}: {text}"))
             case _:
                 request.failed(VenueError(str(outcome), text))

@@ -38,6 +38,8 @@ OUTBOX_MAX_BYTES: Final = 64 * 1024 * 1024
 KEEP_KEYS_NS: Final = 90 * 86_400 * 1_000_000_000  # no client asks for an order's answer after so long
 RESTART_MIN_S: Final = 0.2
 RESTART_MAX_S: Final = 15.0
+LOGIN_REFUSED: Final = -6
+REFUSED_S: Final = 60.0  # servers close accounts to which somebody signs in wrongly again and again
 FORGET_S: Final = 600.0  # what a client that does not come back had subscribed to is no longer read
 
 
@@ -190,6 +192,8 @@ class Supervisor:
             case "dead":
                 code, text = message["error"]
                 self._why_down = f"{message['fn']}: {code} {text}"
+                if code == LOGIN_REFUSED:
+                    self._restart_s = REFUSED_S
                 log.error("terminal gone in %s", self._why_down)
                 self._emit([{"k": "worker", "up": False, "reason": self._why_down}])
 
@@ -205,7 +209,8 @@ class Supervisor:
         self._emit([{"k": "worker", "up": False, "reason": reason}])
         self.restarts += 1
         self._loop.call_later(self._restart_s, self._restart, self._generation)
-        self._restart_s = min(self._restart_s * 2, RESTART_MAX_S)
+        if self._restart_s < RESTART_MAX_S:
+            self._restart_s = min(self._restart_s * 2, RESTART_MAX_S)
 
     def _restart(self, generation: int) -> None:
         if generation == self._generation and not self._closing:

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from pepperstone_adapter.common.errors import LinkLost, OutcomeUnknown, PepperstoneError, RemoteProtocolError
+from pepperstone_adapter.common.errors import (
+    LinkLost,
+    OutcomeUnknown,
+    PepperstoneError,
+    RemoteProtocolError,
+    VenueError,
+)
 from pepperstone_adapter.mt5.client.protocol import GatewayNews, GatewayProtocol
 from pepperstone_adapter.mt5.gateway.wire import PROTOCOL, encode, proof
 
@@ -90,4 +96,21 @@ def test_a_reply_that_cannot_be_read_leaves_no_request_without_an_end(
     assert isinstance(drop, RemoteProtocolError)
     assert client.ends == []
     client.core.lost(drop, 2.0)  # what the link does with a drop
+    assert [type(error) for error in client.ends] == [end]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fn", "end"),
+    [
+        ("refused", "order_send", VenueError),
+        ("too_large", "order_send", OutcomeUnknown),
+        ("a word of a later version", "order_send", OutcomeUnknown),
+        ("too_large", "orders_get", VenueError),
+    ],
+)
+def test_an_order_that_may_have_run_is_not_told_refused(outcome: str, fn: str, end: type) -> None:
+    client = Client()
+    client.take(WELCOME)
+    client.ask(fn, "k" * 8)
+    client.take(REPLY | {"outcome": outcome, "data": None})
     assert [type(error) for error in client.ends] == [end]
