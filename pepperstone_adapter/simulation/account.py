@@ -203,10 +203,10 @@ class Account:
 
     def _grants(self, order: Any, now: int) -> bool:
         """Whether an order is beyond doubt: one like it has passed the desk, and there is headroom for it."""
-        counter = self._counters.get(order.instrument_id)
-        if counter is None or not counter.knows(order, now):
+        counter, quantity = self._counters.get(order.instrument_id), order.quantity
+        if counter is None or not counter.knows(order, quantity, now):
             return False
-        return self._headroom.grants(counter.symbol, 0.0 if order.is_reduce_only else float(order.quantity))
+        return self._headroom.grants(counter.symbol, 0.0 if order.is_reduce_only else float(quantity))
 
     def _refusal(self, order: Any, position_id: Any, now: int, entry: Decimal | None, child: bool) -> str | None:
         symbol = str(order.instrument_id.symbol)

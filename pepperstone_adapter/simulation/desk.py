@@ -76,11 +76,11 @@ class Counter:
         self._volumes: set[int] = set()  # raw quantities
         self._from_ns = self._until_ns = 0
 
-    def knows(self, order: Any, ts_ns: int) -> bool:
+    def knows(self, order: Any, quantity: Any, ts_ns: int) -> bool:
         """Whether `refusal` would find nothing, known without asking it."""
         return (
             self._from_ns <= ts_ns < self._until_ns
-            and order.quantity.raw in self._volumes
+            and quantity.raw in self._volumes
             and order.order_type == OrderType.MARKET
             and order.time_in_force == TimeInForce.GTC
             and not order.is_quote_quantity

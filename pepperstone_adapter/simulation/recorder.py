@@ -161,10 +161,11 @@ class Recorder:
         ))  # fmt: skip
         order = self.sent.pop(key, None)
         if order is not None and order.quantity == event.last_qty:
-            tags = ",".join(map(str, order.tags or ()))
+            tags = order.tags
             self._ended_orders.append(ts_ns)
             self.orders.add((
-                key, venue_order_id, strategy_id, grid.name, buy, steps, price, position_id, tags, order.ts_init, ts_ns,
+                key, venue_order_id, strategy_id, grid.name, buy, steps, price, position_id,
+                ",".join(map(str, tags)) if tags else "", order.ts_init, ts_ns,
             ))  # fmt: skip
         else:
             self._order_positions[key] = position_id
