@@ -27,6 +27,9 @@ Replies and events (broker -> client)
     oversize     a frame header that promises 2 GiB follows it
     empty        a frame of length zero precedes it
     garbage      its frame holds bytes that are no message
+    nested       its message is groups within groups, five thousand deep
+    padded       a field of the future makes its frame 16 MB long: valid, and above any cap
+    slice        its frame leaves one byte at a time
     unknown_field, unknown_enum, unknown_type
                  what a newer server may say: a field, an enumeration value, a message nobody knows
     missing      its money-relevant required fields are left out
@@ -62,6 +65,9 @@ class FaultKind(StrEnum):
     OVERSIZE = "oversize"
     EMPTY = "empty"
     GARBAGE = "garbage"
+    NESTED = "nested"
+    PADDED = "padded"
+    SLICE = "slice"
     UNKNOWN_FIELD = "unknown_field"
     UNKNOWN_ENUM = "unknown_enum"
     UNKNOWN_TYPE = "unknown_type"

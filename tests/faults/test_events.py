@@ -13,6 +13,14 @@ from tests.kit.faults import SHORT, Trader, account, requests, rule, run_live
 from tests.kit.node import EURUSD, SELL, Bench, px, units
 
 D = Decimal
+#: What cannot be read ends the link, and the link says why.
+LINK_ENDS = {
+    "stall": "said nothing",
+    "garbage": "is no message",
+    "oversize": "announced a frame of 2147483647 bytes",
+    "padded": "announced a frame of 16777",
+    "nested": "is no message",
+}
 
 
 def on_execution(kind: str, execution: str, **more: object):
@@ -25,9 +33,21 @@ def liquidity(b: Bench, bound: Liquidity | None) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["stall", "garbage", "oversize", "empty", "unknown_field", "unknown_enum", "unknown_type", "missing"],
+    [
+        "stall",
+        "garbage",
+        "oversize",
+        "padded",
+        "nested",
+        "slice",
+        "empty",
+        "unknown_field",
+        "unknown_enum",
+        "unknown_type",
+        "missing",
+    ],
 )
-def test_F18_F19_F20_F21_F23_F24_whatever_becomes_of_a_fills_frame_the_fill_counts_once(
+def test_F18_F19_F20_F21_F22_F23_F24_F25_F26_whatever_becomes_of_a_fills_frame_the_fill_counts_once(
     tmp_path: Path, kind: str
 ) -> None:
     async def script(b: Bench) -> None:
@@ -36,11 +56,41 @@ def test_F18_F19_F20_F21_F23_F24_whatever_becomes_of_a_fills_frame_the_fill_coun
         order = t.market()
         await t.reach(order, "FILLED", timeout_s=20)
         await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        assert b.connection.link_losses == (kind in LINK_ENDS)
+        if kind in LINK_ENDS:
+            assert LINK_ENDS[kind] in str(b.connection.session._account.last_failure)
         if kind in ("unknown_enum", "missing"):  # money-relevant and not understood: no new risk until a person looks
             assert b.client.halted is not None
             await t.reach(t.market(), "DENIED")
             b.probe.close_position(b.cache.position(PositionId(str(b.cache.positions_open()[0].id))))
             await b.until(lambda: not b.cache.positions_open(), "a close in spite of the halt")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+@pytest.mark.parametrize("sliced", [False, True], ids=["a thousand frames in one write", "a byte in each write"])
+def test_F25_however_the_stream_is_cut_the_same_prices_and_fills_come(tmp_path: Path, sliced: bool) -> None:
+    """A thousand prices, a point lower each; on the way a limit order fills and a bracket's stop is hit."""
+    path = [108_500 - n for n in range(1, 1_001)]
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        if sliced:
+            b.sandbox.add_fault(rule("slice", on="reply", times=0))
+        entry, stop, profit = b.bracket("1.07900", "1.09500")
+        await t.reach(entry, "FILLED")
+        resting = await t.working("1.08400")
+        await b.until(lambda: not b.client._events.settling, "exact levels")
+        b.probe.quotes.clear()
+        b.sandbox.call(lambda: [b.sandbox.venue.push("EURUSD", bid, bid + 7) for bid in path])
+        await b.until(lambda: len(b.probe.quotes) >= len(path), "every price", timeout_s=20)
+        assert [int(q.bid_price.as_decimal() * 100_000) for q in b.probe.quotes] == path
+        await t.reach(resting, "FILLED")
+        await t.reach(stop, "FILLED")
+        await t.reach(profit, "CANCELED")
+        await b.names(resting.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        assert b.connection.link_losses == 0
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)

@@ -3,26 +3,51 @@
 The wire is broken at a chosen message; the node never learns how. See README.md of this folder for the whole matrix.
 """
 
+import asyncio
 import socket
+import ssl
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from nautilus_trader.model import OrderType
+import trustme
+from nautilus_trader.model import OrderType, PositionId
 
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.backoff import Backoff
 from pepperstone_adapter.sandbox.process import start_process
-from pepperstone_adapter.sandbox.server import settings_for_tests
+from pepperstone_adapter.sandbox.server import _Link, settings_for_tests
 from tests.kit.ctrader import session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, PRICES, sandbox
 from tests.kit.faults import SHORT, Trader, account, entries, nothing_left_behind, requests, rule, run_live
 from tests.kit.node import BUY, EURUSD, Bench, px, units
+from tests.kit.tls_server import expired, self_signed, server_context
 
 ENDED = {"Rejected", "Canceled", "Expired", "Denied", "CancelRejected", "ModifyRejected"}
 
 
 def ended(b: Bench) -> set[str]:
     return ENDED & set(b.probe.names())
+
+
+def hang_up(b: Bench) -> None:
+    """Close the broker's ports and every link: whoever connects is refused."""
+    listeners = list(b.sandbox._servers)
+    b.sandbox.call(lambda: [server.close() for server in listeners])
+    b.sandbox.call(b.sandbox.venue.disconnect_clients, "gone")
+
+
+def answer_again(b: Bench, context: ssl.SSLContext) -> tuple[asyncio.Server, list[_Link]]:
+    """Open the demo port with a certificate of choice; returns its listener, and every link that was ever taken."""
+    taken: list[_Link] = []
+
+    def link() -> _Link:
+        taken.append(_Link(b.sandbox.venue, Environment.DEMO))
+        return taken[-1]
+
+    serving = b.sandbox._serve(link, "127.0.0.1", b.sandbox.ports.demo, context)
+    asyncio.run_coroutine_threadsafe(serving, b.sandbox.loop).result(10)
+    return b.sandbox._servers[-1], taken
 
 
 def test_F01_an_order_for_a_dead_link_is_denied_and_never_sent(tmp_path: Path) -> None:
@@ -206,7 +231,6 @@ def test_F07_a_silent_peer_is_found_and_what_happened_meanwhile_is_caught_up(tmp
 
 
 def test_F07_a_frozen_broker_process_is_left_within_the_inbound_deadline(tmp_path: Path) -> None:
-    import asyncio
     import os
     import signal
     import time
@@ -255,34 +279,67 @@ def test_F08_a_broker_that_is_away_is_asked_ever_more_seldom_and_found_again(tmp
     async def script(b: Bench) -> None:
         t = Trader(b)
         order = await t.working()
-        listeners = list(b.sandbox._servers)
-        ports = b.sandbox.ports
-        b.sandbox.call(lambda: [server.close() for server in listeners])
-        b.sandbox.call(b.sandbox.venue.disconnect_clients, "gone")
+        hang_up(b)
         await b.until(lambda: not b.connection.up, "the link down")
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", ports.demo), 1)
+            socket.create_connection(("127.0.0.1", b.sandbox.ports.demo), 1)
         denied = t.market()
         await t.reach(denied, "DENIED")
         assert t.status(order) == "ACCEPTED"
 
-        from pepperstone_adapter.broker.account import Environment
-        from pepperstone_adapter.sandbox.server import _Link
-
-        async def reopen() -> None:
-            await b.sandbox._serve(
-                lambda: _Link(b.sandbox.venue, Environment.DEMO), "127.0.0.1", ports.demo, b.sandbox._context
-            )
-
-        import asyncio
-
-        asyncio.run_coroutine_threadsafe(reopen(), b.sandbox.loop).result(10)
+        answer_again(b, b.sandbox._context)
         await t.down_and_up()
         assert t.status(order) == "ACCEPTED"
         await t.opened()
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
+
+
+@pytest.mark.parametrize("fault", ["self-signed", "expired", "wrong host", "unknown authority", "TLS 1.1"])
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_F09_a_stranger_on_the_brokers_port_is_told_nothing_and_not_stormed(tmp_path: Path, fault: str) -> None:
+    """Behind the false certificate stands the broker itself: a node that took it would sign in and trade."""
+    ca = trustme.CA()
+
+    context = {
+        "self-signed": lambda: self_signed("localhost"),
+        "expired": lambda: server_context(expired(ca, "localhost")),
+        "wrong host": lambda: server_context(ca.issue_cert("not-localhost.example")),
+        "unknown authority": lambda: server_context(trustme.CA().issue_cert("localhost")),
+        "TLS 1.1": lambda: server_context(ca.issue_cert("localhost")),
+    }[fault]()
+    if fault == "TLS 1.1":
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order, (_, ticket) = await t.working("1.08400"), await t.opened()
+        hang_up(b)
+        stranger, taken = answer_again(b, context)
+        await b.until(lambda: not b.connection.up, "the link down")
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")  # fills the order; the node is not there to hear of it
+        end_ns = b.sandbox.clock.now_ns() + 3_000_000_000
+        await t.reach(t.market(), "DENIED")
+        await b.until(lambda: b.sandbox.clock.now_ns() > end_ns, "three seconds of a stranger")
+        assert requests(b.sandbox, "ApplicationAuthReq") == 1  # nothing was said to it
+        assert 1 <= len(taken) <= 4  # after about 0.5, 1.5 and 3.5 s: no storm
+        assert t.status(order) == "ACCEPTED"
+        if fault != "TLS 1.1":
+            assert b.client.halted is not None
+            assert "certificate" in b.client.halted
+        b.sandbox.call(stranger.close)
+        answer_again(b, b.sandbox._context)
+        await t.down_and_up()
+        await t.reach(order, "FILLED")
+        assert b.cache.position(PositionId(ticket)).is_open
+
+    with sandbox(tmp_path) as broker:
+        with broker.ca_file.open("ab") as trusted:  # both authorities: what is wrong is the one thing named
+            trusted.write(ca.cert_pem.bytes())
+        run_live(tmp_path, broker, script)
+        assert len(entries(account(broker))) == 2
 
 
 def test_F10_links_that_flap_leave_one_subscription_and_nothing_else(tmp_path: Path) -> None:

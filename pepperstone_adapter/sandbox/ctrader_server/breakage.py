@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 UNKNOWN_TYPE = 9_999
 #: A varint field 200 with value 1, appended to a payload: a field of the future.
 _UNKNOWN_FIELD = b"\xc0\x0c\x01"
+#: A bytes field 200 of 16 MB: its tag (200 << 3 | 2) and its length; the bytes follow.
+_PADDING = b"\xc2\x0c" + b"\x80\x80\x80\x08"
+#: Group 7 within group 7 ...: far below what a parser of protobuf goes.
+_NESTED = b"\x3b" * 5_000 + b"\x3c" * 5_000
 
 
 class Breakage:
@@ -142,6 +146,11 @@ class Breakage:
                 self._put(frame)
             case FaultKind.GARBAGE:
                 self._put(b"\xff" * len(frame))
+            case FaultKind.SLICE:
+                for byte in len(frame).to_bytes(4, "big") + frame:
+                    connection.flush()  # each in a write, and so in a TLS record, of its own
+                    connection.put_raw(bytes([byte]))
+                connection.flush()
             case FaultKind.SILENCE:
                 self._go_silent(rule.seconds)
             case _:
@@ -169,6 +178,10 @@ def _strange(kind: FaultKind, message: Message, payload_type: int, ref: str, fra
     match kind:
         case FaultKind.UNKNOWN_FIELD:
             payload += _UNKNOWN_FIELD
+        case FaultKind.PADDED:
+            payload += _PADDING + bytes(16 << 20)
+        case FaultKind.NESTED:
+            payload = _NESTED
         case FaultKind.UNKNOWN_ENUM:
             payload = _with_unknown_enum(message)
         case FaultKind.UNKNOWN_TYPE:
