@@ -21,7 +21,7 @@ from pepperstone_adapter.ctrader.client.stores import EncryptedFileStore
 from pepperstone_adapter.live.node import ONE_PRESS_S
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import Recorder, session_of
-from tests.kit.ctrader_node import LOGIN, sandbox
+from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
 from tests.kit.dying_node import credentials
 from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
 from tests.kit.journal import refuse_to_flush
@@ -32,9 +32,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def node(point: str, broker: Sandbox, folder: Path) -> "Iterator[subprocess.Popen[str]]":
+def node(point: str, broker: Sandbox, folder: Path, login: str = LOGIN) -> "Iterator[subprocess.Popen[str]]":
+    where = [str(broker.ports.demo), str(broker.ca_file), str(folder), login]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.kit.dying_node", point, str(broker.ports.demo), str(broker.ca_file), str(folder)],
+        [sys.executable, "-m", "tests.kit.dying_node", point, *where],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -79,6 +80,46 @@ def test_F41_a_crash_between_refresh_and_keeping_it_asks_for_a_login(tmp_path: P
         with pytest.raises(AuthenticationFailed, match=r"cut off before its result was stored.*auth login"):
             asyncio.run(again.connect(Recorder()))
         assert requests(broker, "RefreshTokenReq") == 2  # asked once more, then a person is asked, no loop
+
+
+def test_F42_two_nodes_of_one_login_whose_token_ends_refresh_it_once_and_both_come_back(tmp_path: Path) -> None:
+    """The refresh token works once: the second to ask with it would lose the login of both."""
+    theirs = tmp_path / "theirs"
+    store = EncryptedFileStore("default", tmp_path / "credentials", lambda: Secret("passphrase"))
+
+    def token_ends() -> None:
+        broker.venue.tokens.expire("sandbox-access", broker.clock.now_ns())
+        grant = broker.venue.tokens.grant("sandbox-access")
+        assert grant is not None
+        broker.venue.end_sessions(grant, "Access token expired")
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order = await t.working("1.08400")
+        await b.until(lambda: broker.ledger.accounts[1_000_004].working, "the other node's order", timeout_s=40)
+        broker.add_fault(
+            rule("delay", "RefreshTokenRes", on="reply", seconds=0.5)
+        )  # the other has been refused by then
+        broker.call(token_ends)
+        broker.push("EURUSD", "1.08390", "1.08397")  # fills both orders while neither node listens
+        await t.down_and_up()
+        await t.reach(order, "FILLED")
+        await b.until((theirs / "filled").exists, "the other node's fill", timeout_s=20)
+        assert requests(broker, "RefreshTokenReq") == 1
+        kept = store.load()
+        assert kept is not None
+        assert kept.tokens is not None
+        assert broker.venue.tokens.grant(kept.tokens.access.reveal()) is not None
+        assert requests(broker, "NewOrderReq") == 2
+
+    def ours() -> CTraderSession:
+        return session_of(broker, login=int(LOGIN), store=store, timings=SHORT)  # type: ignore[arg-type]
+
+    accounts = [{"id": ACCOUNT_ID, "login": int(LOGIN)}, {"id": 1_000_004, "login": 2_000_004}]
+    with sandbox(tmp_path, accounts=accounts) as broker:
+        store.save(credentials())
+        with node("shared", broker, theirs, login="2000004"):
+            run_live(tmp_path, broker, script, session=ours)
 
 
 def test_F82_killed_between_the_intent_and_the_wire_sends_nothing_ever(tmp_path: Path) -> None:

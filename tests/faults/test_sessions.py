@@ -10,9 +10,16 @@ import pytest
 from nautilus_trader.model import PositionId
 
 from pepperstone_adapter.broker.account import Environment
-from pepperstone_adapter.common.errors import AuthenticationFailed, ConfigurationError, LinkLost
+from pepperstone_adapter.common.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    ConnectFailed,
+    CredentialsError,
+    LinkLost,
+)
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.protocol import Timings
+from pepperstone_adapter.ctrader.client.renewal import renew_over_http
 from pepperstone_adapter.sandbox.ledger import Access
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import MemoryStore, Recorder, credentials_of, session_of
@@ -120,6 +127,70 @@ def test_F41_a_new_token_is_kept_before_it_is_used(tmp_path: Path) -> None:
         store.broker = broker
         asyncio.run(main())
         assert store.used_early == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "tries"),
+    [
+        ("error", 3),  # HTTP 500
+        ("cut_before", 3),
+        pytest.param("silence", 3, marks=pytest.mark.slow),  # ten seconds each
+        ("garbage", 1),  # a page of HTML
+        ("throttle", 1),
+        ("swap", 1),  # a redirect
+    ],
+)
+def test_F43_a_broken_token_page_costs_a_running_node_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, tries: int
+) -> None:
+    """`auth refresh` beside a node. A try more than `tries` would have worked, and the login would be another one."""
+    caplog.set_level("DEBUG")
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order, (_, ticket) = await t.working(), await t.opened()
+        before = store.load()
+        assert before is not None
+        page = f"http://127.0.0.1:{b.sandbox.ports.oauth}"
+        b.sandbox.add_fault(rule(kind, "OAuthToken", times=tries, seconds=60 if kind == "silence" else 0))
+        with pytest.raises((ConnectFailed, CredentialsError)) as refused:
+            await asyncio.to_thread(renew_over_http, store, before, page)
+        assert b.sandbox.venue.faults.pending == ()
+        assert store.credentials is not None
+        assert store.credentials.tokens == before.tokens
+        assert b.connection.link_losses == 0
+        await t.opened()
+        await asyncio.to_thread(renew_over_http, store, store.credentials, page)  # ends the old token's sessions
+        await t.down_and_up()
+        assert t.status(order) == "ACCEPTED"
+        assert b.cache.position(PositionId(ticket)).is_open
+        assert requests(b.sandbox, "RefreshTokenReq") == 0  # the new pair was read, not asked for
+        said = f"{refused.value!r} {refused.value.__cause__!r} {caplog.text}"
+        assert "sandbox-secret" not in said
+        assert "sandbox-refresh" not in said
+
+    with sandbox(tmp_path) as broker:
+        store = MemoryStore(credentials_of(broker))
+        run_live(tmp_path, broker, script, session=with_store(broker, store))
+
+
+@pytest.mark.parametrize("kind", ["swallow", "error", "throttle"])
+def test_F43_a_refresh_that_fails_on_the_link_is_tried_again_at_a_pace(tmp_path: Path, kind: str) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order, near = await t.working("1.05000"), await t.working("1.08400")
+        text = "UNKNOWN_ERROR" if kind == "error" else ""
+        b.sandbox.add_fault(rule(kind, "RefreshTokenReq", times=2, text=text))
+        expire(b.sandbox, store)
+        b.sandbox.push("EURUSD", "1.08390", "1.08397")  # a fill while nobody listens
+        await t.down_and_up()
+        await t.reach(near, "FILLED")
+        assert t.status(order) == "ACCEPTED"
+        assert requests(b.sandbox, "RefreshTokenReq") == 3
+
+    with sandbox(tmp_path) as broker:
+        store = MemoryStore(credentials_of(broker))
+        run_live(tmp_path, broker, script, session=with_store(broker, store))
 
 
 def test_F44_a_throttled_order_is_refused_with_the_reason_and_never_sent_again(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """A live node in a process of its own that is killed at a chosen point; the sandbox lives in the test's process.
 
-    python -m tests.kit.dying_node POINT PORT CA_FILE FOLDER
+    python -m tests.kit.dying_node POINT PORT CA_FILE FOLDER [LOGIN]
 
 Points: `before_send` (the intent is noted, nothing written), `on_fill` (the fill has arrived, nobody was told),
 `while_reading` (in the middle of the start's reads), `refreshed` (the new tokens are there, not kept), `never`.
+At `shared` nothing kills it either: it keeps its credentials beside its folder, where another node has its own.
 At `after_send` (the order is handed to the wire, the flush of its note not asked for) it stops, and whoever started it
 kills it.
 """
@@ -73,13 +74,16 @@ def credentials(access: str = "sandbox-access") -> Credentials:
 
 def main() -> None:
     point, port, ca_file, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
+    login = sys.argv[5] if len(sys.argv) > 5 else LOGIN
 
     def session() -> CTraderSession:
         store: Any = MemoryStore(credentials())
         if point == "refreshed":
             store = DyingStore("default", folder / "credentials", lambda: Secret("passphrase"))
+        elif point == "shared":
+            store = EncryptedFileStore("default", folder.parent / "credentials", lambda: Secret("passphrase"))
         made = DyingSession(
-            Wanted(account_number=LOGIN, environment=Environment.SANDBOX),
+            Wanted(account_number=login, environment=Environment.SANDBOX),
             Endpoint(host="localhost", port=port, ca_file=ca_file),
             lambda: (store, store.load()),
             connect_timeout_s=20.0,
@@ -90,15 +94,15 @@ def main() -> None:
 
     async def script(b: Bench) -> None:
         t = Trader(b)
-        order = t.limit("1.08400") if point == "never" else t.market()
-        if point == "never":
+        order = t.limit("1.08400") if point in ("never", "shared") else t.market()
+        if point in ("never", "shared"):
             await t.reach(order, "ACCEPTED")
             await t.reach(order, "FILLED", timeout_s=60)
             (folder / "filled").touch()
         await asyncio.Event().wait()
 
     broker = SimpleNamespace(violations=list, failure=None)
-    run_live(folder, broker, script, session=session, judged=False)  # type: ignore[arg-type]
+    run_live(folder, broker, script, session=session, login=login, judged=False)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
