@@ -79,7 +79,7 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
         return 0
     if settings.record is not None:
         for left in unkept(settings.record.catalog):
-            say(
+            live.say(
                 f"warning: the recording in {left} is not in the catalog yet; "
                 + as_started(f"put it there: pepperstone data recorded {left}")
             )

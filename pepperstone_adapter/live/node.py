@@ -87,6 +87,8 @@ class LiveRun:
         keeper: RecordingKeeper | None = None,
     ) -> None:
         self._settings = settings
+        # The account that names the run: one with real money first.
+        self._shown = min(settings.accounts, key=lambda a: a.environment is not Environment.LIVE)
         self._clients = [make_clients(account, settings) for account in settings.accounts]
         self._console = say
         self._keeper: RecordingKeeper = keeper if keeper is not None else KeepNothing()
@@ -103,8 +105,13 @@ class LiveRun:
         self._portfolio: Any = None
         self._claims_withdrawn = False
 
-    def _say(self, line: str) -> None:
-        """Tell the person; a console that is gone (a closed pipe, a full disk) stops nothing (F94)."""
+    def say(self, line: str) -> None:
+        """Tell the person, under an account's label like every line of the framework's log beside it (S23).
+
+        A console that is gone (a closed pipe, a full disk) stops nothing (F94).
+        """
+        if not line.startswith(tuple(label(a.environment, a.account) for a in self._settings.accounts)):
+            line = f"{label(self._shown.environment, self._shown.account)} {line}"
         try:
             self._console(line)
         except (OSError, SystemExit) as error:  # rich would leave the program where a pipe was closed
@@ -115,9 +122,9 @@ class LiveRun:
     def describe(self) -> None:
         """Say what would run."""
         for line in banner(self._settings, self._strategies):
-            self._say(line)
+            self.say(line)
         for warning in self._warnings:
-            self._say(f"warning: {warning}")
+            self.say(f"warning: {warning}")
 
     def run(self) -> int:
         """Run until the strategies, a person or the broker ends it.
@@ -154,14 +161,14 @@ class LiveRun:
                 node.dispose()
                 del node  # with it the framework's logger writes what it still holds, before we say more
                 for line in lines:
-                    self._say(line)
+                    self.say(line)
                 self._refuse_risk()
                 for clients in self._clients:
                     forget(clients.key)
                 self._cache = self._portfolio = None
             if recorded is not None:
                 for line in self._keeper.keep(recorded):
-                    self._say(line)
+                    self.say(line)
         if self._failure is not None:
             raise self._failure
         return INTERRUPTED_EXIT_CODE if self._signals else 0
@@ -207,8 +214,7 @@ class LiveRun:
     def _config(self) -> LiveNodeConfig:
         settings = self._settings
         log = settings.log
-        shown = next((a for a in settings.accounts if a.environment is Environment.LIVE), settings.accounts[0])
-        run = node_name(shown.environment, shown.account)
+        run = node_name(self._shown.environment, self._shown.account)
         return LiveNodeConfig(
             # The trader id stands on every log line of the framework: it says DEMO or LIVE and the masked account.
             trader_id=TraderId(run),
@@ -337,7 +343,7 @@ class LiveRun:
                         line = status_line(clients.account, known, self._cache, self._portfolio)
                         self._log.info(line)
                         if self._settings.log.level not in ("DEBUG", "INFO"):
-                            self._say(line)  # the level is for the framework's lines; this one was asked for
+                            self.say(line)  # the level is for the framework's lines; this one was asked for
 
     def _stop_wanted(self) -> bool:
         return self._stopping is not None and self._stopping.is_set()
@@ -377,7 +383,7 @@ class LiveRun:
         if self._signals > 1:
             os._exit(INTERRUPTED_EXIT_CODE)
         policy = self._settings.on_stop
-        self._say(f"stopping: orders {policy.orders}, positions {policy.positions}; once more ends at once")
+        self.say(f"stopping: orders {policy.orders}, positions {policy.positions}; once more ends at once")
         if self._stopping is not None:
             self._stopping.set()
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,9 @@ def test_F43_a_refresh_that_fails_on_the_link_is_tried_again_at_a_pace(tmp_path:
         await t.down_and_up()
         await t.reach(near, "FILLED")
         assert t.status(order) == "ACCEPTED"
-        assert requests(b.sandbox, "RefreshTokenReq") == 3
+        asked_ns = [frame.ts_ns for frame in b.sandbox.call(b.sandbox.journal.requests, "RefreshTokenReq")]
+        assert len(asked_ns) == 3
+        assert all(then - one > 900_000_000 for one, then in pairwise(asked_ns))  # after one second, after two
 
     with sandbox(tmp_path) as broker:
         store = MemoryStore(credentials_of(broker))

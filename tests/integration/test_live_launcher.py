@@ -36,6 +36,9 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
         assert working(broker) == []
         assert "SANDBOX-x001 (no real money)" in out
         assert re.search(r"SANDBOX-x001-[a-z2-7]{4}\.OneOfEach-000", out)  # on every log line
+        bare = [line for line in out.splitlines() if "SANDBOX-x001" not in line]
+        assert bare == ["error: interrupted"]  # every other line says whose it is (S23)
+        assert " stopping: orders cancel" in out
         assert LOGIN not in out  # the account is always masked
         # the same settings again: the position is the strategy's own, so it opens no second one
         with running(settings(tmp_path, broker, log={"dir": "logs"})) as again:

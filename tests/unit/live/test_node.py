@@ -13,8 +13,10 @@ from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import load_settings
+from pepperstone_adapter.ctrader.config import CTraderAccountSettings
+from pepperstone_adapter.ctrader.factories import account_clients
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.node import banner
+from pepperstone_adapter.live.node import LiveRun, banner
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, LiveStrategySettings
 from pepperstone_adapter.live.status import status_line
 from pepperstone_adapter.live.strategies import load_strategies
@@ -51,6 +53,26 @@ def test_a_bad_strategy_configuration_names_the_file() -> None:
     wrong = LiveStrategySettings(strategy=f"{STRATEGY}:EmaCross", config={"fast": 3})
     with pytest.raises(ConfigurationError, match="EmaCrossConfig refused its config"):
         load_strategies([wrong], ["PEPPERSTONE"])
+
+
+def test_s23_every_line_for_a_person_begins_with_an_account_real_money_first() -> None:
+    said: list[str] = []
+    demo, real = (
+        CTraderAccountSettings(environment=kind, account=number, venue=venue, symbols=("EURUSD",))
+        for kind, number, venue in (
+            (Environment.DEMO, "12345678", "PEPPERSTONE"),
+            (Environment.LIVE, "87654321", "REAL"),
+        )
+    )
+    settings = LiveSettings(accounts=(demo, real), strategies=(ema(), ema(name="b")))
+    confirmed = {demo: None, real: real.account}
+    run = LiveRun(settings, lambda one, whole: account_clients(one, whole, confirmed[one]), said.append)
+    run.describe()
+    run.say("stopping")
+    assert said[:2] == [line for line in banner(settings, []) if "venue" in line]
+    assert "LIVE-x4321 strategy EmaCross" in said[2]
+    assert said[-1] == "LIVE-x4321 stopping"
+    assert all(line.startswith(("DEMO-x5678 ", "LIVE-x4321 ")) for line in said)
 
 
 def test_s23_the_banner_says_which_money_and_masks_the_account() -> None:
