@@ -19,6 +19,7 @@ from pepperstone_adapter.common.errors import (
     LinkLost,
 )
 from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.ctrader.client.oauth import EXCHANGE_S
 from pepperstone_adapter.ctrader.client.protocol import Timings
 from pepperstone_adapter.ctrader.client.renewal import renew_over_http
 from pepperstone_adapter.sandbox.ledger import Access
@@ -153,7 +154,7 @@ def test_F43_a_broken_token_page_costs_a_running_node_nothing(
         before = store.load()
         assert before is not None
         page = f"http://127.0.0.1:{b.sandbox.ports.oauth}"
-        b.sandbox.add_fault(rule(kind, "OAuthToken", times=tries, seconds=60 if kind == "silence" else 0))
+        b.sandbox.add_fault(rule(kind, "OAuthToken", times=tries, seconds=EXCHANGE_S + 0.5))
         with pytest.raises((ConnectFailed, CredentialsError)) as refused:
             await asyncio.to_thread(renew_over_http, store, before, page)
         assert b.sandbox.venue.faults.pending == ()
