@@ -50,6 +50,8 @@ class SymbolHistory:
         self._forming: dict[int, BidBar] = {}
 
     def add(self, ts_ms: int, bid: int, ask: int) -> None:
+        if self.tick_ms:  # a tape that lags may bring a price older than one that was pushed by hand
+            ts_ms = max(ts_ms, self.tick_ms[-1])
         self.tick_ms.append(ts_ms)
         self.bids.append(bid)
         self.asks.append(ask)

@@ -283,3 +283,11 @@ def test_a_forming_bar_asked_for_late_knows_its_past() -> None:
     assert history.forming(Period.H1) == BidBar(base, 5, 9, 2, 7, 4)
     history.add((base + 61) * 60_000, 4, 5)
     assert history.forming(Period.H1) == BidBar(base + 60, 4, 4, 4, 4, 1)
+
+
+def test_past_ticks_are_in_order_where_one_pushed_by_hand_was_ahead_of_a_tape_that_lags() -> None:
+    history = SymbolHistory()
+    for ts_ms, bid in ((2_000, 108_390), (1_990, 108_391), (2_010, 108_392)):
+        history.add(ts_ms, bid, bid + 7)
+    found, _ = history.ticks(0, 3_000, asks=False, most=10)
+    assert found == [(2_010, 108_392), (2_000, 108_391), (2_000, 108_390)]
