@@ -38,6 +38,7 @@ for n in range(100):
     done = []
     network.call(lambda: done.append("before"))
     network.call_at_once(lambda: done.append(n))
+    network.run(lambda: None).result(5)
     assert done == ["before", n], done
 print(network.run(lambda: 7).result(5))
 """
