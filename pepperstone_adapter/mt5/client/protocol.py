@@ -131,6 +131,9 @@ class GatewayProtocol:
         news: list[GatewayNews] = []
         try:
             for message in self._decoder.feed(data):
+                if message["t"] == "rep" and news:  # what came before an answer is told before it
+                    self._on_news(news)
+                    news = []
                 self._handle(message, news)
         except WireError as error:
             self._drop = RemoteProtocolError(f"gateway: {error}")

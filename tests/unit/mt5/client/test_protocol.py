@@ -114,3 +114,16 @@ def test_an_order_that_may_have_run_is_not_told_refused(outcome: str, fn: str, e
     client.ask(fn, "k" * 8)
     client.take(REPLY | {"outcome": outcome, "data": None})
     assert [type(error) for error in client.ends] == [end]
+
+
+def test_what_came_before_an_answer_is_told_before_it() -> None:
+    """A tick that was on its way when its symbol was asked for would come after the price of the answer, twice."""
+    order: list[str] = []
+    core = GatewayProtocol(TOKEN, "test", lambda news: order.extend("news" for _ in news), nonce=lambda: OURS)
+    core.opened(0.0)
+    for message in ({"t": "hello", "proto": PROTOCOL, "nonce": THEIRS}, WELCOME):
+        core.received(encode(message), 1.0)
+    core.request("orders_get", [], None, lambda _data: order.append("answer"), lambda _error: None)
+    order.clear()
+    core.received(encode(EVENT) + encode(REPLY) + encode(EVENT | {"seq": 6}), 1.0)
+    assert order == ["news", "answer", "news"]
