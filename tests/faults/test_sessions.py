@@ -1,7 +1,9 @@
 """Tokens, limits and accounts (F39 to F47, F69, F70) on a real node, judged by the ledger."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -131,6 +133,24 @@ def test_F41_a_new_token_is_kept_before_it_is_used(tmp_path: Path) -> None:
         assert store.used_early == 0
 
 
+class LateDisk(MemoryStore):
+    """Keeps a renewed pair only once the node, its session gone, wants the store too: the worst order of the two."""
+
+    wanted = 0
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        self.wanted += 1
+        with super().lock():
+            yield
+
+    def save(self, credentials: Any) -> None:
+        end = time.monotonic() + 5.0
+        while not credentials.refreshing and self.wanted < 2 and time.monotonic() < end:
+            pass
+        super().save(credentials)
+
+
 @pytest.mark.parametrize(
     ("kind", "tries"),
     [
@@ -162,6 +182,7 @@ def test_F43_a_broken_token_page_costs_a_running_node_nothing(
         assert store.credentials.tokens == before.tokens
         assert b.connection.link_losses == 0
         await t.opened()
+        store.wanted = 0
         await asyncio.to_thread(renew_over_http, store, store.credentials, page)  # ends the old token's sessions
         await t.down_and_up()
         assert t.status(order) == "ACCEPTED"
@@ -172,7 +193,7 @@ def test_F43_a_broken_token_page_costs_a_running_node_nothing(
         assert "sandbox-refresh" not in said
 
     with sandbox(tmp_path) as broker:
-        store = MemoryStore(credentials_of(broker))
+        store = LateDisk(credentials_of(broker))
         run_live(tmp_path, broker, script, session=with_store(broker, store))
 
 

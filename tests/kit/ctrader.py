@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -31,6 +32,7 @@ class MemoryStore:
         self.profile = profile
         self.credentials = credentials
         self.saved: list[Credentials] = []
+        self._lock = threading.Lock()
 
     def load(self) -> Credentials | None:
         return self.credentials
@@ -45,7 +47,12 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        yield
+        """As real stores have it: who finds its token refused while another refreshes it waits for the new one."""
+        assert self._lock.acquire(timeout=WAIT_S), "the store stayed locked"
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 class Recorder:
