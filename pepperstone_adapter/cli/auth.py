@@ -18,7 +18,12 @@ app = typer.Typer(no_args_is_help=True, help="Log in to cTrader; show, refresh o
 Venue = Annotated[str, typer.Argument(help="The venue: ctrader.")]
 Profile = Annotated[str, typer.Option("--profile", help="Name of the stored login, for more than one.")]
 Server = Annotated[
-    str | None, typer.Option("--server", help="Login server; a sandbox's is http://127.0.0.1:5080.", show_default=False)
+    str | None,
+    typer.Option(
+        "--server",
+        help="Login server: the stored login's, else cTrader's; a sandbox's is http://127.0.0.1:5080.",
+        show_default=False,
+    ),
 ]
 
 
@@ -51,11 +56,14 @@ def login(
     if not client_id:
         client_id = typer.prompt("Client id")
     secret = os.environ.get("CTRADER_CLIENT_SECRET", "")
-    if not secret and known is not None and known.application.client_id == client_id:
+    if known is not None and known.application.client_id != client_id:
+        known = None  # another application: nothing of what is stored is about it
+    server = server or (known.server if known is not None else "") or oauth.SERVER
+    if not secret and known is not None:
         application = known.application
     else:
         application = Application(client_id, Secret(secret or typer.prompt("Client secret", hide_input=True)))
-    attempt = oauth.Login.begin(application, scope=scope, port=port, server=server or oauth.SERVER)
+    attempt = oauth.Login.begin(application, scope=scope, port=port, server=server)
     typer.echo(f"Redirect address to register: {attempt.redirect_uri}")
     typer.echo(f"Log in here: {attempt.url}")
     if paste:
@@ -64,7 +72,7 @@ def login(
         code = attempt.wait_for_code(listening=lambda: _open_browser(attempt.url))
     tokens = oauth.exchange(attempt, code, time.time_ns())
     with store.lock():
-        store.save(Credentials(application=application, tokens=tokens))
+        store.save(Credentials(application=application, tokens=tokens, server=server))
     typer.echo(f"Logged in. Stored in: {store.describe}")
     typer.echo(as_started("Check that the accounts it may use are yours: pepperstone probe ctrader"))
 
@@ -86,6 +94,7 @@ def status(
         "profile": profile,
         "stored_in": store.describe,
         "client_id": credentials.application.client_id,
+        "server": credentials.server or None,
         "logged_in": tokens is not None,
         "seconds_left": left_s,
         "refreshable": bool(tokens and tokens.refresh),
@@ -99,6 +108,7 @@ def status(
     typer.echo(f"profile     {profile}")
     typer.echo(f"stored in   {store.describe}")
     typer.echo(f"client id   {facts['client_id']}")
+    typer.echo(f"server      {credentials.server or 'not known'}")
     typer.echo(f"access      {life}")
     typer.echo(f"refresh     {'possible' if facts['refreshable'] else 'not possible: log in again when it ends'}")
     if credentials.refreshing:
@@ -108,12 +118,19 @@ def status(
 @app.command()
 def refresh(venue: Venue = "ctrader", profile: Profile = "default", server: Server = None) -> None:
     """Renew the tokens now. A live node does this by itself when 80 % of a token's life is over."""
+    from pepperstone_adapter.common.errors import ConfigurationError
     from pepperstone_adapter.ctrader.client import oauth
     from pepperstone_adapter.ctrader.client.renewal import renew_over_http
 
     _check_venue(venue)
     store, credentials = _find(profile)
-    renew_over_http(store, credentials, server or oauth.SERVER)
+    server = server or credentials.server
+    if not server and credentials.tokens is not None and credentials.tokens.refresh:
+        raise ConfigurationError(
+            f"the stored login does not say which server it came from; add --server {oauth.SERVER}, or the address of "
+            "the sandbox it was made at"
+        )
+    renew_over_http(store, credentials, server)
     typer.echo(f"Refreshed. Stored in: {store.describe}")
 
 

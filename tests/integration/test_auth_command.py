@@ -69,14 +69,18 @@ def test_login_status_refresh_logout(broker: Sandbox, tmp_path: Path) -> None:
     facts = json.loads(status.stdout)
     assert (facts["logged_in"], facts["refreshable"], facts["refresh_due"]) == (True, True, False)
     assert facts["seconds_left"] > 2_000_000
-    refreshed = pepperstone(tmp_path / "home", "refresh", "--server", server)
+    assert facts["server"] == server
+    # Neither goes to another server than the login came from.
+    refreshed = pepperstone(tmp_path / "home", "refresh")
     assert refreshed.returncode == 0, refreshed.stderr
+    again = pepperstone(tmp_path / "home", "login", "--port", free_port(), BROWSER=f"{sys.executable} {script} %s")
+    assert again.returncode == 0, again.stderr
     gone = pepperstone(tmp_path / "home", "logout")
     assert gone.returncode == 0
     after = pepperstone(tmp_path / "home", "status")
     assert after.returncode == 4
     assert "pepperstone auth login ctrader" in after.stderr
-    said = "".join(p.stdout + p.stderr for p in (done, status, refreshed, gone, after))
+    said = "".join(p.stdout + p.stderr for p in (done, status, refreshed, again, gone, after))
     for secret in (known.client_secret, known.access_token, known.refresh_token, "canary-passphrase"):
         assert secret not in said
     kept = [path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file()]

@@ -52,6 +52,7 @@ def to_json(credentials: Credentials) -> str:
             "issued_ns": tokens.issued_ns if tokens else 0,
             "expires_ns": tokens.expires_ns if tokens else 0,
             "refreshing": credentials.refreshing,
+            "server": credentials.server,
         }
     )
 
@@ -69,7 +70,8 @@ def from_json(text: str, where: str, profile: str = DEFAULT_PROFILE) -> Credenti
                 expires_ns=int(row["expires_ns"]),
             )
         application = Application(str(row["client_id"]), Secret(row["client_secret"]))
-        return Credentials(application=application, tokens=tokens, refreshing=bool(row["refreshing"]))
+        server = str(row.get("server", ""))
+        return Credentials(application=application, tokens=tokens, refreshing=bool(row["refreshing"]), server=server)
     except (ValueError, KeyError, TypeError):
         raise CredentialsError(f"{where}: what is stored there is of another version; {login_hint(profile)}") from None
 

@@ -60,11 +60,15 @@ class Credentials:
     ----------
     refreshing
         A refresh was begun and its end never recorded: the refresh token may be used up.
+    server
+        Address of the login server that gave the grant: no other may see it. Empty where that is not known (variables,
+        or stored by an older version).
     """
 
     application: Application
     tokens: Tokens | None = None
     refreshing: bool = False
+    server: str = ""
 
 
 def login_hint(profile: str) -> str:

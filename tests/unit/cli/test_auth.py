@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.cli.main import main
+from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.ctrader.client.stores import EncryptedFileStore, data_dir
+from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, Tokens
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +63,19 @@ def test_another_venue_and_a_plain_http_server_are_refused(
     said = capsys.readouterr()
     assert "https://" in said.err
     assert "canary" not in said.out + said.err
+
+
+def test_a_login_of_an_older_version_is_refreshed_only_at_a_server_that_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tokens = Tokens(access=Secret("canary-access"), refresh=Secret("canary-refresh"))
+    store = EncryptedFileStore("default", data_dir(), lambda: Secret("pass"))
+    store.save(Credentials(application=Application("app", Secret("canary-secret")), tokens=tokens))
+    assert main(["auth", "refresh"]) == 2
+    assert capsys.readouterr().err == (
+        "error: the stored login does not say which server it came from; add --server https://openapi.ctrader.com, or "
+        "the address of the sandbox it was made at\n"
+    )
+    loaded = store.load()
+    assert loaded is not None
+    assert not loaded.refreshing

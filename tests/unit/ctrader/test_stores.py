@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ CREDENTIALS = Credentials(
     application=Application("app-1", Secret("canary-secret")),
     tokens=Tokens(access=Secret("canary-access"), refresh=Secret("canary-refresh"), issued_ns=5, expires_ns=9),
     refreshing=True,
+    server="http://127.0.0.1:5080",
 )
 
 
@@ -43,6 +45,9 @@ def test_the_stored_form_holds_everything_and_an_old_one_is_told() -> None:
     assert from_json(to_json(CREDENTIALS), "x") == CREDENTIALS
     bare = Credentials(application=CREDENTIALS.application)
     assert from_json(to_json(bare), "x") == bare
+    older = json.loads(to_json(CREDENTIALS))
+    del older["server"]  # as an older version stored it
+    assert from_json(json.dumps(older), "x") == replace(CREDENTIALS, server="")
     with pytest.raises(CredentialsError, match="another version"):
         from_json('{"access": "canary-access"}', "x")
 
