@@ -13,6 +13,7 @@ from pepperstone_adapter.broker.events import LinkUp, OrderChanged
 from pepperstone_adapter.broker.orders import OrderRequest, OrderType
 from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.mt5.client.session import Mt5Session
+from pepperstone_adapter.network.thread import NetworkThread
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder, recorded, run
@@ -91,6 +92,7 @@ async def scene(broker: Sandbox, gate: Gateway, **account: Any) -> AsyncIterator
 
 def play(path: Path, script: Callable[[Scene], Awaitable[None]], judge: bool = True, **options: Any) -> None:
     """Run a script on a chain of its own and judge the end. O7: it must end within a minute, without help."""
+    NetworkThread.shared()  # it and its pool serve the whole process; every thread after them belongs to the chain
     threads = set(threading.enumerate())
     with chain(path, **options) as (broker, gate):
 
@@ -101,8 +103,6 @@ def play(path: Path, script: Callable[[Scene], Awaitable[None]], judge: bool = T
                     await stage.judge()
 
         run(main)
-    # The network thread serves the whole process; every other one belonged to the chain.
     for thread in set(threading.enumerate()) - threads:
-        if thread.name != "network" and threading.current_thread() is not thread:
-            thread.join(5.0)
-            assert not thread.is_alive(), thread.name
+        thread.join(30.0)
+        assert not thread.is_alive(), thread.name
