@@ -1,6 +1,7 @@
 """A gateway as awaitable calls on the node's loop; the socket lives in the network thread."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -150,7 +151,7 @@ class GatewayLink:
                 future.set_result(value)
 
         def to_loop(value: Any, error: PepperstoneError | None) -> None:
-            if not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(settle, value, error)
 
         def send() -> None:

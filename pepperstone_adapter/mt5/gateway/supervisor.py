@@ -5,12 +5,14 @@ cursors travel with the ticks, so the next worker reads on exactly after the las
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
 import sqlite3
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from pepperstone_adapter.mt5.gateway.dispatch import Dispatcher
@@ -154,12 +156,15 @@ class Supervisor:
             "slowest_s": self._options.slowest_s,
         }
 
+        def told(take: Callable[[int, Any], None], what: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: what a worker says last is for nobody
+                self._loop.call_soon_threadsafe(take, generation, what)
+
         def on_message(message: Message) -> None:
-            self._loop.call_soon_threadsafe(self._from_worker, generation, message)
+            told(self._from_worker, message)
 
         def on_exit(reason: str) -> None:
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._worker_gone, generation, reason)
+            told(self._worker_gone, reason)
 
         self._worker = WorkerProcess(
             setup, on_message, on_exit, list(self._options.worker_command) or None, self._options.worker_env

@@ -6,12 +6,15 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pepperstone_adapter.mt5.gateway.hosted import HostedGateway
+from pepperstone_adapter.mt5.gateway.options import GatewayOptions
 from pepperstone_adapter.mt5.gateway.process import WorkerProcess, creation_flags
 from pepperstone_adapter.mt5.gateway.wire import Decoder, encode
 
@@ -76,3 +79,31 @@ def test_a_frame_whose_write_is_interrupted_arrives_whole(tmp_path: Path) -> Non
     finally:
         worker.kill()
         worker.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_what_a_worker_says_when_its_gateway_has_ended_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here its child speaks last: the worker ends when it is told to, and its pipe is still open."""
+    said = encode({"t": "beat"})
+    script = (
+        "import os, sys, time\n"
+        "os.read(0, 65536)\n"
+        "if os.fork() == 0:\n"
+        f"    while not os.path.exists({str(tmp_path / 'ended')!r}): time.sleep(0.01)\n"
+        f"    os.write(1, {said!r})\n"
+        "    os._exit(0)\n"
+        "while os.read(0, 65536): pass\n"
+    )
+    raised: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    before = set(threading.enumerate())
+    hosted = HostedGateway(GatewayOptions(port=0, state_dir=tmp_path, worker_command=(sys.executable, "-c", script)))
+    (reader,) = (t for t in threading.enumerate() if t not in before and t.name != "mt5-gateway")
+    hosted.stop()
+    assert reader.is_alive()
+    (tmp_path / "ended").touch()
+    reader.join(30)
+    assert not reader.is_alive()
+    assert raised == []
