@@ -14,7 +14,7 @@ from nautilus_trader.core import UUID4
 from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, TimeInForce, Venue
 
 from pepperstone_adapter.broker.account import PositionMode
-from pepperstone_adapter.broker.symbols import SwapMode, SymbolSpec
+from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Posting, Ticket
 from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal, ticket_refusal
 from pepperstone_adapter.simulation.failures import Failures
@@ -25,9 +25,9 @@ from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates, conversions
 from pepperstone_adapter.simulation.record import LedgerKind
 from pepperstone_adapter.simulation.recorder import BACKLOG, Recorder
+from pepperstone_adapter.simulation.rollover import Rollover
 from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.stop_out import MarginWatch, Path, breach, ways
-from pepperstone_adapter.simulation.swap import night_amount, nights, rollovers
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.turns import Turns
 
@@ -69,8 +69,7 @@ class Account:
         self.netting = mode is PositionMode.NETTING
         self._grids = grids
         self._margins = dict.fromkeys(specs, ZERO)
-        self._rollovers = rollovers(start_ns)
-        self._next_rollover = next(self._rollovers)
+        self._rollover = Rollover(specs, tapes, books, self._to_account, start_ns)
         self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns
         self.turns = Turns()
@@ -91,6 +90,8 @@ class Account:
         key = str(event.client_order_id)
         if self.recorder.note(event, key):
             if key not in self.recorder.sent:
+                if self._rollover.held:
+                    self._charge_before(event, key)
                 self.settle(event.ts_event)
             if self.recorder.backlog > BACKLOG:
                 self.due_ns = 0
@@ -117,7 +118,7 @@ class Account:
             self.recorder.purge()
         if ts_ns >= self.broker.stop_limits.due_ns:
             self.broker.stop_limits.execute(ts_ns)
-        if self._danger_ns <= min(ts_ns, self._next_rollover[0]):
+        if self._danger_ns <= min(ts_ns, self._rollover.due_ns):
             self._check_margin(ts_ns)
         self._roll_over_due(ts_ns)
         if ts_ns >= self._danger_ns:
@@ -125,7 +126,7 @@ class Account:
         self._next_due()
 
     def _next_due(self) -> None:
-        self.due_ns = min(self._next_rollover[0], self._danger_ns, self.broker.stop_limits.due_ns)
+        self.due_ns = min(self._rollover.due_ns, self._danger_ns, self.broker.stop_limits.due_ns)
 
     def stop_strategies(self) -> None:
         """Tell the strategies that the data ends, while their orders still execute."""
@@ -366,30 +367,26 @@ class Account:
             self.broker.post([Posting(LedgerKind.CONVERSION, -fee, currency, ONE, ticket)])
 
     def _roll_over_due(self, ts_ns: int) -> None:
-        while ts_ns >= max(self._next_rollover[0], self.broker.stop_limits.held_until_ns) and not self._closing:
-            self._roll_over(*self._next_rollover)
-            self._next_rollover = next(self._rollovers)
-            self.broker.wake_at(self._next_rollover[0])
+        """Book the night of every open position, and end the orders that were good for the day."""
+        rollover = self._rollover
+        while ts_ns >= rollover.due_ns:
+            rollover.held = bool(self._closing) or ts_ns < self.broker.stop_limits.held_until_ns
+            if rollover.held:
+                self._headroom.close()  # so that no fill waits to be booked
+                return
+            self.broker.end_day_orders()
+            self.broker.post(rollover.charges(self.books.tickets.values()))
+            rollover.done()
+            self.broker.wake_at(rollover.due_ns)
 
-    def _roll_over(self, ts_ns: int, day: Any) -> None:
-        """Book one night's swap of every open position, and end the orders that were good for the day."""
-        self.broker.end_day_orders()
-        rows = []
-        for ticket in self.books.tickets.values():
-            spec = self._specs[ticket.symbol]
-            count = nights(spec, day)
-            quote = self._tapes[ticket.symbol].quote(ts_ns)
-            if not count or quote is None or ticket.opened_ns > ts_ns:  # the night may be booked a little late
-                continue
-            currency = self.books.currency if spec.swap.mode is SwapMode.MONEY_PER_LOT else spec.quote_currency
-            rate = self._to_account(currency, ts_ns)
-            night = night_amount(spec, ticket.sign, ticket.units, (quote[0] + quote[1]) / 2) * count
-            amount = rounded(night * rate, self.books.currency)
-            if amount:
-                ticket.swap += self.books.in_minor(amount)
-                rows.append(Posting(LedgerKind.SWAP, amount, currency, rate, ticket))
-        if rows:
-            self.broker.post(rows)
+    def _charge_before(self, event: Any, key: str) -> None:
+        """While the rollover is held back: what an order does to a position now, it does after the night.
+
+        But for a stop-out and a stop-limit that was met on the way to 17:00: those are what it is held back for.
+        """
+        ticket = self.books.tickets.get(str(event.position_id))
+        if ticket is not None and key != self._closing and key not in self.recorder.limits:
+            self.broker.post(self._rollover.charges([ticket]))
 
     def paid(self, ts_ns: int) -> None:
         """After postings: protect the client, and look ahead anew, for every charge brings a stop-out nearer."""

@@ -110,6 +110,8 @@ class Broker(Strategy):
 
     def post(self, rows: list[Posting]) -> None:
         """Change the balance by the sum of `rows`."""
+        if not rows:
+            return
         order = self.order_factory.market(self._cash_id, OrderSide.BUY, _ONE)
         key = str(order.client_order_id)
         self._postings[key] = rows

@@ -8,7 +8,7 @@ from nautilus_trader.model import OrderSide
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
 from pepperstone_adapter.simulation.plan import Latency
-from tests.kit.runs import amounts, bars, buy, close_all, run_steps, spec, utc
+from tests.kit.runs import amounts, bars, both, buy, close_all, run_steps, spec, utc
 
 D = Decimal
 EURGBP, GBPUSD = spec("EURGBP"), spec("GBPUSD")
@@ -143,6 +143,61 @@ def test_what_is_opened_while_a_stop_out_at_the_rollover_is_under_way_has_not_he
         (20 * 10**6, "client"), (50 * 10**6, "stop_out")
     ]  # fmt: skip
     assert amounts(record, "swap") == []
+
+
+def at(time_ns, act):  # type: ignore[no-untyped-def]
+    """Do something at a time of its own, not at a row."""
+    return lambda s: s.clock.set_time_alert_ns("at", time_ns, lambda _event: act(s))
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_what_closes_while_a_stop_out_at_the_rollover_is_under_way_has_held_the_night(chunk: int | None) -> None:
+    # 31,000 at 1.10 use 1,136.67 of 1,150: stop-out at 568.33, a loss of 581.67 on 31,000 = 0.0187634: 1.08123, and the
+    # larger goes: 30,000 × 0.01877 = -563.10. The other is sold 30 ms earlier, 20 ms after 17:00, at 1.075: -25.00; it
+    # has held the night: 1,000 × 0.0001 = -0.10.
+    ends = utc(2024, 1, 8, 22)
+    record = rollover_bar(
+        [1.1, 1.1, (1.1, 1.1, 1.07, 1.075), 1.075],
+        {
+            0: lambda s: both(buy(30_000, s), buy(1_000, s)),
+            1: lambda s: at(ends - 30 * 10**6, lambda strategy: close_oldest_of(1_000, s, strategy)),
+        },
+        latency_ms=50, chunk_size=chunk,
+    )  # fmt: skip
+    assert [(f.ts_ns - ends, f.price, f.reason) for f in record.fills[2:]] == [
+        (20 * 10**6, D("1.07500"), "client"), (50 * 10**6, D("1.08123"), "stop_out")
+    ]  # fmt: skip
+    assert [(row.amount, row.position_id) for row in record.ledger if row.kind == "swap"] == [
+        (D("-0.10"), record.fills[1].position_id)
+    ]
+    assert {p.position_id: p.swap for p in record.positions} == {
+        record.fills[0].position_id: D(0), record.fills[1].position_id: D("-0.10")
+    }  # fmt: skip
+    assert record.end_balance == D("561.80")  # 1,150 - 563.10 - 25.00 - 0.10
+
+
+def close_oldest_of(units, symbol, s):  # type: ignore[no-untyped-def]
+    held = s.cache.positions_open(instrument_id=s.id_of(symbol))
+    s.close_position(next(p for p in held if p.quantity.as_double() == units))
+
+
+def test_what_is_added_while_a_stop_out_at_the_rollover_is_under_way_has_not_held_the_night() -> None:
+    # One position of netting, 1,000 EURUSD, beside 30,000 GBPUSD at 1.20 that the broker closes in the hour that ends at
+    # 17:00; 2,000 more reach it 20 ms after that: the night is of 1,000: -0.10.
+    gbpusd, ends = spec("GBPUSD"), utc(2024, 1, 8, 22)
+    others = bars(gbpusd, [1.2, 1.2, (1.2, 1.2, 1.15, 1.15), 1.15], start_ns=utc(2024, 1, 8, 19), period="1-HOUR")
+    record = rollover_bar(
+        [1.1] * 4,
+        {
+            0: lambda s: both(buy(30_000, gbpusd), buy(1_000, s)),
+            1: lambda s: at(ends - 30 * 10**6, buy(2_000, s)),
+        },
+        latency_ms=50, others=[(gbpusd, others)], mode=PositionMode.NETTING, start_balance=D(1_350),
+    )  # fmt: skip
+    assert [(f.ts_ns - ends, f.units, f.reason) for f in record.fills[2:]] == [
+        (20 * 10**6, D(2_000), "client"), (50 * 10**6, D(30_000), "stop_out")
+    ]  # fmt: skip
+    assert amounts(record, "swap") == [D("-0.10")]
 
 
 def test_a_strategy_that_closes_at_the_rollover_has_held_the_night() -> None:

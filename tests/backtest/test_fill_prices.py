@@ -214,6 +214,37 @@ def test_a_stop_limit_closes_in_the_bar_before_the_rollover() -> None:
     assert record.end_balance == D("99995.00")
 
 
+@pytest.mark.parametrize("latency_ms", [0, 40])
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_what_closes_while_a_stop_limit_at_the_rollover_is_executed_has_held_the_night(
+    latency_ms: float, chunk: int | None
+) -> None:
+    # Bought at 1.10; the hour that ends at 17:00 New York runs from 1.10 down to 1.08, through the stop at 1.095:
+    # -5.00, and no swap, which would be 1,000 × 0.0001 = -0.10. The 2,000 that are sold when the hour is over, at 1.08, have
+    # held the night, however long the order is on its way: -40.00 and -0.20.
+    symbol = spec("EURUSD", swap=SwapTerms(mode=SwapMode.POINTS, long=D(-10), short=D(0)))
+    market = bars(symbol, [1.1, 1.1, (1.1, 1.1, 1.08, 1.08), 1.08, 1.08], start_ns=utc(2024, 1, 8, 19), period="1-HOUR")
+
+    def protect(s: Any) -> None:
+        first, _ = s.cache.positions_open()
+        order = s.order_factory.stop_limit(
+            s.id_of(symbol), SELL, first.quantity, s.px(symbol, 1.094), s.px(symbol, 1.095), reduce_only=True
+        )
+        s.submit_order(order, first.id)
+
+    def leave(s: Any) -> None:
+        s.close_position(next(p for p in s.cache.positions_open() if p.quantity.as_double() == 2_000))
+
+    acts = {0: both(buy(1_000, symbol), buy(2_000, symbol)), 1: protect, 2: leave}
+    record = run_steps(market, acts, symbol=symbol, latency=Latency(base_ms=latency_ms), chunk_size=chunk)
+    assert sorted((f.price, f.reason) for f in record.fills[2:]) == [
+        (D("1.08000"), "client"), (D("1.09500"), "stop_loss")
+    ]  # fmt: skip
+    assert amounts(record, "swap") == [D("-0.20")]
+    assert {p.units: p.swap for p in record.positions} == {D(1_000): D(0), D(2_000): D("-0.20")}
+    assert record.end_balance == D("99954.80")
+
+
 def test_latency_fills_at_the_price_of_its_arrival() -> None:
     # Quotes a second apart; the order of 10:00:01 arrives 1.5 s later: after the quote of :02, before that of :03.
     rows = [(1.1, 1.1001), (1.1001, 1.1002), (1.1005, 1.1006), (1.1009, 1.101)]
