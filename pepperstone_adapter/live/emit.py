@@ -82,7 +82,7 @@ class Emitter:
     def _note_now(self, emission: Emission) -> None:
         try:
             self._note(emission)
-        except sqlite3.Error as error:  # a full disk; a start finds it all the same
+        except (sqlite3.Error, OSError) as error:  # a full disk; a start finds it all the same
             self._log.error(f"{type(emission).__name__} could not be noted in the order store: {error}")
 
     def _tell(self, emission: Emission) -> None:

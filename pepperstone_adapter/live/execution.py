@@ -161,14 +161,14 @@ class BrokerExecutionClient(ExecutionClient):
         check_terms(account, self._mode, self._currency)
         if not account.trading_allowed:
             self._log.error(f"the broker does not allow trading: {account.trading_note or 'no reason given'}")
-        name = f"{account.environment.value}-{account.account_number}"
+        name = file_name_of(f"{account.environment.value}-{account.account_number}")
         loop = asyncio.get_running_loop()
 
-        def lost(error: OSError) -> None:
+        def lost(error: Exception) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._halt, f"an order's note did not reach the disk: {error}")
 
-        self._store = IdStore(Path(self.settings.state_dir) / file_name_of(name) / "orders.sqlite", lost)
+        self._store = IdStore(Path(self.settings.state_dir) / name / "orders.sqlite", lost)
         self._emitter = Emitter(self, self.connection, self._reports, self._store, self._log)
         self._startup = Startup(self, self._store, self._reports, self._events, self._emitter, self._log)
         if not self.connection.publishes_market:
@@ -312,9 +312,10 @@ class BrokerExecutionClient(ExecutionClient):
         of it, it is on the disk before the order leaves (ADR 0040)."""
         if self._store is None:
             raise NotSendable("not connected to the broker yet")
-        self._store.add([record_of(order) for order in plan.tracked])
-        if not plan.order.venue_knows:
-            self._store.flush()
+        if plan.order.venue_knows:
+            self._store.intend(record_of(plan.order))
+        else:
+            self._store.add([record_of(order) for order in plan.tracked])
 
     def _launch(self, plan: Plan) -> None:
         cid = plan.order.client_order_id

@@ -116,7 +116,7 @@ class Startup:
             record = told_record(order)
             if record is not None and self._store.by_venue_text(record.venue_text) is None:
                 self._log.info(f"{record.client_order_id}: its note was lost; noted again from the broker's order")
-                self._store.add([record])
+                self._store.intend(record)
                 self._store.flush_soon()
 
     async def release(self, state: StartState) -> None:

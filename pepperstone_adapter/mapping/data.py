@@ -5,12 +5,11 @@ Theory. A broker price is an integer number of points (10^-digits). The framewor
 (`ts_event`), as in the catalog; the broker names it by its opening. Volumes of bars are tick counts, scaled by the
 same constants as the catalog's, so that a strategy sees one unit of volume live and in a backtest.
 
-A day, week or month of a broker begins at its server's midnight (17:00 New York), which moves against UTC with the
-American clock change; its end is therefore counted on the New York clock.
+A day, week or month of a broker begins at its server's midnight (17:00 New York unless an account has another rule), which
+moves against UTC where the server's clock changes; its end is therefore counted on that clock.
 """
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from nautilus_trader.model import (
     FIXED_PRECISION,
@@ -27,9 +26,9 @@ from nautilus_trader.model import (
 from nautilus_trader.model import Bar as FrameworkBar
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, ServerClock
 
 NS = 1_000_000_000
-NEW_YORK = ZoneInfo("America/New_York")
 
 # The catalog's constants (catalog/volume.py says why); a test holds both to the same values.
 UNITS_PER_TICK = 100_000_000
@@ -136,48 +135,55 @@ def period_ns(period: BarPeriod) -> int | None:
     return None if seconds is None else step * seconds * NS
 
 
-def bar_open_ns(period: BarPeriod, ts_ns: int) -> int:
-    """When the bar opened that holds an instant (UTC ns): up to an hour on the clock, above it within the server's day."""
+def bar_open_ns(period: BarPeriod, ts_ns: int, clock: ServerClock = NEW_YORK_CLOCK) -> int:
+    """When the bar opened that holds an instant (UTC ns): up to an hour on the server's clock, above it within its day."""
     length = period_ns(period)
+    server_ns = clock.from_utc_ns(ts_ns)
     if length is not None and length <= 3600 * NS:
-        return ts_ns - ts_ns % length
-    server = datetime.fromtimestamp(ts_ns // NS, tz=UTC).astimezone(NEW_YORK).replace(tzinfo=None) + timedelta(hours=7)
-    opened = server.replace(hour=0, minute=0, second=0)
+        return ts_ns - server_ns % length
+    opened = _wall(server_ns).replace(hour=0, minute=0, second=0)
     if period is BarPeriod.W1:
         opened -= timedelta(days=opened.weekday())
     elif period is BarPeriod.MN1:
         opened = opened.replace(day=1)
-    day_ns = int((opened - timedelta(hours=7)).replace(tzinfo=NEW_YORK).timestamp()) * NS
+    day_ns = _utc_ns(opened, clock)
     return day_ns if length is None else ts_ns - (ts_ns - day_ns) % length
 
 
-def bar_close_ns(period: BarPeriod, open_ns: int) -> int:
+def bar_close_ns(period: BarPeriod, open_ns: int, clock: ServerClock = NEW_YORK_CLOCK) -> int:
     """When a bar that opened at `open_ns` closes (UTC ns)."""
     length = period_ns(period)
     if length is not None:
         return open_ns + length
-    opened = datetime.fromtimestamp(open_ns // NS, tz=UTC).astimezone(NEW_YORK).replace(tzinfo=None)
-    if period is BarPeriod.D1:
-        closed = opened + timedelta(days=1)
-    elif period is BarPeriod.W1:
-        closed = opened + timedelta(days=7)
+    opened = _wall(clock.from_utc_ns(open_ns))
+    if period is BarPeriod.MN1:
+        closed = opened.replace(year=opened.year + opened.month // 12, month=opened.month % 12 + 1, day=1)
     else:
-        closed = _next_month(opened)
-    return int(closed.replace(tzinfo=NEW_YORK).timestamp()) * NS
+        closed = opened + timedelta(days=1 if period is BarPeriod.D1 else 7)
+    return _utc_ns(closed, clock)
 
 
-def _next_month(opened: datetime) -> datetime:
-    # A month opens on the evening before its first day, so it is counted from the day the server calls the first.
-    first = opened + timedelta(hours=7)
-    year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)
-    return first.replace(year=year, month=month) - timedelta(hours=7)
+def _wall(server_ns: int) -> datetime:
+    """A server's stamp as its wall clock, to the second."""
+    return datetime.fromtimestamp(server_ns // NS, tz=UTC)
 
 
-def bar(source: Bar, bar_type: BarType, digits: int, ts_init_ns: int, size_digits: int = 0) -> FrameworkBar:
+def _utc_ns(wall: datetime, clock: ServerClock) -> int:
+    return clock.to_utc_ns(int(wall.timestamp()) * NS)
+
+
+def bar(
+    source: Bar,
+    bar_type: BarType,
+    digits: int,
+    ts_init_ns: int,
+    size_digits: int = 0,
+    clock: ServerClock = NEW_YORK_CLOCK,
+) -> FrameworkBar:
     """A broker's bar as the framework's, stamped with its close."""
     factor = UNITS_PER_TICK_DAILY if source.period in DAILY else UNITS_PER_TICK
     units = min(max(source.volume, 1), MAX_UNITS // factor) * factor
-    close_ns = bar_close_ns(source.period, source.open_ns)
+    close_ns = bar_close_ns(source.period, source.open_ns, clock)
     return FrameworkBar(
         bar_type,
         price(source.open, digits),

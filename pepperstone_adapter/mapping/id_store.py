@@ -7,9 +7,16 @@ flushed to the disk (`common.journal`) a power cut can take it. So an intent is 
 the same time where the broker itself keeps all that the row says (ADR 0040). Later notes reach the disk with the next
 intent, and what a power cut takes of them is found again at the broker.
 
+An order that need not wait for the disk need not wait for a row of SQLite either (ADR 0040): its
+intent is a line of ``orders.sqlite-intents``, which becomes a row a moment later, or at the next opening when the
+process did not live so long. It is the same promise: what was written outlives the process.
+
 All texts are ours or the venue's ids; no money, no prices, no secrets.
 """
 
+import ast
+import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -80,6 +87,8 @@ _COLUMNS = (
     "created_ns"
 )
 _ROW = f"({','.join('?' * len(_COLUMNS.split(',')))})"
+type Row = tuple[str | int | None, ...]
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class IdStore:
@@ -90,7 +99,7 @@ class IdStore:
     path
         The SQLite file; folders are made. One process at a time (the launcher holds the account's lock).
     flush_failed
-        Told, in another thread, why intents may not be on the disk although `flush_soon` was asked.
+        Told, in any thread, why intents may not be on the disk although `flush_soon` was asked.
 
     Raises
     ------
@@ -98,21 +107,26 @@ class IdStore:
         When the file is not such a store or was written by a newer version.
     """
 
-    def __init__(self, path: Path, flush_failed: Callable[[OSError], None] = lambda _error: None) -> None:
+    def __init__(self, path: Path, flush_failed: Callable[[Exception], None] = lambda _error: None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._flush_failed = flush_failed
+        self._announced: list[Row] = []
         try:
-            self._db = open_journal(path)
-            try:
+            with contextlib.ExitStack() as undo:
+                self._db = open_journal(path)
+                undo.callback(self._db.close)
                 self._check_version()
                 self._db.executescript(_SCHEMA)
                 self._db.execute(f"PRAGMA user_version={VERSION}")
                 self._db.execute("PRAGMA synchronous=NORMAL")
+                self._lines = os.open(f"{path}-intents", os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+                undo.callback(os.close, self._lines)
+                self._take_lines()
+                self._names = self._all_names()
                 self._flusher = Flusher(path, flush_failed)
-            except BaseException:
-                self._db.close()
-                raise
-        except sqlite3.OperationalError as e:
+                undo.pop_all()
+        except (sqlite3.OperationalError, OSError) as e:
             raise DataError(f"{path}: the order store cannot be written ({e}); look at its disk and its rights") from e
         except sqlite3.DatabaseError as e:
             raise DataError(f"{path}: not a usable order store ({e}); move it away and start again") from e
@@ -133,37 +147,87 @@ class IdStore:
         self.close()
 
     def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error, OSError):  # the lines are there for the next opening
+            self._settle()
         self._flusher.close()
         self._db.close()
+        os.close(self._lines)
 
-    def add(self, records: Sequence[OrderRecord]) -> None:
-        """Write the intent to send these orders, all or none. The system has it when this returns, the disk only after
-        a flush: a process that is killed loses nothing, a power cut may take it.
+    def intend(self, record: OrderRecord) -> None:
+        """Write the intent to send an order, as fast as can be. The system has it when this returns: a process that is
+        killed loses nothing, a power cut may take it. `flush_soon` is to follow.
 
         Raises
         ------
         DataError
-            When it cannot be written: the orders must then not be sent.
+            When it cannot be written: the order must then not be sent.
         """
-        values = [value for record in records for value in _values(record)]
+        row = _values(record)
+        if not self._names.isdisjoint(row[:2]):
+            raise self._unnoted("an order of this name was sent before")
+        line = f"{row!r}\n".encode()
         try:
-            self._db.execute(f"INSERT INTO orders ({_COLUMNS}) VALUES {','.join([_ROW] * len(records))}", values)  # noqa: S608 - constants
-        except sqlite3.Error as e:
-            raise DataError(f"{self._path}: the order could not be noted before sending ({e})") from e
+            written = os.write(self._lines, line)
+        except OSError as e:
+            raise self._unnoted(e.strerror) from e
+        if written != len(line):
+            os.ftruncate(self._lines, os.fstat(self._lines).st_size - written)
+            raise self._unnoted("the disk is full")
+        self._announced.append(row)
+        self._names.update(row[:2])
 
-    def flush(self) -> None:
-        """Return when all that was written is on the disk. Raises `DataError`, as `add` does."""
+    def add(self, records: Sequence[OrderRecord]) -> None:
+        """Put the intent to send these orders on the disk, all or none.
+
+        Raises
+        ------
+        DataError
+            When that cannot be done: the orders must then not be sent.
+        """
         try:
+            self._settle()
+            rows = [_values(record) for record in records]
+            self._insert(rows)
+            self._names |= {name for row in rows for name in row[:2]}
             if self._flusher.broken:
                 copy_log(self._db)
                 self._flusher.broken = False
             self._flusher.now()
-        except OSError as e:
-            raise DataError(f"{self._path}: the order could not be noted before sending ({e.strerror or e})") from e
+        except (sqlite3.Error, OSError) as e:
+            raise self._unnoted(getattr(e, "strerror", None) or e) from e
+
+    def _unnoted(self, why: object) -> DataError:
+        return DataError(f"{self._path}: the order could not be noted before sending ({why})")
+
+    def _insert(self, rows: Sequence[Row], verb: str = "INSERT") -> None:
+        values = [value for row in rows for value in row]
+        self._db.execute(f"{verb} INTO orders ({_COLUMNS}) VALUES {','.join([_ROW] * len(rows))}", values)
+
+    def _take_lines(self) -> None:
+        """Make rows of the lines a process left that was killed. A torn one is the last and its order never left."""
+        with contextlib.suppress(ValueError, SyntaxError), open(self._lines, "rb", closefd=False) as lines:
+            for line in lines:
+                self._insert([ast.literal_eval(line.decode())], "INSERT OR IGNORE")
+        os.ftruncate(self._lines, 0)
+
+    def _all_names(self) -> set[str | int | None]:
+        return {name for row in self._db.execute("SELECT client_order_id, venue_text FROM orders") for name in row}
+
+    def _settle(self) -> None:
+        """Make rows of what was announced. Raises `sqlite3.Error`, `OSError`."""
+        if self._announced:
+            self._insert(self._announced)
+            self._announced = []
+            os.ftruncate(self._lines, 0)
 
     def flush_soon(self) -> None:
-        """Put it on the disk beside the caller; returns at once."""
-        self._flusher.soon()
+        """Put all that was written on the disk beside the caller; returns at once."""
+        try:
+            self._settle()
+        except (sqlite3.Error, OSError) as e:
+            self._flush_failed(e)
+        else:
+            self._flusher.soon()
 
     def note(
         self,
@@ -172,7 +236,8 @@ class IdStore:
         position_id: str | None = None,
         ended: bool | None = None,
     ) -> None:
-        """Add what the venue said; None leaves a value as it is."""
+        """Add what the venue said; None leaves a value as it is. Raises `sqlite3.Error`, `OSError`."""
+        self._settle()
         self._db.execute(
             "UPDATE orders SET order_id=COALESCE(?,order_id), position_id=COALESCE(?,position_id), "
             "ended=COALESCE(?,ended) WHERE client_order_id=?",
@@ -180,7 +245,7 @@ class IdStore:
         )
 
     def place_legs(self, parent: str, position_id: str) -> None:
-        """An entry has filled: its legs now protect this position."""
+        """An entry has filled: its legs now protect this position. Raises as `note` does."""
         self._db.execute("UPDATE orders SET position_id=? WHERE parent=?", (position_id, parent))
 
     def get(self, client_order_id: str) -> OrderRecord | None:
@@ -202,26 +267,32 @@ class IdStore:
 
     def newest_ns(self) -> int:
         """When the newest order was made; 0 without any."""
+        self._settle()
         (newest,) = self._db.execute("SELECT COALESCE(MAX(created_ns), 0) FROM orders").fetchone()
         return int(newest)
 
     def forget_ended(self, before_ns: int) -> int:
         """Drop ended orders created before a time; returns how many."""
-        return self._db.execute("DELETE FROM orders WHERE ended=1 AND created_ns<?", (before_ns,)).rowcount
+        self._settle()
+        forgotten = self._db.execute("DELETE FROM orders WHERE ended=1 AND created_ns<?", (before_ns,)).rowcount
+        self._names = self._all_names()
+        return forgotten
 
     def _one(self, where: str, *values: str) -> OrderRecord | None:
         found = self._many(where, *values)
         return found[0] if found else None
 
     def _many(self, where: str, *values: str) -> list[OrderRecord]:
-        rows: Iterable[tuple[object, ...]] = self._db.execute(
+        with contextlib.suppress(sqlite3.Error, OSError):  # a full disk takes nothing from what can be read
+            self._settle()
+        rows: Iterable[Row] = self._db.execute(
             f"SELECT {_COLUMNS} FROM orders WHERE {where}",  # noqa: S608 - constants of this file
             values,
         )
         return [_record(row) for row in rows]
 
 
-def _values(record: OrderRecord) -> tuple[object, ...]:
+def _values(record: OrderRecord) -> Row:
     return (
         record.client_order_id,
         record.venue_text,
@@ -239,7 +310,7 @@ def _values(record: OrderRecord) -> tuple[object, ...]:
     )
 
 
-def _record(row: tuple[object, ...]) -> OrderRecord:
+def _record(row: Row) -> OrderRecord:
     return OrderRecord(
         client_order_id=str(row[0]),
         venue_text=str(row[1]),

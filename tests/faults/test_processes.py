@@ -24,7 +24,7 @@ from tests.kit.ctrader import Recorder, session_of
 from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
 from tests.kit.dying_node import credentials
 from tests.kit.faults import SHORT, Trader, account, entries, requests, rule, run_live
-from tests.kit.journal import refuse_to_flush
+from tests.kit.journal import full_disk, refuse_to_flush
 from tests.kit.live_process import read_until, report, running, settings, traded, until, working
 from tests.kit.node import EURUSD, Bench, Probe, units
 
@@ -274,15 +274,35 @@ def test_F87_a_note_that_the_disk_refuses_after_its_order_left_ends_new_risk(tmp
         assert len(entries(account(broker))) == 1
 
 
+def test_F87_a_note_that_finds_no_row_after_its_order_left_ends_new_risk_and_is_kept(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.client._store._db.execute("PRAGMA query_only=ON")
+        order, _ = await t.opened()
+        await b.until(lambda: b.client.halted, "no new risk")
+        assert "did not reach the disk" in b.client.halted
+        kept.append(str(order.client_order_id))
+
+    async def look(b: Bench) -> None:
+        assert b.client._store.get(kept[0]) is not None
+        (position,) = b.cache.positions_open()
+        assert str(position.opening_order_id) == kept[0]
+
+    kept: list[str] = []
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        run_live(tmp_path, broker, look, claim=True)
+        assert len(entries(account(broker))) == 1
+
+
 def test_F87_without_a_durable_intent_no_order_leaves(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)
         await t.opened()
-        b.client._store._db.execute("PRAGMA query_only=ON")  # the disk takes nothing more
-        order = t.market()
-        await t.reach(order, "DENIED")
+        with full_disk(b.client._store):
+            order = t.market()
+            await t.reach(order, "DENIED")
         assert "could not be noted" in b.probe.events[-1].reason
-        b.client._store._db.execute("PRAGMA query_only=OFF")
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
@@ -296,11 +316,12 @@ def test_F87_a_disk_that_fills_up_later_hides_no_fill_and_no_cancel(tmp_path: Pa
     async def script(b: Bench) -> None:
         t = Trader(b)
         resting, going = await t.working("1.08400"), await t.working("1.05000")
-        b.client._store._db.execute("PRAGMA query_only=ON")  # the disk takes nothing more
-        b.sandbox.push("EURUSD", "1.08390", "1.08397")
-        ids["filled"] = str((await t.reach(resting, "FILLED")).position_id)
-        b.probe.cancel_order(going.client_order_id)
-        await t.reach(going, "CANCELED")
+        with full_disk(b.client._store):
+            b.sandbox.push("EURUSD", "1.08390", "1.08397")
+            ids["filled"] = str((await t.reach(resting, "FILLED")).position_id)
+            b.probe.cancel_order(going.client_order_id)
+            await t.reach(going, "CANCELED")
+            b.client._emitter.note_waiting()
         assert b.client.halted is None  # the next order is refused for itself
 
     async def look(b: Bench) -> None:

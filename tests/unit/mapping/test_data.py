@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nautilus_trader.model import BarType, InstrumentId, PriceType
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod
+from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.catalog import volume
 from pepperstone_adapter.mapping import data
 from pepperstone_adapter.mapping.data import (
@@ -118,6 +119,28 @@ def test_a_bar_carries_close_stamp_exact_prices_and_scaled_ticks() -> None:
 )
 def test_where_the_bar_of_an_instant_opened(period: BarPeriod, at: str, opened: str) -> None:
     assert bar_open_ns(period, ns(at)) == ns(opened)
+
+
+@pytest.mark.parametrize(
+    ("rule", "period", "opened", "closed"),
+    [
+        ("utc", BarPeriod.H4, "2024-07-15T04:00:00", "2024-07-15T08:00:00"),
+        ("utc", BarPeriod.D1, "2024-07-15T00:00:00", "2024-07-16T00:00:00"),
+        ("utc", BarPeriod.D1, "2024-03-10T00:00:00", "2024-03-11T00:00:00"),  # New York's change is not this server's
+        ("+02:00", BarPeriod.W1, "2024-03-03T22:00:00", "2024-03-10T22:00:00"),
+        ("+02:00", BarPeriod.MN1, "2024-02-29T22:00:00", "2024-03-31T22:00:00"),
+        ("+05:30", BarPeriod.H1, "2024-07-15T03:30:00", "2024-07-15T04:30:00"),
+        ("Asia/Tokyo", BarPeriod.MN1, "2024-03-31T15:00:00", "2024-04-30T15:00:00"),
+        ("Europe/Athens", BarPeriod.D1, "2024-03-30T22:00:00", "2024-03-31T21:00:00"),  # Europe's change: 23 hours
+    ],
+)
+def test_bars_follow_the_rule_of_the_account(rule: str, period: BarPeriod, opened: str, closed: str) -> None:
+    clock, opened_ns, closed_ns = parse_clock(rule), ns(opened), ns(closed)
+    assert bar_close_ns(period, opened_ns, clock) == closed_ns
+    for at in (opened_ns, opened_ns + 1, (opened_ns + closed_ns) // 2, closed_ns - 1):
+        assert bar_open_ns(period, at, clock) == opened_ns
+    made = bar(Bar("EURUSD", period, opened_ns, 1, 1, 1, 1, 1), bar_type_of(EURUSD, period), 5, 0, clock=clock)
+    assert made.ts_event == closed_ns
 
 
 def test_bars_open_where_the_sandbox_opens_them() -> None:

@@ -15,7 +15,7 @@ from pepperstone_adapter.broker.orders import Side
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mapping.id_store import IdStore, OrderRecord
 from pepperstone_adapter.mapping.ids import Leg, is_our_tag, leg_text, tag_of, venue_text
-from tests.kit.journal import refuse_to_flush
+from tests.kit.journal import full_disk, refuse_to_flush
 
 ID = "O-20261121-054900-x4567-EmaCross-000-12"
 
@@ -87,6 +87,66 @@ def test_an_order_is_noted_once_or_not_at_all(tmp_path: Path) -> None:
         assert store.get(record(3).client_order_id) is None  # all or none
 
 
+def test_an_intent_outlives_a_process_that_is_killed_before_it_is_a_row(tmp_path: Path) -> None:
+    """Also with a torn line behind it: of an order that never left."""
+    path, left = tmp_path / "orders.sqlite", tmp_path / "left.sqlite"
+    with IdStore(path) as store:
+        store.add([record(1)])
+        store.intend(record(2))
+        shutil.copy(path, left)
+        for end in ("-wal", "-intents"):
+            shutil.copy(f"{path}{end}", f"{left}{end}")
+    with Path(f"{left}-intents").open("ab") as lines:
+        lines.write(b"('O-torn")
+    for _ in range(2):  # and is a row from then on
+        with IdStore(left) as store:
+            assert store.open_records() == [record(1), record(2)]
+            with pytest.raises(DataError, match="sent before"):
+                store.intend(record(2))
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_an_intent_has_a_name_of_its_own(tmp_path: Path, settled: bool) -> None:
+    with IdStore(tmp_path / "orders.sqlite") as store:
+        store.intend(record(1))
+        if settled:
+            store.flush_soon()
+        for taken in (
+            replace(record(2), client_order_id=f"{ID}-1"),
+            replace(record(2), venue_text=record(1).venue_text),
+        ):
+            with pytest.raises(DataError, match="sent before"):
+                store.intend(taken)
+            with pytest.raises(DataError, match="could not be noted"):
+                store.add([record(3), taken])
+        assert store.open_records() == [record(1)]
+        store.note(f"{ID}-1", ended=True)
+        store.forget_ended(before_ns=10)
+        store.intend(record(1))  # forgotten
+
+
+def test_an_intent_that_finds_no_place_is_refused_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "orders.sqlite"
+    with IdStore(path) as store:
+        store.intend(record(1))
+        with full_disk(store), pytest.raises(DataError, match="could not be noted before sending"):
+            store.intend(record(2))
+        store.intend(record(2))
+        assert [r.created_ns for r in store.open_records()] == [1, 2]
+
+
+def test_an_intent_that_cannot_become_a_row_is_told_and_kept(tmp_path: Path) -> None:
+    told: list[Exception] = []
+    with IdStore(tmp_path / "orders.sqlite", told.append) as store:
+        store._db.execute("PRAGMA query_only=ON")
+        store.intend(record(1))
+        store.flush_soon()
+        assert "readonly" in str(told[0])
+        assert store.by_venue_text(record(1).venue_text) is None  # and reading goes on
+    with IdStore(tmp_path / "orders.sqlite") as store:
+        assert store.open_records() == [record(1)]
+
+
 def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "orders.sqlite"
     path.write_bytes(b"something else entirely, long enough to be looked at")
@@ -117,11 +177,10 @@ def test_what_a_failed_flush_may_have_lost_stands_in_the_main_file_after_the_nex
         log = os.dup(store._flusher._file)
         refuse_to_flush(store._flusher)
         with pytest.raises(DataError, match="could not be noted"):
-            store.flush()
+            store.add([record(2)])
         os.dup2(log, store._flusher._file)
         os.close(log)
-        store.add([record(2)])
-        store.flush()
+        store.add([record(3)])
         shutil.copy(path, alone)  # and not its log
     with IdStore(alone) as store:
-        assert [found.created_ns for found in store.open_records()] == [1, 2]
+        assert [found.created_ns for found in store.open_records()] == [1, 2, 3]
