@@ -292,6 +292,8 @@ class Sandbox:
 
     def clear_faults(self) -> None:
         self.call(self.venue.faults.clear)
+        if self.mt5 is not None:
+            self.call(self.mt5.terminal.faults.clear)
 
     def violations(self) -> list[str]:
         """Broken invariants of the books; empty when they are sound."""

@@ -2,7 +2,7 @@
 
 cut_before   the pipe breaks and nothing was done
 cut_after    the terminal does what was asked, then the pipe breaks before a word of the answer
-hang_before  no answer for `seconds`; the work is done after them
+hang_before  no answer for `seconds` (0 = until the faults are cleared); the work is done after them
 hang_after   the work is done at once, the answer comes after `seconds`
 error        None with ``last_error`` = (`code`, `text`), nothing done
 error_after  the same, and yet it was done
@@ -12,6 +12,8 @@ empty        reads find nothing
 duplicate    reads of orders, positions, deals and symbols give every row twice
 """
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,12 +59,21 @@ class Mt5Faults:
 
     def __init__(self) -> None:
         self._armed: list[_Armed] = []
+        self._cleared = asyncio.Event()
 
     def add(self, rule: Mt5Fault) -> None:
         self._armed.append(_Armed(rule))
 
     def clear(self) -> None:
+        """Disarm all of them; what hangs goes on."""
         self._armed.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def hang(self, seconds: float) -> None:
+        """For `seconds`, or until the faults are cleared."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cleared.wait(), seconds or None)
 
     def match(self, fn: str) -> Mt5Fault | None:
         acting: Mt5Fault | None = None

@@ -115,11 +115,11 @@ class PipeServer:
                 self._do(fn, args)
                 raise Cut
             case Mt5FaultKind.HANG_BEFORE:
-                await asyncio.sleep(fault.seconds)
+                await self.terminal.faults.hang(fault.seconds)
                 return self._do(fn, args)
             case Mt5FaultKind.HANG_AFTER:
                 answer = self._do(fn, args)
-                await asyncio.sleep(fault.seconds)
+                await self.terminal.faults.hang(fault.seconds)
                 return answer
             case Mt5FaultKind.ERROR_AFTER | Mt5FaultKind.ERROR:
                 if fault.kind is Mt5FaultKind.ERROR_AFTER:
