@@ -308,8 +308,7 @@ class BrokerExecutionClient(ExecutionClient):
         return f"not sent: a part of this program broke ({type(error).__name__}: {error})"
 
     def _note(self, plan: Plan) -> None:
-        """The intent first (F82, F87): an order that cannot be noted is not sent. Where the broker would not know all
-        of it, it is on the disk before the order leaves (ADR 0040)."""
+        """The intent first (F82, F87), and on the disk where the broker would not know all of it (ADR 0040)."""
         if self._store is None:
             raise NotSendable("not connected to the broker yet")
         if plan.order.venue_knows:
