@@ -10,7 +10,7 @@ The framework applies what it is told a moment later, and lists lag: a differenc
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -54,10 +54,12 @@ class Agreement:
         self._told: set[Key] = set()
         self.patience_s = DIFFERS_S
 
-    def check(self, snapshot: BrokerSnapshot) -> list[Warn]:
-        """What has differed for too long, each position once."""
+    def check(self, snapshot: BrokerSnapshot, newer: Collection[str | None] = ()) -> list[Warn]:
+        """What has differed for too long, each position once; but the symbols and tickets of which there was `newer` news
+        than the snapshot: they would differ at each look where there is always something going on."""
         theirs, ours, now_s = self._at_the_broker(snapshot), self._in_the_framework(), self._clock_s()
-        pairs = [(key, theirs.get(key, Decimal(0)), ours.get(key, Decimal(0))) for key in theirs.keys() | ours.keys()]
+        keys = [key for key in theirs.keys() | ours.keys() if (key[1] or key[0]) not in newer]
+        pairs = [(key, theirs.get(key, Decimal(0)), ours.get(key, Decimal(0))) for key in keys]
         self._since = {pair: self._since.get(pair, now_s) for pair in pairs if self._differs(*pair)}
         out = []
         for (key, there, here), since_s in self._since.items():

@@ -90,7 +90,7 @@ class Reconciler:
     _misses: dict[str, int] = field(default_factory=dict)
     _deals_from_ns: int = 0
     _resolving: bool = False
-    _heard: set[str | None] = field(default_factory=set)  # orders and positions the broker told of since an audit began
+    _heard: set[str | None] = field(default_factory=set)  # orders, positions, symbols told of since an audit began
 
     def unknown(self, kind: str, order: TrackedOrder, terms: Terms | None = None) -> None:
         """A request's outcome is unknown; the order keeps the state it has."""
@@ -174,9 +174,9 @@ class Reconciler:
     def heard(self, event: OrderChanged | PositionChanged) -> None:
         """The broker's news: what they are about is newer than the snapshot that an audit may be reading."""
         if isinstance(event, OrderChanged):
-            self._heard |= {event.order.order_id, event.order.position_id}
+            self._heard |= {event.order.order_id, event.order.position_id, event.order.symbol}
         if event.position is not None:
-            self._heard.add(event.position.position_id)
+            self._heard |= {event.position.position_id, event.position.symbol}
 
     async def audit(self) -> None:
         """Compare deals, working orders and positions with what was emitted, and apply the difference."""
@@ -199,7 +199,7 @@ class Reconciler:
         if self.unanswered:
             self.agreement.wait()
         else:
-            self.perform([*self.agreement.check(snapshot)])
+            self.perform([*self.agreement.check(snapshot, self._heard)])
 
     def start_deals_at(self, ts_ns: int) -> None:
         self._deals_from_ns = ts_ns

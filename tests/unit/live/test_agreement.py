@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,5 +78,32 @@ def test_what_comes_right_in_time_or_may_be_explained_ends_nothing(tmp_path: Pat
         assert len(agreement.check(b.broker.snapshot())) == 1
         assert agreement.check(b.broker.snapshot()) == []  # told once
         b.broker.positions[ticket] = position
+
+    run_bench(tmp_path, script, KitBroker(mode), audit_interval_s=3600.0)
+
+
+@MODES
+def test_what_fills_while_an_audit_reads_is_no_difference(tmp_path: Path, mode: PositionMode) -> None:
+    """A strategy that is in the market and out again all day: the snapshot is a moment older than the framework, twice."""
+    now_s = 0.0
+
+    async def script(b: Bench) -> None:
+        nonlocal now_s
+        b.client.reconciler.agreement._clock_s = lambda: now_s
+        read = b.session.deals
+
+        async def meanwhile(since_ns: int, until_ns: int) -> Any:
+            await bought(b)
+            await b.until(lambda: b.cache.positions_open(), "the position")
+            return await read(since_ns, until_ns)
+
+        for _ in range(2):
+            b.session.deals = meanwhile  # type: ignore[method-assign]
+            await b.client.reconciler.audit()
+            b.session.deals = read  # type: ignore[method-assign]
+            b.probe.close_position(b.cache.positions_open()[0])
+            await b.until(lambda: not b.cache.positions_open(), "nothing")
+            now_s += 60.0
+        assert b.client.halted is None
 
     run_bench(tmp_path, script, KitBroker(mode), audit_interval_s=3600.0)
