@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.orders import OrderType, TimeInForce
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, ServerClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class Capabilities:
         Allowed values per order type; a missing type is not supported at all.
     closing_time_in_force
         Allowed values of a market order that closes a position; GTC says no wish.
+    server_clock
+        At whose midnight the broker's days, weeks and months begin.
     absolute_protection_on_market
         Whether a market order may carry absolute stop loss and take profit; otherwise distances are sent and the exact
         levels are set after the fill.
@@ -36,6 +39,7 @@ class Capabilities:
     historical_ticks: bool = True
     bar_periods: tuple[BarPeriod, ...] = ()
     live_bar_periods: tuple[BarPeriod, ...] = ()
+    server_clock: ServerClock = NEW_YORK_CLOCK
     absolute_protection_on_market: bool = False
     trailing_stop: bool = False
     stop_limit_as_distance: bool = False  # the limit of a stop-limit is a distance in points from its stop price

@@ -69,6 +69,7 @@ class ServerClock:
 
 
 UTC_CLOCK = ServerClock("utc")
+NEW_YORK_CLOCK = ServerClock(NEW_YORK_CLOSE, "America/New_York", 7 * HOUR_NS)
 
 
 @dataclass(slots=True)

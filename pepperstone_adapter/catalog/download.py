@@ -21,6 +21,7 @@ import numpy as np
 
 from pepperstone_adapter.broker.events import BrokerEvent, LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.session import BrokerSession
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog import coverage
@@ -309,12 +310,13 @@ class _Run:
         period = self._wish.period
         if period is None:
             return quote_columns([row for row in rows if isinstance(row, Tick)], bad)
-        return bar_columns([row for row in rows if isinstance(row, Bar)], period, bad)
+        clock = self._d._session.capabilities.server_clock
+        return bar_columns([row for row in rows if isinstance(row, Bar)], period, bad, clock)
 
     def _read_to(self, index: int, rows: Sequence[Bar] | Sequence[Tick]) -> int:
         """How far a piece counts as read: not beyond what has closed, nor over an empty end of the last days."""
         start, end = self._pieces[index]
-        seen = _after(rows, start)
+        seen = _after(rows, start, self._d._session.capabilities.server_clock)
         period = self._wish.period
         closed = self._horizon_ns - (0 if period is None else longest_ns(period))
         later_rows = any(had_rows for other, had_rows in self._read.items() if other > index)
@@ -339,7 +341,8 @@ class _Run:
         if period is None:
             return await self._patiently(lambda: session.history_ticks(wish.symbol, start, end))
         bars = await self._patiently(lambda: session.history_bars(wish.symbol, period, start, end))
-        return [bar for bar in bars if bar.closed and bar_close_ns(period, bar.open_ns) <= self._horizon_ns]
+        clock = session.capabilities.server_clock
+        return [bar for bar in bars if bar.closed and bar_close_ns(period, bar.open_ns, clock) <= self._horizon_ns]
 
     async def _patiently[T](self, work: Callable[[], Awaitable[Sequence[T]]]) -> Sequence[T]:
         """Wait out rate limits and lost links; history may be asked for as often as need be."""
@@ -365,9 +368,9 @@ def piece_ns(period: BarPeriod | None) -> int:
     return DAY_NS if period is None else PIECE_BARS * longest_ns(period)
 
 
-def _after(rows: Sequence[Bar] | Sequence[Tick], start: int) -> int:
+def _after(rows: Sequence[Bar] | Sequence[Tick], start: int, clock: ServerClock) -> int:
     """The end of what the rows cover for certain; `start` where there are none."""
     if not rows:
         return start
     last = rows[-1]
-    return bar_close_ns(last.period, last.open_ns) if isinstance(last, Bar) else last.ts_ns + 1
+    return bar_close_ns(last.period, last.open_ns, clock) if isinstance(last, Bar) else last.ts_ns + 1

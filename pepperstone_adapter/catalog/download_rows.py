@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, ServerClock
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import Bools, Chunk, Int64s
 from pepperstone_adapter.catalog.manifest import iso
@@ -18,8 +19,9 @@ BAR_ROLES = ("open", "high", "low", "close")
 QUOTE_ROLES = ("bid", "ask")
 
 
-def bar_columns(bars: Sequence[Bar], period: BarPeriod, bad: BadRows) -> Chunk:
-    """Closed bars as columns: stamped with their close, ascending, prices in points, ``ticks`` the tick count."""
+def bar_columns(bars: Sequence[Bar], period: BarPeriod, bad: BadRows, clock: ServerClock = NEW_YORK_CLOCK) -> Chunk:
+    """Closed bars as columns: stamped with their close by the server's clock, ascending, prices in points, ``ticks`` the
+    tick count."""
     rows = [(b.open_ns, b.open, b.high, b.low, b.close, b.volume) for b in bars if b.closed]
     table = np.array(rows, np.int64).reshape(-1, 6)
     opened = table[:, 0]
@@ -34,7 +36,7 @@ def bar_columns(bars: Sequence[Bar], period: BarPeriod, bad: BadRows) -> Chunk:
         **_order(opened),
     }
     bad.note("repaired", sum(b.repaired for b in bars if b.closed))
-    return _sound(Chunk(_closes(opened, period), values), wrong, bad)
+    return _sound(Chunk(_closes(opened, period, clock), values), wrong, bad)
 
 
 def quote_columns(ticks: Sequence[Tick], bad: BadRows) -> Chunk:
@@ -53,11 +55,11 @@ def quote_columns(ticks: Sequence[Tick], bad: BadRows) -> Chunk:
     return _sound(Chunk(ts, {"bid": bid, "ask": ask}), wrong, bad)
 
 
-def _closes(opened: Int64s, period: BarPeriod) -> Int64s:
+def _closes(opened: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
     length = period_ns(period)
     if length is not None:
         return opened + length
-    return np.array([bar_close_ns(period, int(ns)) for ns in opened], np.int64)
+    return np.array([bar_close_ns(period, int(ns), clock) for ns in opened], np.int64)
 
 
 def _order(ts: Int64s) -> dict[str, Bools]:

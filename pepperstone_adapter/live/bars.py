@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from nautilus_trader.model import PriceType
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, ServerClock
 from pepperstone_adapter.mapping.data import bar_close_ns, bar_open_ns
 
 
@@ -21,6 +22,8 @@ class TickBars:
         ASK or MID. A mid of an odd sum of points is rounded down to the symbol's digits.
     complete
         True when the first tick opens a whole period (history that starts on a boundary), so nothing is dropped.
+    clock
+        The server's, at whose midnight days begin.
 
     Attributes
     ----------
@@ -28,8 +31,16 @@ class TickBars:
         Start of the first period that lacks ticks; 0 where none does.
     """
 
-    def __init__(self, symbol: str, period: BarPeriod, price_type: PriceType, complete: bool = False) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        period: BarPeriod,
+        price_type: PriceType,
+        complete: bool = False,
+        clock: ServerClock = NEW_YORK_CLOCK,
+    ) -> None:
         self.symbol = symbol
+        self._clock = clock
         self.missing_from_ns = 0
         self._period = period
         self._mid = price_type is PriceType.MID
@@ -54,7 +65,7 @@ class TickBars:
             self._ticks += 1
             return None
         done = self._finish()
-        self._begin(bar_open_ns(self._period, ts_ns))
+        self._begin(bar_open_ns(self._period, ts_ns, self._clock))
         self._open = self._high = self._low = self._close = points
         self._ticks = 1
         return done
@@ -64,7 +75,7 @@ class TickBars:
         return None if self.missing_from_ns or now_ns < self._end_ns else self._finish()
 
     def _begin(self, open_ns: int) -> None:
-        self._open_ns, self._end_ns = open_ns, _end_ns(self._period, open_ns)
+        self._open_ns, self._end_ns = open_ns, self._next_ns(open_ns)
 
     def _finish(self) -> Bar | None:
         if not self._ticks:
@@ -90,9 +101,9 @@ class TickBars:
     def give_up(self, now_ns: int) -> tuple[int, list[Bar]]:
         """Go on without the ticks that passed unseen: how many periods lack some, and the bars of what waited."""
         at_ns = self._waiting[0][2] if self._waiting else now_ns
-        count, next_ns = 1, _end_ns(self._period, self.missing_from_ns)
+        count, next_ns = 1, self._next_ns(self.missing_from_ns)
         while next_ns <= at_ns:
-            count, next_ns = count + 1, _end_ns(self._period, next_ns)
+            count, next_ns = count + 1, self._next_ns(next_ns)
         return count, self._go_on(next_ns, [])
 
     def _go_on(self, from_ns: int, unseen: list[tuple[int, int, int]]) -> list[Bar]:
@@ -100,23 +111,27 @@ class TickBars:
         waiting, self._waiting = self._waiting, []
         first_ns = waiting[0][2] if waiting else 1 << 63
         self.missing_from_ns = 0
-        self._begin(bar_open_ns(self._period, from_ns - 1))
+        self._begin(bar_open_ns(self._period, from_ns - 1, self._clock))
         self._ticks, self._whole = 0, True
         ticks = [*(tick for tick in unseen if tick[2] < first_ns), *waiting]
         return [done for tick in ticks if (done := self.add(*tick)) is not None]
 
-
-def _end_ns(period: BarPeriod, open_ns: int) -> int:
-    """Where the next bar begins. In a day whose clock changes, the last bar ends with the day."""
-    close_ns = bar_close_ns(period, open_ns)
-    return min(close_ns, bar_open_ns(period, close_ns))
+    def _next_ns(self, open_ns: int) -> int:
+        """Where the next bar begins. In a day whose clock changes, the last bar ends with the day."""
+        close_ns = bar_close_ns(self._period, open_ns, self._clock)
+        return min(close_ns, bar_open_ns(self._period, close_ns, self._clock))
 
 
 def bars_from_ticks(
-    ticks: Iterable[Tick], symbol: str, period: BarPeriod, price_type: PriceType, end_ns: int
+    ticks: Iterable[Tick],
+    symbol: str,
+    period: BarPeriod,
+    price_type: PriceType,
+    end_ns: int,
+    clock: ServerClock = NEW_YORK_CLOCK,
 ) -> list[Bar]:
     """Whole bars of a tick history that starts on a boundary."""
-    builder = TickBars(symbol, period, price_type, complete=True)
+    builder = TickBars(symbol, period, price_type, complete=True, clock=clock)
     out: list[Bar] = []
     for tick in ticks:
         if tick.bid is None or tick.ask is None:

@@ -51,7 +51,8 @@ class BuiltBars:
         return any(builder.missing_from_ns for builder in self._builders.values())
 
     def begin(self, bar_type: BarType, symbol: str, period: BarPeriod, price_type: PriceType) -> None:
-        self._builders[bar_type] = TickBars(symbol, period, price_type)
+        clock = self._connection.session.capabilities.server_clock
+        self._builders[bar_type] = TickBars(symbol, period, price_type, clock=clock)
 
     def end(self, bar_type: BarType) -> bool:
         """Build this one no more; False where it never was."""

@@ -131,7 +131,9 @@ class BrokerDataClient(ClientWithoutTrades):
 
     def _emit_bar(self, event: Bar, bar_type: BarType) -> None:
         instrument = self.connection.instruments[event.symbol]
-        self._handle_data(bar(event, bar_type, instrument.price_precision, self._now_ns(), instrument.size_precision))
+        digits, size_digits = instrument.price_precision, instrument.size_precision
+        clock = self.connection.session.capabilities.server_clock
+        self._handle_data(bar(event, bar_type, digits, self._now_ns(), size_digits, clock))
 
     def _on_depth(self, event: DepthUpdate) -> None:
         book = self._books.get(event.symbol)

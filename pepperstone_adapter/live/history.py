@@ -98,22 +98,22 @@ async def load_bars(
     if period is None or period not in session.capabilities.bar_periods:
         raise ConfigurationError(f"{bar_type}: the venue has no such bars; its periods: {_names(session)}")
     wanted = bar_range(period, start_ns, end_ns, limit, now_ns)
-    length = period_ns(period) or _LONG_NS[period]
+    length, clock = period_ns(period) or _LONG_NS[period], session.capabilities.server_clock
     # Brokers list bars by their opening: the first that closes in the range opened before it.
     if price_type is PriceType.BID:
         found = await session.history_bars(spec.name, period, wanted.start_ns - length, wanted.end_ns)
     elif price_type in (PriceType.ASK, PriceType.MID):
-        start = bar_open_ns(period, wanted.start_ns)
+        start = bar_open_ns(period, wanted.start_ns, clock)
         if wanted.end_ns - start > MAX_TICK_DAYS * DAY_NS:
             raise ConfigurationError(f"{bar_type}: built from ticks, so at most {MAX_TICK_DAYS} days; {DOWNLOAD}")
         ticks = await session.history_ticks(spec.name, start, wanted.end_ns)
-        found = bars_from_ticks(ticks, spec.name, period, price_type, wanted.end_ns)
+        found = bars_from_ticks(ticks, spec.name, period, price_type, wanted.end_ns, clock)
     else:
         raise ConfigurationError(f"{bar_type}: the venue has BID bars; ASK and MID are built from ticks")
     bars = [
-        bar(b, bar_type, spec.digits, now_ns, size_digits)
+        bar(b, bar_type, spec.digits, now_ns, size_digits, clock)
         for b in found
-        if b.closed and wanted.start_ns <= bar_close_ns(period, b.open_ns) <= wanted.end_ns
+        if b.closed and wanted.start_ns <= bar_close_ns(period, b.open_ns, clock) <= wanted.end_ns
     ]
     return bars[-wanted.limit :] if wanted.limit else bars
 

@@ -100,7 +100,7 @@ class Mt5Session:
 
     @property
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES
+        return replace(CAPABILITIES, server_clock=self._clock)
 
     # -- connecting ---------------------------------------------------------------------------------------------------
 

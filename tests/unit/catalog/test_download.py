@@ -11,6 +11,7 @@ import pytest
 from pepperstone_adapter.broker import symbol_table
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.catalog import layout
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.download import Download, LinkWatch, Outcome, Wish
@@ -272,6 +273,13 @@ def test_bars_of_the_servers_day_close_by_the_new_york_clock(period: BarPeriod, 
 
     open_ns, close_ns = (int(np.datetime64(t).astype("datetime64[ns]").astype(int)) for t in (opened, closed))
     assert bar_columns([Bar("X", period, open_ns, 2, 3, 1, 2, 5)], period, BadRows()).ts_ns.tolist() == [close_ns]
+
+
+def test_bars_of_another_servers_day_close_by_its_clock() -> None:
+    """New York lost an hour on 2024-03-10; a server on UTC did not."""
+    sunday, day_ns = 1_710_028_800 * 10**9, 86_400 * 10**9  # 2024-03-10 00:00 UTC
+    chunk = bar_columns([Bar("X", BarPeriod.D1, sunday, 2, 3, 1, 2, 5)], BarPeriod.D1, BadRows(), parse_clock("utc"))
+    assert chunk.ts_ns.tolist() == [sunday + day_ns]
 
 
 def test_rows_that_contradict_stored_ones_are_refused_or_put_in_their_place(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ class Scene:
         self.told: list[str] = []
         self.now_ns = START
         self.built = BuiltBars(self.connection, self._emit, lambda: self.now_ns, self)  # type: ignore[arg-type]
-        self.built.begin(ASK_BARS, "EURUSD", BarPeriod.M1, PriceType.ASK)
         self.connection.on_market(lambda event: self.built.interrupt() if isinstance(event, LinkDown) else None)
 
     def _emit(self, bar: Bar, _bar_type: BarType) -> None:
@@ -54,6 +53,7 @@ def play(session: KitSession, script: Any) -> Scene:
     async def main() -> Scene:
         scene = Scene(session)
         await scene.connection.start()
+        scene.built.begin(ASK_BARS, "EURUSD", BarPeriod.M1, PriceType.ASK)
         await script(scene)
         await scene.connection.abort()
         return scene

@@ -9,6 +9,7 @@ from nautilus_trader.model import BarType, MarketStatusAction, PriceType
 
 from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.server_time import UTC_CLOCK
 from pepperstone_adapter.broker.symbols import TradingMode
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.live.bars import TickBars, bars_from_ticks
@@ -110,6 +111,23 @@ def test_days_and_quarters_of_them_begin_where_the_brokers_do() -> None:
     closed = live.close(day + 71 * hour)
     assert closed is not None
     assert (closed.open_ns, closed.volume) == (day + 47 * hour, 1)
+
+
+def test_bars_of_an_account_with_another_server_time_follow_its_rule() -> None:
+    """A server on UTC: its four hours begin at 00:00, 04:00 ..., its days at midnight, in the ASK as in the BID."""
+    hour, monday = 3600 * S, 1_720_396_800 * S  # 2024-07-08 00:00 UTC
+    session = KitSession(KitBroker(), server_clock=UTC_CLOCK, bar_periods=(BarPeriod.H4, BarPeriod.D1))
+    session.ticks["EURUSD"] = [Tick("EURUSD", n, n, monday + n * hour) for n in range(1, 72)]
+    session.bars["EURUSD", BarPeriod.D1] = [Bar("EURUSD", BarPeriod.D1, monday, 10, 12, 9, 11, 5, closed=True)]
+
+    def closes(name: str) -> list[float]:
+        kind = BarType.from_str(f"EURUSD.PEPPERSTONE-{name}-EXTERNAL")
+        work = load_bars(session, SPECS[0], kind, 0, monday, monday + 48 * hour, None, monday + 72 * hour)
+        return [(bar.ts_event - monday) / hour for bar in asyncio.run(work)]
+
+    assert closes("4-HOUR-ASK") == [4.0 * n for n in range(1, 13)]
+    assert closes("1-DAY-ASK") == [24, 48]
+    assert closes("1-DAY-BID") == [24]
 
 
 def test_f52_status_follows_hours_and_trading_mode() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pepperstone_adapter.broker.events import BrokerEvent, LinkUp, PositionChanged
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, parse_clock
 from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.protocol import GatewayUp
 from pepperstone_adapter.mt5.client.session import Mt5Session
@@ -54,6 +55,12 @@ class Link:
                 return []
             case _:
                 return []
+
+
+def test_days_begin_by_the_rule_of_the_account() -> None:
+    session = Mt5Session(Mt5Account(login=LOGIN, server_time="+02:00"), Link)  # type: ignore[arg-type]
+    assert session.capabilities.server_clock == parse_clock("+02:00")
+    assert Mt5Session(Mt5Account(login=LOGIN), Link).capabilities.server_clock == NEW_YORK_CLOCK  # type: ignore[arg-type]
 
 
 def test_a_list_read_before_a_newer_one_came_brings_no_closed_position_back() -> None:
