@@ -1,5 +1,6 @@
 """What a broker, a person or a stop-out does behind our back (F58 to F68) on a real node, judged by the ledger."""
 
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from nautilus_trader.model import OrderSide, PositionId, TimeInForce
 
 from pepperstone_adapter.broker.orders import OrderType, Side
+from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.records import Protect
 from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
@@ -66,6 +68,7 @@ def test_F60_a_strangers_position_and_order_are_external_and_left_alone(tmp_path
         position_id = by_hand(b, "submit", market).position_id
         by_hand(b, "submit", resting)
         await b.until(lambda: b.cache.position(PositionId(str(position_id))) is not None, "the stranger's position")
+        await b.until(lambda: len(b.cache.orders_open()) == 2, "the stranger's order")
         assert str(b.cache.position(PositionId(str(position_id))).strategy_id) == "EXTERNAL"
         b.probe.cancel_all_orders(EURUSD)
         b.probe.close_all_positions(EURUSD)
@@ -170,12 +173,14 @@ def test_F66_an_order_that_expires_at_the_broker_is_expired(tmp_path: Path) -> N
             units(1_000),
             px("1.05000"),
             time_in_force=TimeInForce.GTD,
-            expire_time=b.sandbox.clock.now_ns() + 1_500_000_000,
+            expire_time=b.sandbox.clock.now_ns() + 60_000_000_000,
         )
         b.probe.submit_order(order)
+        await t.reach(order, "ACCEPTED")
+        b.sandbox.advance(60)
         await t.reach(order, "EXPIRED")
 
-    with sandbox(tmp_path) as broker:
+    with sandbox(tmp_path, TestClock(time.time_ns())) as broker:
         run_live(tmp_path, broker, script)
 
 
@@ -185,16 +190,18 @@ def test_F66_an_order_that_expired_before_it_was_answered_is_expired(tmp_path: P
     async def script(b: Bench) -> None:
         t = Trader(b)
         b.sandbox.add_fault(rule("mute", "NewOrderReq"))
-        soon = b.sandbox.clock.now_ns() + 300_000_000
+        end_ns = b.sandbox.clock.now_ns() + 60_000_000_000
         order = b.probe.order_factory.limit(
-            EURUSD, BUY, units(1_000), px("1.05000"), time_in_force=TimeInForce.GTD, expire_time=soon
+            EURUSD, BUY, units(1_000), px("1.05000"), time_in_force=TimeInForce.GTD, expire_time=end_ns
         )
         b.probe.submit_order(order)
+        await b.until(lambda: account(b.sandbox).working, "the order at the broker")
+        b.sandbox.advance(60)
         await t.reach(order, "EXPIRED")
         await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Expired")
 
-    with sandbox(tmp_path) as broker:
-        run_live(tmp_path, broker, script)
+    with sandbox(tmp_path, TestClock(time.time_ns())) as broker:
+        run_live(tmp_path, broker, script, audit_interval_s=3600.0)  # an audit might see it at work
 
 
 def test_F67_a_deposit_changes_the_account_and_nothing_else(tmp_path: Path) -> None:
