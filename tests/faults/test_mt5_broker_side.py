@@ -168,12 +168,13 @@ def test_f61_netting_a_close_that_meets_the_hit_of_its_stop_turns_nothing_round(
 
     async def script(s: Scene) -> None:
         deal = await s.open(protection=Protection(stop_loss=D("1.05000")))
-        s.fault("hang_before", seconds=0.5)  # it is worked on after that
+        s.fault("hang_before")  # it is worked on after that
         closing = asyncio.create_task(s.session.close_position(deal.position_id, D(10_000), "C-1"))
         under_way = s.broker.terminal.faults._armed[0]
         while not under_way.done:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         s.broker.push("EURUSD", "1.04990", "1.05000")
+        s.broker.clear_faults()
         with pytest.raises(NotFound, match="POSITION_CLOSED"):
             await closing
         await s.told.until(lambda: len([e for e in s.told.of(OrderChanged) if e.deal]) == 2)

@@ -72,7 +72,7 @@ def test_a_close_by_without_an_answer_is_not_sent_again(name: str, tmp_path: Pat
 def test_f79_a_worker_killed_in_a_close_by_closes_both_tickets_once(tmp_path: Path) -> None:
     async def script(s: Scene) -> None:
         long, short = await pair(s)
-        s.fault("hang_after", seconds=5.0)
+        s.fault("hang_after")
         pid = s.gate.worker_pid
         sending = asyncio.create_task(s.session.close_by(long, short, "BY"))
         while len(kit.held(s.broker)) == 2:  # noqa: ASYNC110 - the broker does it, the answer never comes

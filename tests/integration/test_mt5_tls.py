@@ -28,10 +28,10 @@ class Guarded:
     gate: Gateway
     trusted: Path
 
-    def session(self, **changes: object) -> Mt5Session:
+    def session(self, connect_timeout_s: float = 20.0, **changes: object) -> Mt5Session:
         facts = {"port": self.gate.port, "token": TOKEN, "ca_file": self.trusted, **changes}
         address = GatewayAddress(**facts)  # type: ignore[arg-type]
-        account = Mt5Account(login=LOGIN, sandbox=True, connect_timeout_s=4.0)
+        account = Mt5Account(login=LOGIN, sandbox=True, connect_timeout_s=connect_timeout_s)
         return Mt5Session(account, lambda on_news: GatewayLink(address, on_news, QUICK))
 
 
@@ -97,7 +97,7 @@ def test_plain_words_and_tls_do_not_meet(tmp_path: Path) -> None:
 
         async def main() -> None:
             await refused(
-                server.session(ca_file=None), ConnectFailed, "did not answer .*with a certificate wants ca_file"
+                server.session(4.0, ca_file=None), ConnectFailed, "did not answer .*with a certificate wants ca_file"
             )
 
         run(main)
