@@ -308,8 +308,10 @@ class _Wire(TwistedProtocol):
             self.transport.write(data)
         finally:
             del socket.startWriting
-        socket.doWrite()  # type: ignore[no-untyped-call]
-        if socket.dataBuffer:  # no room; or it failed, which fails again in the reactor's turn and ends the connection
+        if not socket.disconnecting:
+            socket.doWrite()  # type: ignore[no-untyped-call]
+        # No room; or it failed, which fails again in the reactor's turn; or TLS refused and has asked for the end.
+        if socket.dataBuffer or socket.disconnecting:
             socket.startWriting()
 
     def connectionMade(self) -> None:

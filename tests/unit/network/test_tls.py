@@ -25,6 +25,7 @@ class FirstOutcome(WrittenCore):
         super().__init__()
         self.retry = None
         self.outcome: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self.ended: concurrent.futures.Future[str] = concurrent.futures.Future()
 
     def opened(self, now_s: float) -> None:
         super().opened(now_s)
@@ -33,6 +34,10 @@ class FirstOutcome(WrittenCore):
     def failed(self, error, now_s: float) -> None:
         super().failed(error, now_s)
         self.outcome.set_result(f"{type(error).__name__}: {error}")
+
+    def lost(self, error, now_s: float) -> None:
+        super().lost(error, now_s)
+        self.ended.set_result(str(error))
 
 
 def attempt(server: RecordingServer, host: str, ca: Path | None, data: bytes = SECRET) -> tuple[str, bytes]:
@@ -62,6 +67,26 @@ def test_more_than_the_system_takes_at_once_arrives_whole(ca: trustme.CA, tmp_pa
     data = bytes(range(256)) * 40_000
     with RecordingServer(server_context(ca.issue_cert("localhost"))) as server:
         assert attempt(server, "localhost", ca_file(ca, tmp_path), data) == ("up", data)
+
+
+def test_a_write_that_tls_refuses_ends_the_link_at_once(ca: trustme.CA, tmp_path: Path) -> None:
+    """Nobody would watch the socket any more: the link would be deaf and dumb until its silence is noticed."""
+    network, core = NetworkThread.shared(), FirstOutcome()
+
+    def write_after_goodbye() -> None:
+        assert link._wire is not None
+        link._wire.transport._tlsConnection.shutdown()
+        core.to_send = SECRET
+        link.pump()
+
+    with RecordingServer(server_context(ca.issue_cert("localhost"))) as server:
+        link = Link(network.reactor, Endpoint(host="localhost", port=server.port, ca_file=ca_file(ca, tmp_path)), core)
+        network.call(link.start)
+        assert core.outcome.result(15) == "up"
+        network.run(write_after_goodbye).result(5)
+        assert "protocol is shutdown" in core.ended.result(15)
+        network.run(link.stop).result(10)
+        assert bytes(server.received) == b""
 
 
 @pytest.mark.parametrize("fault", ["self-signed", "expired", "wrong host", "unknown authority", "no authority given"])
