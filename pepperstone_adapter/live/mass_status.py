@@ -55,7 +55,7 @@ class StartReader:
         self._told: set[str] = set()  # orders whose fills are told
 
     def read(self, snapshot: BrokerSnapshot, deals: Iterable[Deal]) -> StartState:
-        by_position = deals_by_position(deals)
+        by_position = deals_by_position(sorted(deals, key=lambda d: d.ts_ns))  # one listed late may be an early one
         for found in by_position.values():
             for deal in found:
                 self._table.mark_deal(deal.deal_id)

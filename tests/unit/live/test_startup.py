@@ -124,6 +124,39 @@ def test_what_happens_between_two_reads_of_a_start_is_told_once(tmp_path: Path, 
     run_bench(tmp_path, script, broker, claim=True)
 
 
+class OutOfOrder(Moving):
+    """Lists the last but one deal a read later than the last."""
+
+    reads_without = 0
+
+    @property
+    def all_deals(self) -> list[Deal]:
+        if not self.reads_without:
+            return self._deals
+        self.reads_without -= 1
+        return [*self._deals[:-2], self._deals[-1]]
+
+    @all_deals.setter
+    def all_deals(self, deals: list[Deal]) -> None:
+        self._deals = deals
+
+
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+def test_an_early_deal_that_is_listed_after_a_later_one_is_told_before_it(tmp_path: Path, mode: PositionMode) -> None:
+    """A stranger's position: told the other way round, what reduces it would open one of the other side."""
+    broker = OutOfOrder(mode)
+    ticket = broker.open_at_broker("EURUSD", Side.BUY, 3_000)
+    broker.close_at_broker(ticket, units=1_000)
+    broker.reads_without = 1
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: list(held(b).values()) == [Decimal(2_000)], "what is left of the position")
+        (position,) = b.cache.positions()
+        assert [str(fill.trade_id) for fill in position.events()] == [deal.deal_id for deal in broker.all_deals]
+
+    run_bench(tmp_path, script, broker)
+
+
 @pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
 @pytest.mark.parametrize("closed_units", [0, 1_000, 3_000])
 def test_a_deal_that_is_listed_late_is_not_told_beside_the_position_it_made(
