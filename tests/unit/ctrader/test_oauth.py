@@ -15,13 +15,9 @@ from pepperstone_adapter.common.errors import ConfigurationError, ConnectFailed,
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client import oauth
 from pepperstone_adapter.ctrader.client.tokens import Application, Tokens
+from tests.kit.ports import free_port
 
 APP = Application("app-1", Secret("canary-secret"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -39,31 +35,19 @@ def get(port: int, path: str, host: str | None = None) -> tuple[int, str]:
 
 
 def while_waiting(login: oauth.Login, browse: Callable[[], None]) -> Secret:
-    outcome: list[object] = []
-    ready = threading.Event()
+    """What the page is told by a browser that has ended when this returns."""
+    ended = threading.Event()
 
-    def wait() -> None:
-        ready.set()
+    def browsing() -> None:
         try:
-            outcome.append(login.wait_for_code(10))
-        except CredentialsError as error:
-            outcome.append(error)
+            browse()
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    ready.wait(5)
-    for _ in range(200):  # until the listener is there
-        try:
-            socket.create_connection(("127.0.0.1", login.port), 0.2).close()
-            break
-        except OSError:
-            threading.Event().wait(0.01)
-    browse()
-    thread.join(15)
-    if isinstance(outcome[0], CredentialsError):
-        raise outcome[0]
-    assert isinstance(outcome[0], Secret)
-    return outcome[0]
+    try:
+        return login.wait_for_code(20, browsing)
+    finally:
+        assert ended.wait(20)
 
 
 def test_the_address_to_open_holds_no_secret_and_a_fresh_state(login: oauth.Login) -> None:

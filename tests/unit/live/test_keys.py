@@ -65,10 +65,10 @@ def test_each_run_of_a_node_has_a_name_and_so_order_ids_of_its_own() -> None:
         return str(factory.generate_client_order_id())
 
     names = {node_name(Environment.LIVE, "12345678") for _ in range(20)}
-    assert len(names) == 20
+    assert len(names) >= 19  # of a million: in one of five thousand such rounds two are equal
     assert all(re.fullmatch("LIVE-x5678-[a-z2-7]{4}", name) for name in names)
     ids = {first_id(name) for name in names}  # the same second, the same count
-    assert len(ids) == 20
+    assert len(ids) == len(names)
     assert all(
         len(one) == len("O-19700101-000000-k3fq-000-1") for one in ids
     )  # fits a MetaTrader comment (31) as it is

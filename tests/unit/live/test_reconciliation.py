@@ -57,6 +57,7 @@ def test_f11_an_outage_settles_nothing_and_the_truth_comes_after_it(tmp_path: Pa
         await b.until(lambda: len(b.client.reconciler.unanswered) == 2, "two unanswered requests")
         await b.reach(market, "SUBMITTED")
         b.session.lose_link()
+        b.client.reconciler.answer_deadline_s = 0.0
         for _ in range(3):
             await b.client.reconciler.resolve()
         assert b.cache.order(market.client_order_id).status is OrderStatus.SUBMITTED
@@ -66,7 +67,7 @@ def test_f11_an_outage_settles_nothing_and_the_truth_comes_after_it(tmp_path: Pa
         await b.reach(working, "CANCELED")
         assert len([r for r in b.broker.requests if r.startswith("submit")]) == 2
 
-    run_bench(tmp_path, script)
+    run_bench(tmp_path, script, answer_deadline_s=3600.0, audit_interval_s=3600.0)
 
 
 def test_f01_orders_are_denied_while_the_link_is_down(tmp_path: Path) -> None:
