@@ -6,6 +6,9 @@ The wire is broken at a chosen message; the node never learns how. See README.md
 import asyncio
 import socket
 import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from nautilus_trader.model import OrderType, PositionId
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.backoff import Backoff
+from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.process import start_process
 from pepperstone_adapter.sandbox.server import _Link, settings_for_tests
 from tests.kit.ctrader import session_of
@@ -30,11 +34,21 @@ def ended(b: Bench) -> set[str]:
     return ENDED & set(b.probe.names())
 
 
-def hang_up(b: Bench) -> None:
-    """Close the broker's ports and every link: whoever connects is refused."""
-    listeners = list(b.sandbox._servers)
-    b.sandbox.call(lambda: [server.close() for server in listeners])
-    b.sandbox.call(b.sandbox.venue.disconnect_clients, "gone")
+@contextmanager
+def hung_up(b: Bench) -> Iterator[None]:
+    """Close the broker's ports and every link: whoever connects is refused. No other program gets the demo port."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    def close() -> None:
+        for server in b.sandbox._servers:
+            server.close()
+        kept.bind(("127.0.0.1", b.sandbox.ports.demo))
+        b.sandbox.venue.disconnect_clients("gone")
+
+    with kept:
+        b.sandbox.call(close)
+        yield
 
 
 def answer_again(b: Bench, context: ssl.SSLContext) -> tuple[asyncio.Server, list[_Link]]:
@@ -122,9 +136,9 @@ def test_F03_a_bracket_that_fills_while_the_link_is_down_gets_its_exact_levels_a
         )
         b.probe.submit_order_list(bracket)
         await b.until(lambda: not b.connection.up, "the lost link")
-        b.sandbox.push(
-            "EURUSD", "1.08540", "1.08547"
-        )  # filled 40 points higher than asked, so the distances miss by 40
+        # filled 40 points higher than asked, so the distances miss by 40
+        b.sandbox.push("EURUSD", "1.08540", "1.08547")
+        b.sandbox.advance(0.2)
         await t.reach(bracket[0], "FILLED")
         await b.until(
             lambda: (
@@ -134,7 +148,7 @@ def test_F03_a_bracket_that_fills_while_the_link_is_down_gets_its_exact_levels_a
             "exact levels",
         )
 
-    with sandbox(tmp_path, behaviour={"execution_delay_ms": 200.0}) as broker:
+    with sandbox(tmp_path, TestClock(time.time_ns()), behaviour={"execution_delay_ms": 200.0}) as broker:
         run_live(tmp_path, broker, script)
 
 
@@ -233,7 +247,6 @@ def test_F07_a_silent_peer_is_found_and_what_happened_meanwhile_is_caught_up(tmp
 def test_F07_a_frozen_broker_process_is_left_within_the_inbound_deadline(tmp_path: Path) -> None:
     import os
     import signal
-    import time
 
     from pepperstone_adapter.broker.events import LinkDown, LinkUp
     from pepperstone_adapter.common.secrets import Secret
@@ -279,15 +292,14 @@ def test_F08_a_broker_that_is_away_is_asked_ever_more_seldom_and_found_again(tmp
     async def script(b: Bench) -> None:
         t = Trader(b)
         order = await t.working()
-        hang_up(b)
-        await b.until(lambda: not b.connection.up, "the link down")
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", b.sandbox.ports.demo), 1)
-        denied = t.market()
-        await t.reach(denied, "DENIED")
-        assert t.status(order) == "ACCEPTED"
-
-        answer_again(b, b.sandbox._context)
+        with hung_up(b):
+            await b.until(lambda: not b.connection.up, "the link down")
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", b.sandbox.ports.demo), 1)
+            denied = t.market()
+            await t.reach(denied, "DENIED")
+            assert t.status(order) == "ACCEPTED"
+            answer_again(b, b.sandbox._context)
         await t.down_and_up()
         assert t.status(order) == "ACCEPTED"
         await t.opened()
@@ -316,21 +328,21 @@ def test_F09_a_stranger_on_the_brokers_port_is_told_nothing_and_not_stormed(tmp_
     async def script(b: Bench) -> None:
         t = Trader(b)
         order, (_, ticket) = await t.working("1.08400"), await t.opened()
-        hang_up(b)
-        stranger, taken = answer_again(b, context)
-        await b.until(lambda: not b.connection.up, "the link down")
-        b.sandbox.push("EURUSD", "1.08390", "1.08397")  # fills the order; the node is not there to hear of it
-        end_ns = b.sandbox.clock.now_ns() + 3_000_000_000
-        await t.reach(t.market(), "DENIED")
-        await b.until(lambda: b.sandbox.clock.now_ns() > end_ns, "three seconds of a stranger")
-        assert requests(b.sandbox, "ApplicationAuthReq") == 1  # nothing was said to it
-        assert 1 <= len(taken) <= 4  # after about 0.5, 1.5 and 3.5 s: no storm
-        assert t.status(order) == "ACCEPTED"
-        if fault != "TLS 1.1":
-            assert b.client.halted is not None
-            assert "certificate" in b.client.halted
-        b.sandbox.call(stranger.close)
-        answer_again(b, b.sandbox._context)
+        with hung_up(b):
+            stranger, taken = answer_again(b, context)
+            await b.until(lambda: not b.connection.up, "the link down")
+            b.sandbox.push("EURUSD", "1.08390", "1.08397")  # fills the order; the node is not there to hear of it
+            end_ns = b.sandbox.clock.now_ns() + 3_000_000_000
+            await t.reach(t.market(), "DENIED")
+            await b.until(lambda: b.sandbox.clock.now_ns() > end_ns, "three seconds of a stranger")
+            assert requests(b.sandbox, "ApplicationAuthReq") == 1  # nothing was said to it
+            assert 1 <= len(taken) <= 4  # after about 0.5, 1.5 and 3.5 s: no storm
+            assert t.status(order) == "ACCEPTED"
+            if fault != "TLS 1.1":
+                assert b.client.halted is not None
+                assert "certificate" in b.client.halted
+            b.sandbox.call(stranger.close)
+            answer_again(b, b.sandbox._context)
         await t.down_and_up()
         await t.reach(order, "FILLED")
         assert b.cache.position(PositionId(ticket)).is_open
@@ -403,7 +415,8 @@ def test_F11_an_outage_settles_no_submit_cancel_or_amend(tmp_path: Path) -> None
         assert str(b.cache.order(to_amend.client_order_id).price) == "1.06500"
 
     with sandbox(tmp_path) as broker:
-        run_live(tmp_path, broker, script)
+        # an audit between the requests and the outage would find what they did
+        run_live(tmp_path, broker, script, audit_interval_s=3600.0)
         assert requests(broker, "NewOrderReq") == 3
 
 
