@@ -98,14 +98,16 @@ class Broker(Strategy):
             self.withdraw(*(order.client_order_id for order in ending))
 
     def execute(self, order: Any, price: Decimal) -> None:
-        """Have a triggered limit order executed at a price, by an amendment of its limit to the market."""
+        """Have a triggered limit order executed at a price, by an amendment of its limit to what any market meets.
+
+        With latency the market of its arrival is not known, so a limit at the market of now could be left behind.
+        """
         key, symbol = str(order.client_order_id), str(order.instrument_id.symbol)
         self._fills.passed[key] = price
         self.account.recorder.limits[key] = str(order.price)
         tape = self._fills.tapes[symbol]
-        bid, ask = tape.quote(self.now_ns()) or (price, price)
-        market = Price.from_str(f"{ask if order.side == OrderSide.BUY else bid:.{tape.spec.digits}f}")
-        Strategy.modify_order(self.account.strategy(order.strategy_id), order.client_order_id, None, market)
+        met = Price.from_str(f"{2 * price if order.side == OrderSide.BUY else tape.spec.point:.{tape.spec.digits}f}")
+        Strategy.modify_order(self.account.strategy(order.strategy_id), order.client_order_id, None, met)
         self.account.sent()
 
     def post(self, rows: list[Posting]) -> None:

@@ -4,7 +4,8 @@ The engine knows a bar by four prices. A buy that is triggered at 1.1050 with a 
 at 1.1080 say, where its limit cannot be had, and rests until the market comes back. But the market was at 1.1050 on its way
 there, and the broker's server, which sees every price, has executed the order. So each bar is looked at once more: an
 order that it has triggered is executed where it was met, unless the bar opened beyond the limit. The engine is made to by
-an amendment of the limit to the market; the price is the fill model's to say.
+an amendment of the limit to one that any market meets; the price is the fill model's to say. Quotes need none of this: the
+engine sees each of them.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ _TYPES = (OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT)
 
 
 class StopLimits:
-    """The stop-limit orders that are not triggered yet.
+    """The stop-limit orders of symbols with bars that are not triggered yet.
 
     Attributes
     ----------
@@ -36,10 +37,17 @@ class StopLimits:
         self._fills = fills
         self._waiting: dict[Any, str] = {}  # client order id -> symbol
 
+    def __len__(self) -> int:
+        """How many are followed; those that have ended are forgotten with the next bar."""
+        return len(self._waiting)
+
     def watch(self, order: Any) -> None:
         """Follow an order that is being sent, if it is of the kind."""
-        if order.order_type in _TYPES:
-            self._waiting[order.client_order_id] = str(order.instrument_id.symbol)
+        if order.order_type not in _TYPES:
+            return
+        symbol = str(order.instrument_id.symbol)
+        if not self._fills.tapes[symbol].of_quotes:
+            self._waiting[order.client_order_id] = symbol
             self.look_ahead(self._broker.now_ns())
 
     def look_ahead(self, ts_ns: int) -> None:

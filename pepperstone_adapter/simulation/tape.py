@@ -44,25 +44,37 @@ type Four = tuple[Int64s, Int64s, Int64s, Int64s]
 
 
 def _last(four: Four) -> Four:
+    if four[0] is four[3]:
+        return (four[0][-1:],) * 4
     return four[0][-1:], four[1][-1:], four[2][-1:], four[3][-1:]
 
 
 def _joined(a: Four, b: Four) -> Four:
+    if b[0] is b[3]:
+        return (np.concatenate((a[0], b[0])),) * 4
     o, h, lo, c = (np.concatenate((x, y)) for x, y in zip(a, b, strict=True))
     return o, h, lo, c
 
 
 class Tape:
-    """One symbol's market over the loaded window."""
+    """One symbol's market over the loaded window.
+
+    Attributes
+    ----------
+    of_quotes
+        Whether its rows are quotes, not bars.
+    """
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.spec = spec
         self.rows = Rows()
+        self.of_quotes = True
         self._times = self._bids = self._asks = _EMPTY.data
 
     def load(self, rows: Rows) -> None:
         """Replace the window; its predecessor's last row stays in front, so that a symbol that pauses keeps its price."""
         self.rows = rows.after(self.rows.tail()) if len(self.rows) else rows
+        self.of_quotes = rows.bid[0] is rows.bid[3]
         # Orders ask for single rows: a memory view has them as plain integers, and costs nothing to make.
         self._times, self._bids, self._asks = self.rows.ts_ns.data, self.rows.bid[3].data, self.rows.ask[3].data
 
@@ -86,12 +98,12 @@ class Tape:
     def next_bar(self, ts_ns: int) -> int | None:
         """When the bar after a time ends; None when it is not loaded yet, or rows are quotes."""
         i = self.index(ts_ns) + 1
-        return None if i >= len(self.rows) or self.rows.bid[0] is self.rows.bid[3] else int(self._times[i])
+        return None if i >= len(self.rows) or self.of_quotes else int(self._times[i])
 
     def opened(self, ts_ns: int) -> tuple[Decimal, Decimal] | None:
         """Opening BID and ASK of the bar that ends at a time; None when no row has that time or rows are quotes."""
         i = self.index(ts_ns)
-        if i < 0 or self._times[i] != ts_ns or self.rows.bid[0] is self.rows.bid[3]:
+        if i < 0 or self._times[i] != ts_ns or self.of_quotes:
             return None
         scale = -self.spec.digits
         return Decimal(int(self.rows.bid[0][i])).scaleb(scale), Decimal(int(self.rows.ask[0][i])).scaleb(scale)

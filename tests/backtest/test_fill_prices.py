@@ -15,6 +15,7 @@ from tests.kit.runs import (
     EURUSD,
     MINUTE_NS,
     MONDAY,
+    NS,
     Act,
     Steps,
     amounts,
@@ -157,6 +158,22 @@ def test_a_triggered_limit_takes_the_quote_that_triggers_it_and_waits_at_its_pri
         assert [f.price for f in record.fills] == [D(filled)]
 
 
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_quotes_of_one_time_are_met_one_by_one(chunk: int | None) -> None:
+    # At 10:00:03 the ASK goes to 1.1055 and, in the same instant, on to 1.1065: the order is met by the first of them.
+    def act(s: Any) -> None:
+        stop_limit(s, BUY, 1.105, 1.107)
+
+    market = quotes(EURUSD, [(p, p) for p in (1.1, 1.1, 1.1, 1.1055, 1.1065, 1.1065)])
+    market.ts_ns[4:] -= NS
+    for slippage in ({}, {"EURUSD": Slippage(probability=1.0, min_points=3, max_points=3)}):
+        record = run_steps(market, {1: both(act, stop(BUY, 1.105, 1_000))}, slippage=slippage, chunk_size=chunk)
+        slipped = D("0.00003") if slippage else 0
+        assert sorted((f.order_type, f.price, f.ask) for f in record.fills) == [
+            ("STOP_LIMIT", D("1.10550"), D("1.10550")), ("STOP_MARKET", D("1.10550") + slipped, D("1.10550"))
+        ]  # fmt: skip
+
+
 RUN_THROUGH = [1.1, 1.1, 1.1, (1.1, 1.12, 1.1, 1.12), 1.12]
 
 
@@ -180,6 +197,24 @@ def test_a_stop_limit_that_a_bar_runs_through(latency_ms: float, side: str, chun
     assert (fill.price, fill.bid, fill.ask) == (D("1.10500"), D("1.10480"), D("1.10500"))
     assert fill.ts_ns == MONDAY + 4 * MINUTE_NS + latency_ms * 1_000_000
     assert (order.price, order.trigger_price, order.status) == (D("1.10600"), D("1.10500"), "FILLED")
+
+
+@pytest.mark.parametrize(
+    ("side", "trigger", "limit_price", "rows"),
+    [
+        # Through trigger and limit; the minute after goes further away, and the market is there when the order is executed.
+        (BUY, 1.105, 1.106, [(1.1, 1.12, 1.1, 1.12), 1.13, 1.14, 1.14]),
+        (SELL, 1.095, 1.094, [(1.1, 1.1, 1.08, 1.08), 1.07, 1.06, 1.06]),
+    ],
+)
+def test_a_stop_limit_is_executed_where_it_was_met_however_long_that_takes(
+    side: OrderSide, trigger: float, limit_price: float, rows: list[Any]
+) -> None:
+    acts = {1: lambda s: stop_limit(s, side, trigger, limit_price)}
+    record = run_steps([1.1, 1.1, 1.1, 1.1, *rows], acts, latency=Latency(base_ms=90_000))
+    (fill,), (order,) = record.fills, record.orders
+    assert (fill.ts_ns, fill.price) == (MONDAY + 6 * MINUTE_NS + 30 * NS, D(str(trigger)))
+    assert (order.price, order.status) == (D(str(limit_price)), "FILLED")
 
 
 def test_a_stop_limit_of_a_symbol_nobody_listens_to_is_met_in_its_own_time() -> None:
