@@ -94,6 +94,7 @@ class BuiltBars:
                 ticks = await self._connection.session.history_ticks(symbol, since_ns, until_ns)
             except PepperstoneError as error:
                 failure = f"the broker's ticks could not be read: {error}"
+                await asyncio.sleep(HISTORY_LAG_S)  # where the link went with it, that is told by then
             if gaps != self._gaps:
                 return  # the gap has grown: whoever saw that reads it whole
             for bar_type, builder in self._of((symbol,)):

@@ -8,7 +8,7 @@ from nautilus_trader.model import BarType, PriceType
 
 from pepperstone_adapter.broker.events import LinkDown
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
-from pepperstone_adapter.common.errors import VenueError
+from pepperstone_adapter.common.errors import LinkLost, VenueError
 from pepperstone_adapter.live.built_bars import BuiltBars
 from pepperstone_adapter.live.connection import Connection
 from tests.kit.broker import KitBroker
@@ -110,6 +110,36 @@ def test_a_link_that_falls_again_while_history_is_read_leaves_the_gap_to_the_nex
     assert scene.bars == [(0, 900, 2), (1, 550, 1), (2, 650, 3)]
     assert len(scene.told) == 1
     assert scene.told[0].startswith(f"{ASK_BARS}: 2 bars ended while ticks passed unseen")
+
+
+def test_a_link_whose_loss_is_told_after_the_read_it_broke_leaves_the_gap_to_the_next() -> None:
+    """The read ends in the network thread before the account there says that the link is down."""
+
+    class Falls(KitSession):
+        falls = 1
+
+        async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
+            if self.falls:
+                self.falls -= 1
+                asyncio.get_running_loop().call_soon(self.lose_link)
+                raise LinkLost("the link went")
+            return await super().history_ticks(symbol, start_ns, end_ns)
+
+    session = Falls(KitBroker())
+    session.ticks["EURUSD"] = ticks((10, 500), (40, 900), (70, 550), (130, 600))
+
+    async def script(s: Scene) -> None:
+        s.quote(10, 500)
+        s.built.interrupt()
+        s.quote(130, 600)
+        await s.built.fill_gaps()
+        assert s.told == []
+        session.restore_link()
+        s.quote(170, 620)
+        await s.built.fill_gaps()
+
+    scene = play(session, script)
+    assert scene.bars == [(0, 900, 2), (1, 550, 1)]
 
 
 def test_a_gap_of_more_than_a_week_is_left_out() -> None:
