@@ -26,17 +26,23 @@ def broker(tmp_path: Path):
         assert running.violations() == []
 
 
+def keep_away(broker: Sandbox) -> None:
+    """No link comes back until the faults are cleared."""
+    broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq", times=0))
+
+
 def test_a_stop_that_was_hit_during_an_outage_closes_its_position_with_the_reconnect(broker: Sandbox) -> None:
     async def main() -> None:
         async with connected(broker) as (session, recorder):
             stop = Protection(stop_loss=D("0.00500"), distance=True)
             await session.submit(market_order(protection=stop))
             await recorder.until(lambda: len(recorder.changes()) == 3)  # the last is its protective order
-            broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq", times=1))
+            keep_away(broker)
             broker.call(broker.venue.disconnect_clients, "maintenance")
             await recorder.until(lambda: recorder.of(LinkDown))
             broker.push("EURUSD", "1.09000", "1.09010")
             assert not broker.ledger.accounts[1001].positions
+            broker.clear_faults()
             await recorder.until(lambda: len(recorder.of(LinkUp)) == 2)
             assert recorder.of(PositionChanged)[-1].position.units == 0
             account = recorder.of(AccountChanged)[-1].account
@@ -106,13 +112,14 @@ def test_the_bars_that_ended_during_an_outage_are_handed_over_after_it(tmp_path:
             assert account is not None
             while not any(closer.open_from_ns for closer in account.feed._bars.values()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # a forming bar makes no event
-            broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq"))
+            keep_away(broker)
             broker.call(broker.venue.disconnect_clients, "maintenance")
             await recorder.until(lambda: recorder.of(LinkDown))
             for close in ("1.10040", "1.10050", "1.10060"):
                 broker.push("EURUSD", close, "1.10070")
                 broker.advance(60)
             broker.advance(5)  # a finished bar takes a moment into history
+            broker.clear_faults()
             await recorder.until(lambda: recorder.of(Bar))
             bars = recorder.of(Bar)
             assert [(b.open_ns - 1_700_000_040_000_000_000) // 60_000_000_000 for b in bars] == [0, 1, 2]

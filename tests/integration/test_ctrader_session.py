@@ -248,10 +248,12 @@ def test_an_order_without_an_answer_is_unknown_and_found_by_its_id(broker: Sandb
     async def main() -> None:
         async with connected(broker) as (session, recorder):
             broker.add_fault(FaultRule(kind=FaultKind.CUT_AFTER, on="request", message="NewOrderReq"))
+            broker.add_fault(FaultRule(kind=FaultKind.CUT_BEFORE, on="request", message="ApplicationAuthReq", times=0))
             with pytest.raises(OutcomeUnknown, match="link was lost"):
                 await session.submit(market_order())
             with pytest.raises(LinkLost, match="nothing was sent"):
                 await session.submit(market_order("O-2"))
+            broker.clear_faults()
             await recorder.until(lambda: len(recorder.of(LinkUp)) == 2)
             found = await session.find_order("O-1")
             assert found is not None

@@ -1,5 +1,6 @@
 """Netting and spread-betting accounts, and an order list in one batch: a real node on the sandbox, judged by its books."""
 
+import time
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,7 @@ from nautilus_trader.model import ClientOrderId, OrderSide, PositionSide, Price,
 from nautilus_trader.model import OrderType as OrderKind
 
 from pepperstone_adapter.broker.orders import OrderType, Side
+from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.report import books as report
@@ -212,6 +214,7 @@ def test_a_guaranteed_stop_whose_exact_level_is_refused_stays_where_it_is_and_is
         entry, stop, profit = b.bracket("1.08000", "1.09000")
         await b.until(lambda: b.status(entry) == "ACCEPTED", "the order at the broker")
         b.sandbox.push("EURUSD", "1.08540", "1.08547")
+        b.sandbox.advance(0.2)
         await b.reach(entry, "FILLED")
         await b.until(lambda: "Updated" in b.probe.names(profit.client_order_id), "where the levels are")
         for order in (stop, profit):
@@ -221,6 +224,7 @@ def test_a_guaranteed_stop_whose_exact_level_is_refused_stays_where_it_is_and_is
         assert str(b.cache.order(stop.client_order_id).trigger_price) == "1.08040"
         assert str(b.cache.order(profit.client_order_id).price) == "1.09040"
 
-    with sandbox(tmp_path, accounts=[LIMITED], behaviour={"execution_delay_ms": 200.0}) as broker:
+    clock = TestClock(time.time_ns())
+    with sandbox(tmp_path, clock, accounts=[LIMITED], behaviour={"execution_delay_ms": 200.0}) as broker:
         run_ctrader(tmp_path, broker, script, login=str(LIMITED["login"]))
         assert broker.violations() == []

@@ -334,13 +334,13 @@ def test_a_bundled_strategy_trades_unchanged(tmp_path: Path) -> None:
     )
 
     async def script(b: Bench) -> None:
-        await b.until(lambda: books(b)["deals"] and books(b)["positions"], "a trade", timeout_s=60)
-        ticket = str(books(b)["positions"][0]["position_id"])
-        await b.until(lambda: b.cache.position(PositionId(ticket)) is not None, "the position")
-        assert str(b.cache.position(PositionId(ticket)).strategy_id).startswith("EmaCross")
-        protection = books(b)["positions"][0]
-        assert protection["stop_loss"]
-        assert protection["take_profit"]
+        held: list[dict[str, Any]] = []  # of one look: a position may be closed a moment later
+        await b.until(lambda: held or held.extend(books(b)["positions"]), "a trade")
+        ticket = PositionId(str(held[0]["position_id"]))
+        await b.until(lambda: b.cache.position(ticket) is not None, "the position")
+        assert str(b.cache.position(ticket).strategy_id).startswith("EmaCross")
+        assert held[0]["stop_loss"]
+        assert held[0]["take_profit"]
 
     with sandbox(tmp_path, tape={"source": "walk", "history_days": 1, "ticks_per_s": 90.0}) as broker:
         run_ctrader(tmp_path, broker, script, setup=lambda node: node.add_strategy(strategy))
