@@ -1,7 +1,6 @@
 """`pepperstone data download` against the sandbox over real TLS: every row is that of the tape, also after kill -9."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pepperstone_adapter.cli.main import main
 from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
 from pepperstone_adapter.sandbox.tape import TapeTick
+from tests.kit.faults import rule
 
 NS = 1_000_000_000
 MINUTE_NS, HOUR_NS, DAY_NS = 60 * NS, 3_600 * NS, 86_400 * NS
@@ -208,10 +208,13 @@ def test_killed_again_and_again_it_ends_with_the_tape(broker: Sandbox, tmp_path:
         return read
 
     for stop_at in (1, 3, 5):
+        # Five requests a day: within its third one a run hears no more, and so cannot end before it is killed.
+        broker.add_fault(rule("swallow", "GetTickDataReq", after=13, times=0))
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_for(lambda stop_at=stop_at, process=process: days_read() >= stop_at or process.poll() is not None)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         assert process.wait(10) == -signal.SIGKILL, "it had ended before it could be killed"
+        broker.clear_faults()
         if (tmp_path / "data" / "quotes").is_dir():
             held = stored_quotes(tmp_path)
             assert held == [t[:1] + t[2:] for t in TAPE[: len(held)]]  # a beginning of the tape, nothing else

@@ -1,10 +1,12 @@
 """Recording a live run into the catalog, and what is left of a run that was killed."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pyarrow.ipc
 import pytest
 
 from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.ctrader_node import sandbox
 from tests.kit.live_process import read_until, running, settings, traded, until
 
@@ -24,9 +27,9 @@ def test_a_run_with_record_leaves_quotes_in_the_catalog_and_its_fills_beside_the
         running(settings(tmp_path, broker, record={"catalog": str(catalog)})) as process,
     ):
         until(lambda: traded(broker), "position and order", process)
-        for i in range(20):
-            broker.push("EURUSD", f"1.08{600 + i}", f"1.08{607 + i}")
+        (folder,) = (catalog / "live").iterdir()
         read_until(process, "| link up")
+        until(_recorded(broker, folder), "quotes on the disk", process)
         process.send_signal(signal.SIGTERM)
         out = process.communicate(timeout=60)[0]
         assert process.returncode == 130, out[-3000:]
@@ -53,15 +56,7 @@ def test_a_killed_run_leaves_a_recording_that_the_next_start_names_and_a_command
             until(lambda: (folder / "recording.json").exists(), "note", process)
             busy = pepperstone("data", "recorded", str(folder))
             assert (busy.returncode, "in use by PID" in busy.stderr) == (2, True), busy
-            pushed = iter(range(600, 1_000))
-
-            def on_the_disk() -> bool:
-                # The framework writes out what it holds when a quote comes a second after the last time it did.
-                n = next(pushed)
-                broker.push("EURUSD", f"1.08{n}", f"1.08{n + 7:03}")
-                return len(_recorded_bids(folder)) >= 21
-
-            until(on_the_disk, "quotes on the disk", process, timeout_s=15)
+            until(_recorded(broker, folder), "quotes on the disk", process)
             process.kill()
             process.wait(10)
         # The first price is published again to each new subscriber; the catalog has it once.
@@ -81,6 +76,21 @@ def test_a_killed_run_leaves_a_recording_that_the_next_start_names_and_a_command
     assert pepperstone("data", "recorded", "--catalog", str(catalog)).stdout.startswith("no recording is left")
     again = pepperstone("data", "recorded", str(folder))
     assert (again.returncode, "no recording that is left" in again.stderr) == (2, True)
+
+
+def _recorded(broker: Sandbox, folder: Path) -> Callable[[], bool]:
+    """Asked again and again: whether twenty more quotes than the first have reached the disk; each time there is one more.
+
+    The framework writes out what it holds when a quote comes a second after the last time it did.
+    """
+    bids = itertools.count(8_600)
+
+    def on_the_disk() -> bool:
+        bid = next(bids)
+        broker.push("EURUSD", f"1.{bid:05}", f"1.{bid + 7:05}")
+        return len(_recorded_bids(folder)) >= 21
+
+    return on_the_disk
 
 
 def _recorded_bids(folder: Path) -> list[str]:

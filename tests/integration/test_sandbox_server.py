@@ -172,11 +172,9 @@ def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path, numb
     command = [sys.executable, "-m", "pepperstone_adapter", "sandbox", str(settings), "--json"]
     for change in changes:
         command += ["--set", change]
-    handler = signal.SIG_IGN if ignored else signal.SIG_DFL
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
-    ) as process:  # fmt: skip
+    if ignored:
+        command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             _connects_and_ends(process, number)
         finally:

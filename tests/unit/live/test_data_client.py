@@ -68,6 +68,7 @@ class Prices:
 
 async def begun(b: Bench, *bar_types: BarType) -> Prices:
     """Bars are subscribed; in the first whole minute a price of 1.08500 came."""
+    await b.until(lambda: b.probe.quotes, "the quotes")
     prices = Prices(b)
     for bar_type in bar_types:
         b.probe.subscribe_bars(bar_type)
