@@ -56,7 +56,7 @@ def test_F18_F19_F20_F21_F22_F23_F24_F25_F26_whatever_becomes_of_a_fills_frame_t
         t = Trader(b)
         b.sandbox.add_fault(on_execution(kind, "ORDER_FILLED"))
         order = t.market()
-        await t.reach(order, "FILLED", timeout_s=20)
+        await t.reach(order, "FILLED")
         await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
         assert b.connection.link_losses == (kind in LINK_ENDS)
         if kind in LINK_ENDS:
@@ -86,7 +86,7 @@ def test_F25_however_the_stream_is_cut_the_same_prices_and_fills_come(tmp_path: 
         await b.until(lambda: not b.client._events.settling, "exact levels")
         b.probe.quotes.clear()
         b.sandbox.call(lambda: [b.sandbox.venue.push("EURUSD", bid, bid + 7) for bid in path])
-        await b.until(lambda: len(b.probe.quotes) >= len(path), "every price", timeout_s=20)
+        await b.until(lambda: len(b.probe.quotes) >= len(path), "every price")
         assert [int(q.bid_price.as_decimal() * 100_000) for q in b.probe.quotes] == path
         await t.reach(resting, "FILLED")
         await t.reach(stop, "FILLED")
@@ -145,7 +145,7 @@ def test_F28_a_deal_from_the_stream_the_lists_and_the_snapshot_counts_once(tmp_p
             b.sandbox.call(b.sandbox.venue.disconnect_clients, "again")  # catch-up reads the same deal again
             await t.down_and_up(n + 1)
         before = requests(b.sandbox, "DealListReq")
-        await b.until(lambda: requests(b.sandbox, "DealListReq") >= before + 2, "two audits", timeout_s=20)
+        await b.until(lambda: requests(b.sandbox, "DealListReq") >= before + 2, "two audits")
         assert b.probe.names(order.client_order_id).count("Filled") == 1
         assert int(b.cache.position(PositionId(ticket)).quantity) == 10_000
 
@@ -241,7 +241,7 @@ def test_F33_a_fill_that_races_the_reading_of_its_deal_counts_once(tmp_path: Pat
             b.sandbox.add_fault(on_execution("delay", execution, seconds=late_s, times=0))
         order, ticket = await t.opened()
         before = requests(b.sandbox, "DealListReq")
-        await b.until(lambda: requests(b.sandbox, "DealListReq") >= before + 2, "two audits", timeout_s=20)
+        await b.until(lambda: requests(b.sandbox, "DealListReq") >= before + 2, "two audits")
         assert b.probe.names(order.client_order_id).count("Filled") == 1
         assert int(b.cache.position(PositionId(ticket)).quantity) == 10_000
 
@@ -367,7 +367,7 @@ def test_F38_executions_lost_on_a_healthy_link_are_found_by_the_audit(tmp_path: 
             b.sandbox.add_fault(on_execution("drop", name, times=0))
         orders = [t.market() for _ in range(6)]
         for order in orders:
-            await t.reach(order, "FILLED", timeout_s=30)
+            await t.reach(order, "FILLED")
             await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
         assert b.connection.link_losses == 0
         assert requests(b.sandbox, "NewOrderReq") == 6
@@ -435,10 +435,10 @@ def test_F38_the_end_or_change_of_a_working_order_that_nobody_told_is_found(tmp_
         b.sandbox.add_fault(rule("drop", "ExecutionEvent", on="reply", times=3))
         if what == "cancelled":
             b.sandbox.call(ledger.cancel, ACCOUNT_ID, order_id, now_ns())
-            await t.reach(order, "CANCELED", timeout_s=20)
+            await t.reach(order, "CANCELED")
         elif what == "filled":
             b.sandbox.push("EURUSD", "1.08390", "1.08397")
-            await t.reach(order, "FILLED", timeout_s=20)
+            await t.reach(order, "FILLED")
         else:
             b.sandbox.call(ledger.amend, ACCOUNT_ID, order_id, now_ns(), limit_price=D("1.08300"))
             await b.until(lambda: str(b.cache.order(order.client_order_id).price) == "1.08300", "the change")
@@ -455,7 +455,7 @@ def test_F38_a_snapshot_that_flickers_ends_nothing(tmp_path: Path) -> None:
         order, (_, ticket) = await t.working(), await t.opened()
         b.sandbox.add_fault(rule("flicker", "ReconcileReq", copies=1))
         before = requests(b.sandbox, "ReconcileReq")
-        await b.until(lambda: requests(b.sandbox, "ReconcileReq") >= before + 4, "snapshots", timeout_s=20)
+        await b.until(lambda: requests(b.sandbox, "ReconcileReq") >= before + 4, "snapshots")
         assert t.status(order) == "ACCEPTED"
         assert b.cache.position(PositionId(ticket)).is_open
 

@@ -134,8 +134,8 @@ def test_F51_a_subscription_that_died_in_silence_is_asked_for_again(tmp_path: Pa
         pushed_ms = b.sandbox.clock.now_ns() // 1_000_000
         await b.until(lambda: b.sandbox.clock.now_ns() // 1_000_000 > pushed_ms, "another stamp")
         b.sandbox.push("EURUSD", "1.08600", "1.08607")
-        await b.until(lambda: requests(b.sandbox, "SubscribeSpotsReq") > asked, "subscribing again", timeout_s=20)
-        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08600", "what was missed", timeout_s=20)
+        await b.until(lambda: requests(b.sandbox, "SubscribeSpotsReq") > asked, "subscribing again")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08600", "what was missed")
         b.sandbox.push("EURUSD", "1.08610", "1.08617")
         await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08610", "prices that flow again")
         await b.until(lambda: not building.interrupted, "the ticks that passed unseen")

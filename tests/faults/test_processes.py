@@ -96,7 +96,7 @@ def test_F42_two_nodes_of_one_login_whose_token_ends_refresh_it_once_and_both_co
     async def script(b: Bench) -> None:
         t = Trader(b)
         order = await t.working("1.08400")
-        await b.until(lambda: broker.ledger.accounts[1_000_004].working, "the other node's order", timeout_s=40)
+        await b.until(lambda: broker.ledger.accounts[1_000_004].working, "the other node's order")
         broker.add_fault(
             rule("delay", "RefreshTokenRes", on="reply", seconds=0.5)
         )  # the other has been refused by then
@@ -104,7 +104,7 @@ def test_F42_two_nodes_of_one_login_whose_token_ends_refresh_it_once_and_both_co
         broker.push("EURUSD", "1.08390", "1.08397")  # fills both orders while neither node listens
         await t.down_and_up()
         await t.reach(order, "FILLED")
-        await b.until((theirs / "filled").exists, "the other node's fill", timeout_s=20)
+        await b.until((theirs / "filled").exists, "the other node's fill")
         assert requests(broker, "RefreshTokenReq") == 1
         kept = store.load()
         assert kept is not None
@@ -471,7 +471,7 @@ def test_F95_an_audit_that_breaks_is_told_and_goes_on(tmp_path: Path) -> None:
         await b.until(lambda: sessions[0].breaks == 0, "the broken reads")
         b.sandbox.add_fault(rule("drop", "ExecutionEvent", on="reply", times=2))
         order = t.market()
-        await t.reach(order, "FILLED", timeout_s=20)  # nothing but a living audit finds it
+        await t.reach(order, "FILLED")  # nothing but a living audit finds it
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script, session=make)

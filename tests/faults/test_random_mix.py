@@ -78,14 +78,13 @@ async def mix(b: Bench, seed: int) -> None:
     b.sandbox.clear_faults()  # heal: O7
     for connection in b.sandbox.call(lambda: [c for c in b.sandbox.venue.connections if c._breakage.silent]):
         b.sandbox.call(connection._breakage.resume)
-    await b.until(lambda: b.connection.up, "the link up", timeout_s=25)
+    await b.until(lambda: b.connection.up, "the link up")
     await b.until(
         lambda: (
             not b.client.reconciler.unanswered
             and not [o for o in b.cache.orders_inflight() if o.strategy_id == b.probe.strategy_id]
         ),
         "an answer to every question",
-        timeout_s=25,
     )
 
 

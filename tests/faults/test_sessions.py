@@ -95,7 +95,7 @@ def test_F40_a_grant_taken_back_for_good_ends_in_words_not_in_a_loop(tmp_path: P
         t = Trader(b)
         await t.working()
         b.sandbox.call(b.sandbox.venue.invalidate_token, b.sandbox.credentials.access_token)
-        await b.until(lambda: b.connection.fault is not None, "an end for good", timeout_s=20)
+        await b.until(lambda: b.connection.fault is not None, "an end for good")
         assert "auth login" in b.connection.fault
         assert requests(b.sandbox, "RefreshTokenReq") == 1
         await t.reach(t.market(), "DENIED")
@@ -333,7 +333,7 @@ def test_F69_an_account_that_is_switched_below_us_is_not_traded(tmp_path: Path) 
         await t.working()
         b.sandbox.add_fault(rule("error", "AccountAuthReq", times=2, text="CANT_ROUTE_REQUEST"))
         b.sandbox.call(b.sandbox.venue.disconnect_clients, "moved")
-        await b.until(lambda: requests(b.sandbox, "AccountAuthReq") >= 2, "a refused sign-in", timeout_s=20)
+        await b.until(lambda: requests(b.sandbox, "AccountAuthReq") >= 2, "a refused sign-in")
         await t.reach(t.market(), "DENIED")
         await t.down_and_up()
 

@@ -106,7 +106,7 @@ def test_F02_a_link_lost_before_the_order_arrived_is_settled_by_reading_and_neve
         order = t.market()
         await t.down_and_up()
         assert t.status(order) == "SUBMITTED"  # no verdict before the reads are complete
-        await t.reach(order, "REJECTED", timeout_s=15)
+        await t.reach(order, "REJECTED")
         assert "never reached the broker" in b.probe.events[-1].reason
 
     with sandbox(tmp_path) as broker:
@@ -222,7 +222,7 @@ def test_F06_an_amend_whose_link_was_lost_leaves_one_order_as_the_broker_has_it(
         b.probe.modify_order(order.client_order_id, price=px("1.06000"))
         await b.until(lambda: t.status(order) == "PENDING_UPDATE", "the amend under way")
         await t.down_and_up()
-        await t.reach(order, "ACCEPTED", timeout_s=15)
+        await t.reach(order, "ACCEPTED")
         wanted = "1.06000" if cut == "cut_after" else "1.05000"
         await b.until(lambda: str(b.cache.order(order.client_order_id).price) == wanted, f"a price of {wanted}")
 
@@ -402,7 +402,7 @@ def test_F11_an_outage_settles_no_submit_cancel_or_amend(tmp_path: Path) -> None
         b.sandbox.call(b.sandbox.venue.disconnect_clients, "outage")
         await b.until(lambda: not b.connection.up, "the link down")
         # longer than answer, audit and give-up deadlines together would have needed
-        await b.until(lambda: b.sandbox.clock.now_ns() > end_ns, "the end of the outage", timeout_s=20)
+        await b.until(lambda: b.sandbox.clock.now_ns() > end_ns, "the end of the outage")
         assert t.status(sent) == "SUBMITTED"
         assert t.status(to_cancel) == "PENDING_CANCEL"
         assert t.status(to_amend) == "PENDING_UPDATE"
@@ -426,7 +426,7 @@ def test_F12_a_request_that_is_never_answered_is_asked_about_and_found(tmp_path:
         b.sandbox.add_fault(rule("mute", "NewOrderReq", times=0))
         orders = [t.market() for _ in range(3)]
         for order in orders:
-            await t.reach(order, "FILLED", timeout_s=15)
+            await t.reach(order, "FILLED")
         assert b.connection.link_losses == 0  # a healthy link all the time
         assert requests(b.sandbox, "NewOrderReq") == 3
         assert ended(b) == set()
@@ -446,7 +446,7 @@ def test_F12_a_request_the_broker_never_saw_stays_open_until_complete_reads_prov
         b.sandbox.add_fault(rule("error", "OrderListReq", times=2, text="INTERNAL_SERVER_ERROR"))
         await b.until(lambda: requests(b.sandbox, "OrderListReq") >= 2, "two questions that failed")
         assert t.status(order) == "SUBMITTED"
-        await t.reach(order, "REJECTED", timeout_s=20)
+        await t.reach(order, "REJECTED")
         assert requests(b.sandbox, "NewOrderReq") == 1
 
     with sandbox(tmp_path) as broker:
@@ -470,7 +470,7 @@ def test_F12_reads_that_fail_prove_nothing(tmp_path: Path) -> None:
         )
         assert t.status(order) == "SUBMITTED"
         b.sandbox.clear_faults()
-        await t.reach(order, "FILLED", timeout_s=20)
+        await t.reach(order, "FILLED")
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script, give_up_after_s=0.3)
@@ -486,7 +486,7 @@ def test_F13_answers_after_the_deadline_reach_their_own_orders(tmp_path: Path) -
             )
         orders = [t.limit(f"1.0500{n}", 1_000 * (n + 1)) for n in range(6)]
         for order in orders:
-            await t.reach(order, "ACCEPTED", timeout_s=15)
+            await t.reach(order, "ACCEPTED")
         by_id = {o.client_id: str(o.order_id) for o in entries(account(b.sandbox))}
         for order in orders:
             known = b.cache.order(order.client_order_id)

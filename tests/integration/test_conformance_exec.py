@@ -71,7 +71,7 @@ def test_tc_e74_a_submit_without_an_answer_is_no_refusal(fault: str, tmp_path: P
         t = Trader(b)
         order = t.limit()
         await b.until(lambda: entries(account(b.sandbox)), "the order at the broker")
-        await t.reach(order, "ACCEPTED", timeout_s=20)
+        await t.reach(order, "ACCEPTED")
         assert b.probe.names() == ["Initialized", "Submitted", "Accepted"]
 
     with sandbox(tmp_path) as broker:
@@ -86,7 +86,7 @@ def test_tc_e75_a_cancel_without_an_answer_is_no_refusal(fault: str, tmp_path: P
         order = await t.working()
         b.sandbox.add_fault(rule(fault, "CancelOrderReq"))
         b.probe.cancel_order(order.client_order_id)
-        await t.reach(order, "CANCELED", timeout_s=20)
+        await t.reach(order, "CANCELED")
         assert "CancelRejected" not in b.probe.names()
 
     with sandbox(tmp_path) as broker:
@@ -101,7 +101,7 @@ def test_tc_e76_a_modify_without_an_answer_is_no_refusal(fault: str, tmp_path: P
         order = await t.working("1.05000")
         b.sandbox.add_fault(rule(fault, "AmendOrderReq"))
         b.probe.modify_order(order.client_order_id, price=Price.from_str("1.06000"))
-        await b.until(lambda: str(b.cache.order(order.client_order_id).price) == "1.06000", "the new price", 20)
+        await b.until(lambda: str(b.cache.order(order.client_order_id).price) == "1.06000", "the new price")
         assert REFUSALS.isdisjoint(b.probe.names())
 
     with sandbox(tmp_path) as broker:
@@ -116,7 +116,7 @@ def test_tc_e77_a_batch_without_an_answer_refuses_none_of_its_orders(tmp_path: P
         b.sandbox.add_fault(rule("mute", "CancelOrderReq", times=0))
         b.probe.cancel_orders([o.client_order_id for o in orders])
         for order in orders:
-            await t.reach(order, "CANCELED", timeout_s=20)
+            await t.reach(order, "CANCELED")
         assert "CancelRejected" not in b.probe.names()
 
     with sandbox(tmp_path) as broker:

@@ -97,7 +97,7 @@ def main() -> None:
         order = t.limit("1.08400") if point in ("never", "shared") else t.market()
         if point in ("never", "shared"):
             await t.reach(order, "ACCEPTED")
-            await t.reach(order, "FILLED", timeout_s=60)
+            await t.reach(order, "FILLED")
             (folder / "filled").touch()
         await asyncio.Event().wait()
 

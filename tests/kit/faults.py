@@ -274,8 +274,8 @@ class Trader:
     def status(self, order: Any) -> str:
         return self.b.status(order)
 
-    async def reach(self, order: Any, status: str, timeout_s: float = 10.0) -> Any:
-        return await self.b.reach(order, status, timeout_s)
+    async def reach(self, order: Any, status: str) -> Any:
+        return await self.b.reach(order, status)
 
     async def opened(self, side: OrderSide = BUY, n: int = 10_000) -> tuple[Any, str]:
         """A filled market order and its ticket."""
@@ -291,8 +291,8 @@ class Trader:
     async def down_and_up(self, losses: int = 1) -> None:
         """Wait for the link to have been lost so often in this run, and to be up again."""
         connection = self.b.connection
-        await self.b.until(lambda: connection.link_losses >= losses, "a lost link", timeout_s=20)
-        await self.b.until(lambda: connection.up, "the link up again", timeout_s=20)
+        await self.b.until(lambda: connection.link_losses >= losses, "a lost link")
+        await self.b.until(lambda: connection.up, "the link up again")
 
 
 HEARTBEAT = ("in", int(PayloadType.HEARTBEAT_EVENT))
