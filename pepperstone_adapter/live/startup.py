@@ -139,8 +139,7 @@ class Startup:
         for order, deals in state.stranger_deals:
             self._client.table.introduced.add(order.order_id)
             self._emitter.stranger(order, introduce=True)
-            for deal in deals:
-                self._emitter.emit(StrangerFill(deal))
+            self._client.perform([StrangerFill(deal) for deal in deals])
 
     async def _taken_in(self, named: list[ClientOrderId]) -> None:
         """Wait until the framework has taken in the orders it was told of. One that it leaves out must not hold back the

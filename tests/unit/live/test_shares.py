@@ -147,6 +147,51 @@ def test_a_stranger_who_closes_no_more_than_is_his_stops_nothing(tmp_path: Path)
     run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
 
 
+@pytest.mark.parametrize("number", [0, 3_000])
+def test_a_stranger_who_is_in_and_out_in_one_moment_stops_nothing(tmp_path: Path, number: int) -> None:
+    """Two deals in one batch: the framework applies the first after the second has been told."""
+
+    async def script(b: Bench) -> None:
+        if number:
+            await held(b, number)
+        b.broker.open_at_broker("EURUSD", Side.BUY, 2_000)
+        b.broker.close_at_broker(next(iter(b.broker.positions)), units=2_000)
+        await b.until(lambda: len(b.cache.positions_closed()) == 1 and net(b) == number, "the strategy's part left")
+        assert b.client.halted is None
+        b.broker.close_at_broker(b.broker.open_at_broker("EURUSD", Side.BUY, 2_000), units=2_000 + number)
+        await b.until(lambda: net(b) == 0, "flat")
+        assert bool(b.client.halted) == bool(number)
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+@pytest.mark.parametrize("others", [0, 2_000])
+def test_a_level_that_is_hit_in_the_moment_its_strategy_adds_closes_what_it_holds(tmp_path: Path, others: int) -> None:
+    """A limit order fills on the way to the stop, while the link is down: both deals come in one batch."""
+
+    async def script(b: Bench) -> None:
+        await held(b, 3_000)
+        add = b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.08200"))
+        stop = b.probe.order_factory.stop_market(
+            EURUSD, SELL, units(3_000), px("1.08000"), TriggerType.BID_ASK, reduce_only=True
+        )
+        b.probe.submit_order(add)
+        b.probe.submit_order(stop)
+        await b.reach(add, "ACCEPTED")
+        await b.reach(stop, "ACCEPTED")
+        b.session.lose_link()
+        if others:
+            b.broker.open_at_broker("EURUSD", Side.BUY, others)
+        b.broker.set_price("EURUSD", 107_990, 107_997)
+        b.session.restore_link()
+        await b.reach(stop, "FILLED")
+        await b.until(lambda: net(b) == 0, "flat")
+        assert (b.client.halted or "").startswith("2000 units of EURUSD" if others else "")
+        assert bool(b.client.halted) == bool(others)
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
 def test_a_level_that_closes_what_another_has_added_stops_new_risk(tmp_path: Path) -> None:
     """The strategy's stop is the position's: it takes the stranger's 2,000 too, and the framework turns the strategy round."""
 

@@ -124,6 +124,20 @@ def test_what_happens_between_two_reads_of_a_start_is_told_once(tmp_path: Path, 
     run_bench(tmp_path, script, broker, claim=True)
 
 
+def test_a_strangers_netting_position_that_closes_during_a_start_stops_nothing(tmp_path: Path) -> None:
+    """Both are told in one moment: what he had, and that it is gone."""
+    broker = Moving(PositionMode.NETTING)
+    by_hand = broker.open_at_broker("EURUSD", Side.SELL, 5_000)
+    broker.after[2] = lambda: broker.close_at_broker(by_hand)  # read by no one, and held until the start is over
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.cache.positions_closed(), "the position and its end")
+        assert broker.after == {}
+        assert b.client.halted is None
+
+    run_bench(tmp_path, script, broker)
+
+
 class OutOfOrder(Moving):
     """Lists the last but one deal a read later than the last."""
 
