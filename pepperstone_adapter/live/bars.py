@@ -101,7 +101,7 @@ class TickBars:
     def give_up(self, now_ns: int) -> tuple[int, list[Bar]]:
         """Go on without the ticks that passed unseen: how many periods lack some, and the bars of what waited."""
         at_ns = self._waiting[0][2] if self._waiting else now_ns
-        count, next_ns = 1, self._next_ns(self.missing_from_ns)
+        count, next_ns = 0, self.missing_from_ns  # still to come where the period under way was given up before
         while next_ns <= at_ns:
             count, next_ns = count + 1, self._next_ns(next_ns)
         return count, self._go_on(next_ns, [])

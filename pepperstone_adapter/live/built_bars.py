@@ -83,11 +83,15 @@ class BuiltBars:
         gaps = self._gaps
         await asyncio.sleep(HISTORY_LAG_S)
         for symbol in dict.fromkeys(builder.symbol for builder in self._builders.values()):
+            until_ns = max(self._now_ns(), self._now_ns() - self._behind_ns)
+            for bar_type, builder in self._of((symbol,)):
+                if (
+                    builder.missing_from_ns < until_ns - MAX_TICK_DAYS * DAY_NS
+                ):  # of a month; others need not wait for it
+                    self._leave_out(bar_type, builder, f"longer ago than {MAX_TICK_DAYS} days")
             since_ns = min((b.missing_from_ns for _, b in self._of((symbol,)) if b.missing_from_ns), default=0)
             if not since_ns:
                 continue
-            until_ns = max(self._now_ns(), self._now_ns() - self._behind_ns)
-            since_ns = max(since_ns, until_ns - MAX_TICK_DAYS * DAY_NS)
             ticks: Sequence[Tick] = ()
             failure = ""
             try:
@@ -98,8 +102,8 @@ class BuiltBars:
             if gaps != self._gaps:
                 return  # the gap has grown: whoever saw that reads it whole
             for bar_type, builder in self._of((symbol,)):
-                if failure or 0 < builder.missing_from_ns < since_ns:
-                    self._leave_out(bar_type, builder, failure or f"longer ago than {MAX_TICK_DAYS} days")
+                if failure:
+                    self._leave_out(bar_type, builder, failure)
                 elif builder.missing_from_ns:
                     self._hand_over(bar_type, builder.resume(ticks))
 
@@ -114,7 +118,8 @@ class BuiltBars:
         if not builder.missing_from_ns:
             return
         count, bars = builder.give_up(self._now_ns() - self._behind_ns)
-        self._log.warning(f"{bar_type}: up to {count} bars lack ticks that passed unseen and are left out ({why})")
+        if count:
+            self._log.warning(f"{bar_type}: up to {count} bars lack ticks that passed unseen and are left out ({why})")
         for one in bars:
             self._emit(one, bar_type)
 

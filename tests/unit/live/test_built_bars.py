@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from nautilus_trader.model import BarType, PriceType
 
@@ -157,6 +157,50 @@ def test_a_gap_of_more_than_a_week_is_left_out() -> None:
     assert scene.told == [  # 8 days of 1,440 minutes, and the one that has begun
         f"{ASK_BARS}: up to 11521 bars lack ticks that passed unseen and are left out (longer ago than 7 days)"
     ]
+
+
+def test_two_gaps_in_one_minute_that_is_left_out_do_not_cost_the_next() -> None:
+    session = KitSession(KitBroker())
+    session.no_history = VenueError("SERVER_BUSY", "not now")
+
+    async def script(s: Scene) -> None:
+        for at_s in (10, 40):
+            s.quote(at_s, 500)
+            s.built.interrupt()
+            await s.built.fill_gaps()
+        for at_s, ask in ((70, 600), (130, 700)):
+            s.quote(at_s, ask)
+
+    scene = play(session, script)
+    assert scene.bars == [(1, 600, 1)]
+    assert len(scene.told) == 1
+    assert "up to 1 bars lack ticks" in scene.told[0]
+
+
+def test_a_month_that_lacks_ticks_does_not_keep_a_minute_waiting_for_a_week_of_them() -> None:
+    class Asked(KitSession):
+        since: ClassVar[list[int]] = []
+
+        async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
+            self.since.append(start_ns)
+            return await super().history_ticks(symbol, start_ns, end_ns)
+
+    session = Asked(KitBroker())
+    month = BarType.from_str(f"{EURUSD}-1-MONTH-ASK-EXTERNAL")
+    session.ticks["EURUSD"] = ticks((10, 500), (40, 900))
+
+    async def script(s: Scene) -> None:  # START is the 14th of November
+        s.built.begin(month, "EURUSD", BarPeriod.MN1, PriceType.ASK)
+        s.quote(10, 500)
+        s.built.interrupt()
+        s.quote(50, 600)
+        await s.built.fill_gaps()
+        s.quote(70, 700)
+
+    scene = play(session, script)
+    assert Asked.since == [START]
+    assert scene.bars == [(0, 900, 3)]
+    assert [line.split(" (")[1] for line in scene.told] == ["longer ago than 7 days)"]
 
 
 def test_ticks_are_asked_for_by_the_clock_that_is_ahead() -> None:
