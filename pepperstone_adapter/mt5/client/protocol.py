@@ -49,6 +49,11 @@ class GatewayDown:
 type GatewayNews = GatewayUp | GatewayDown | Message
 
 
+def kind_of(news: GatewayNews) -> str | None:
+    """Of an event of the gateway; None for a change of the link."""
+    return news["k"] if isinstance(news, dict) else None
+
+
 @dataclass(slots=True)
 class _Waiting:
     fn: str

@@ -38,7 +38,7 @@ from pepperstone_adapter.mt5.client.history import Pause
 from pepperstone_adapter.mt5.client.live_bars import LiveBars
 from pepperstone_adapter.mt5.client.market_rows import WRONG_TIME, MarketRows
 from pepperstone_adapter.mt5.client.probe import Finding, probe
-from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp
+from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp, kind_of
 from pepperstone_adapter.mt5.client.quotes import Quotes
 from pepperstone_adapter.mt5.client.server_clock import closes, symbols_to_watch
 from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, passes
@@ -51,6 +51,7 @@ DAY_S: Final = 86_400
 LOOKUP_S: Final = 0.5
 SNAPSHOT_TRIES: Final = 5
 SANDBOX_TRIES: Final = 4  # a simulated terminal is there at once or not at all
+LISTS: Final = ("orders", "positions")
 BY_TICKET: Final = frozenset({"orders_get", "positions_get", "history_orders_get", "history_deals_get"})
 type OpenLink = Callable[[Callable[[Sequence[GatewayNews]], None]], GatewayLink]
 
@@ -94,7 +95,7 @@ class Mt5Session:
         )
         self._left_out: list[BrokerEvent] = []
         self._unready = ""  # what the terminal still lacks
-        self._early: list[Any] = []  # what the gateway told while the first snapshot was read
+        self._early: list[GatewayNews] = []  # what the gateway told while the first snapshot was read
         self._alive_s = self._now_ns() // NS
         self._bars = LiveBars(self._spec, self.history_bars, self._emit, self._clock, now_ns, pause)
 
@@ -113,8 +114,8 @@ class Mt5Session:
             async with asyncio.timeout_at(deadline_s):
                 await self._terminal_attached()
                 account = await self._read_account()
+                self._early.clear()  # older than the look at the terminal that this ends with
                 await self._load_symbols()
-                self._early.clear()
                 snapshot = await self._first_snapshot(account)
         except TimeoutError:
             await self.close()
@@ -156,8 +157,8 @@ class Mt5Session:
     async def _read_account(self) -> AccountSnapshot:
         """Account and terminal switches, once the trade server is reached; refuses any other account."""
         while True:
-            terminal = await self._call("terminal_info")
             row = await self._call("account_info")
+            terminal = await self._call("terminal_info")
             if terminal["connected"] and row["login"]:
                 break
             self._unready = "logged in to no account" if terminal["connected"] else "not connected to its trade server"
@@ -191,12 +192,13 @@ class Mt5Session:
 
     async def _first_snapshot(self, account: AccountSnapshot) -> BrokerSnapshot:
         for _ in range(SNAPSHOT_TRIES):
-            orders = await self._call("orders_get")
-            positions = await self._call("positions_get")
+            self._early = [item for item in self._early if kind_of(item) not in LISTS]  # older than what is read now
+            orders, positions = await self._call("orders_get"), await self._call("positions_get")
             window = self._deals_window()
             deals = await self._call("history_deals_get", *window)
             held = [(row["ticket"], row["volume"]) for row in await self._call("positions_get")]
-            if held == [(row["ticket"], row["volume"]) for row in positions]:
+            told = any(kind_of(item) in LISTS for item in self._early)  # before or after these were read
+            if held == [(row["ticket"], row["volume"]) for row in positions] and not told:
                 break  # no deal was made between the two: each is in both or in neither
         self._book.start(orders, positions, deals, window[0])
         return self._snapshot(account, orders, positions)
@@ -215,7 +217,7 @@ class Mt5Session:
 
     def _on_news(self, news: Sequence[GatewayNews]) -> None:
         if not self._started:
-            self._early += [item for item in news if isinstance(item, dict) and item.get("k") != "ticks"]
+            self._early += [item for item in news if kind_of(item) != "ticks"]
             return
         events: list[BrokerEvent] = []
         now_ns = self._now_ns()
@@ -230,10 +232,7 @@ class Mt5Session:
             else:
                 try:
                     events += self._on_event(item, now_ns)
-                except (
-                    *UNREADABLE,
-                    WireError,
-                ) as error:  # what came with it must not be lost; the audit finds what this one said
+                except (*UNREADABLE, WireError) as error:  # what came with it must not be lost; an audit finds it
                     text = f"an event of the gateway ({item['k']}) cannot be read: {type(error).__name__}: {error}"
                     events.append(Notice(level="error", text=text, ts_ns=now_ns))
         self._emit(events)
@@ -389,8 +388,8 @@ class Mt5Session:
     async def _call_as_is(self, fn: str, *args: Any, key: str | None = None) -> Any:
         if self._link is None:
             raise LinkLost(f"{fn}: not connected; nothing was sent")
-        of_account = key is not None or fn in BY_TICKET
-        return await self._link.call(fn, *args, key=key, login=self._expected.login if of_account else None)
+        login = self._expected.login if key is not None or fn in BY_TICKET else None
+        return await self._link.call(fn, *args, key=key, login=login)
 
     def _spec(self, symbol: str) -> SymbolSpec:
         spec = self._book.specs.get(symbol)

@@ -1,13 +1,15 @@
 """A session on a gateway of scripted answers: what comes in between the reads of a comparison."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pepperstone_adapter.broker.events import BrokerEvent, LinkUp, PositionChanged
+import pytest
+
+from pepperstone_adapter.broker.events import BrokerEvent, LinkDown, LinkUp, PositionChanged
 from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, parse_clock
 from pepperstone_adapter.mt5.client.account import Mt5Account
-from pepperstone_adapter.mt5.client.protocol import GatewayUp
+from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayUp
 from pepperstone_adapter.mt5.client.session import Mt5Session
 from tests.kit import mt5_rows as rows
 
@@ -20,12 +22,14 @@ TERMINAL = {"connected": True, "trade_allowed": True, "tradeapi_disabled": False
 
 
 class Link:
-    """A gateway with one position; `between` is told once, after the positions have been read."""
+    """A gateway with one position; `between` is told once, after the positions have been read, `before` when a function
+    is asked for, before its answer."""
 
     def __init__(self, on_news: Any) -> None:
         self.on_news = on_news
         self.positions: list[Any] = [rows.position(42)]
         self.between: list[Any] = []
+        self.before: dict[str, list[Any]] = {}
 
     async def open(self, _timeout_s: float) -> None:
         pass
@@ -36,6 +40,8 @@ class Link:
     async def call(self, fn: str, *_args: Any, key: str | None = None, login: int | None = None) -> Any:
         del key, login
         await asyncio.sleep(0)
+        if fn in self.before:
+            self.on_news(self.before.pop(fn))
         match fn:
             case "status":
                 return {"up": True, "restarts": 0}
@@ -91,3 +97,57 @@ def test_a_list_read_before_a_newer_one_came_brings_no_closed_position_back() ->
         await session.close()
 
     asyncio.run(main())
+
+
+def connecting(prepare: Callable[[Link], None]) -> tuple[list[BrokerEvent], list[str]]:
+    """What is told in the first moments of a session, and the positions its book has then."""
+    told: list[BrokerEvent] = []
+
+    def open_link(on_news: Any) -> Any:
+        link = Link(on_news)
+        prepare(link)
+        return link
+
+    async def main() -> list[str]:
+        session = Mt5Session(Mt5Account(login=LOGIN), open_link)
+        await session.connect(told.extend)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await session.close()
+        return list(session._book.positions)
+
+    return told, asyncio.run(main())
+
+
+@pytest.mark.parametrize("fn", ["symbols_get", "orders_get", "history_deals_get"])
+def test_a_server_that_is_lost_while_a_session_starts_is_told(fn: str) -> None:
+    gone = {"k": "terminal", "row": TERMINAL | {"connected": False}}
+    told, _ = connecting(lambda link: link.before.update({fn: [gone]}))
+    assert [event.reason for event in told if isinstance(event, LinkDown)] == [
+        "the terminal has no connection to its trade server"
+    ]
+
+
+def test_a_link_that_is_lost_with_the_last_answer_of_the_first_snapshot_is_told() -> None:
+    told, _ = connecting(lambda link: link.before.update(history_deals_get=[GatewayDown("cut")]))
+    assert [event.reason for event in told if isinstance(event, LinkDown)] == ["cut"]
+
+
+@pytest.mark.parametrize("fn", ["status", "symbols_get", "orders_get", "positions_get"])
+def test_a_list_from_before_the_first_snapshot_brings_no_closed_position_back(fn: str) -> None:
+    def prepare(link: Link) -> None:
+        link.positions = []  # closed a moment ago
+        link.before[fn] = [{"k": "positions", "rows": [rows.position(42)]}]
+
+    told, held = connecting(prepare)
+    assert held == []
+    assert [event for event in told if isinstance(event, PositionChanged)] == []
+
+
+def test_a_list_that_came_after_the_positions_were_read_is_in_the_first_snapshot() -> None:
+    def prepare(link: Link) -> None:
+        link.between = [{"k": "positions", "rows": []}]  # closed while the deals were read
+
+    told, held = connecting(prepare)
+    assert held == []
+    assert [event for event in told if isinstance(event, PositionChanged)] == []
