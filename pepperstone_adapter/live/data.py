@@ -6,6 +6,7 @@ that names it, never with silence.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -70,7 +71,7 @@ class BrokerDataClient(ClientWithoutTrades):
             self._handle_instrument(instrument)
         for symbol in self.connection.base_symbols:
             if self.connection.quotes[symbol].bid is not None:
-                self._publish_quote(symbol, 0)
+                self._publish_quote(symbol)
         self.create_task(self._watch(), "market-watch")
 
     async def _disconnect(self) -> None:
@@ -82,7 +83,7 @@ class BrokerDataClient(ClientWithoutTrades):
         if self.loop is None or not self.connection.instruments:
             return  # before the first connect has finished; the priming quotes are published by `_connect`
         if isinstance(event, Tick):
-            self._publish_quote(event.symbol, event.ts_ns)
+            self._publish_quote(event.symbol, event)
         elif isinstance(event, Bar):
             self._on_bar(event)
         elif isinstance(event, DepthUpdate):
@@ -100,7 +101,8 @@ class BrokerDataClient(ClientWithoutTrades):
         self._last_init_ns = max(self._last_init_ns, self.clock.timestamp_ns())
         return self._last_init_ns
 
-    def _publish_quote(self, symbol: str, ts_ns: int) -> None:
+    def _publish_quote(self, symbol: str, tick: Tick | None = None) -> None:
+        """With the tick that made it, or told again, to who has just subscribed: then no bar has a tick more of it."""
         scale = self._scales.get(symbol)
         if scale is None:
             instrument = self.connection.instruments.get(symbol)
@@ -116,9 +118,10 @@ class BrokerDataClient(ClientWithoutTrades):
         now = self._now_ns()
         book = self._books.get(symbol)
         sizes = book.best_sizes() if book is not None else (None, None)
-        self._handle_data(scale.quote(bid, ask, ts_ns or now, now, *sizes))
-        if self.built:
-            self.built.quote(symbol, bid, ask, ts_ns or now)
+        ts_ns = tick.ts_ns if tick is not None and tick.ts_ns else now
+        self._handle_data(scale.quote(bid, ask, ts_ns, now, *sizes))
+        if tick is not None and self.built:
+            self.built.quote(symbol, bid, ask, ts_ns)
 
     def _on_bar(self, event: Bar) -> None:
         key = (event.symbol, event.period)
@@ -191,11 +194,13 @@ class BrokerDataClient(ClientWithoutTrades):
                 f"no quote for {self._stale_after_s:g} s in an open market: {', '.join(gone)}; subscribing again"
             )
             self.built.interrupt(gone)  # prices may have passed unseen
-            try:
+            with contextlib.suppress(PepperstoneError):  # a session that has given them up must be told of them again
                 await self.connection.session.unsubscribe_quotes(gone)
+            try:
                 await self.connection.session.subscribe_quotes(gone)
             except PepperstoneError as error:
-                self._log.warning(f"could not subscribe again: {error}")
+                stale.again(gone, time.monotonic_ns())
+                self._log.warning(f"could not subscribe again, tried once more in {self._stale_after_s:g} s: {error}")
             if self.built.interrupted:
                 self.create_task(self.built.fill_gaps(), "fill-bar-gaps")
 
@@ -221,7 +226,7 @@ class BrokerDataClient(ClientWithoutTrades):
     async def _subscribe_quotes(self, command: Any) -> None:
         symbol = self._symbol(command.instrument_id)
         await self.connection.want_quotes([symbol], "quotes")
-        self._publish_quote(symbol, 0)
+        self._publish_quote(symbol)
 
     async def _unsubscribe_quotes(self, command: Any) -> None:
         await self.connection.drop_quotes(self._symbol(command.instrument_id), "quotes")

@@ -81,6 +81,25 @@ async def begun(b: Bench, *bar_types: BarType) -> Prices:
     return prices
 
 
+def test_a_price_told_again_to_a_new_subscriber_is_no_tick_of_the_bars(tmp_path: Path) -> None:
+    """By this machine's clock it may be of an hour the broker has not reached: the bars would have waited for that."""
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.probe.quotes, "a quote")
+        b.probe.unsubscribe_quotes(EURUSD)
+        b.probe.subscribe_bars(ASK_BARS)
+        before = len(b.probe.quotes)
+        b.probe.subscribe_quotes(EURUSD)
+        await b.until(lambda: len(b.probe.quotes) > before, "the price told again")
+        p = Prices(b)
+        for at_s, bid in ((-130, 108_400), (10, 108_500), (70, 108_600)):
+            p.come(at_s, bid)
+        await b.until(lambda: b.probe.bars, "the bar of the first minute")
+        assert [shown(bar) for bar in b.probe.bars] == [(p.ended(1), ["1.08510"] * 4, 1)]
+
+    run_bench(tmp_path, script)
+
+
 def test_bars_of_the_ask_get_the_ticks_of_a_lost_link_from_the_brokers_history(tmp_path: Path) -> None:
     """Lost after 10 s, back after 3:20; until then a price of 1.08900 had come and gone, and one of 1.08300."""
 
