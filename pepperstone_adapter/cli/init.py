@@ -57,10 +57,12 @@ def _write_project(project: Path, name: str) -> None:
         write_atomic(project / "strategies" / source.name, source.read_bytes())
     configs = resource("configs")
     for source in sorted(configs.rglob("*.yaml")):
-        write_atomic(project / "configs" / source.relative_to(configs), source.read_bytes())
+        text = as_started(source.read_text(encoding="utf-8"), elsewhere=True)
+        write_atomic(project / "configs" / source.relative_to(configs), text)
     (project / "tests").mkdir()
     write_atomic(project / ".gitignore", fill("gitignore.txt"))
-    write_atomic(project / "README.md", fill("project_readme.md.txt", name=name, version=__version__, example=_EXAMPLE))
+    readme = fill("project_readme.md.txt", name=name, version=__version__, example=_EXAMPLE)
+    write_atomic(project / "README.md", as_started(readme, elsewhere=True))
 
 
 def _build_catalog(project: Path) -> None:

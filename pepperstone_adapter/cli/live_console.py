@@ -71,7 +71,7 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
     console = Console()
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(as_started(line), markup=False, highlight=False, soft_wrap=True)
 
     live = LiveRun(settings, make_clients, say, _CatalogKeeper())
     if check:
@@ -81,7 +81,7 @@ def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: b
         for left in unkept(settings.record.catalog):
             live.say(
                 f"warning: the recording in {left} is not in the catalog yet; "
-                + as_started(f"put it there: pepperstone data recorded {left}")
+                f"put it there: pepperstone data recorded {left}"
             )
     return live.run()
 

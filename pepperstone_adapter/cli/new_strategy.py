@@ -43,9 +43,10 @@ def command(
         "symbol": chosen.instruments[0],
         "instruments": ", ".join(chosen.instruments),
     }
+    settings = as_started(fill("settings.yaml.txt", **values), elsewhere=project != Path.cwd())
     files = {
         project / "strategies" / f"{parsed.module}.py": strategy_source(chosen, parsed),
-        project / "configs" / "backtest" / f"{parsed.file_name}.yaml": fill("settings.yaml.txt", **values),
+        project / "configs" / "backtest" / f"{parsed.file_name}.yaml": settings,
         project / "tests" / f"test_{parsed.module}.py": fill("test_strategy.py.txt", **values),
     }
     taken = [str(path) for path in files if path.exists()]

@@ -13,6 +13,7 @@ from pepperstone_adapter.broker.market import BarPeriod
 from pepperstone_adapter.broker.session import BrokerSession
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.started import command
 from pepperstone_adapter.live.bars import bars_from_ticks
 from pepperstone_adapter.mapping.data import NS, QuoteScale, bar, bar_close_ns, bar_open_ns, period_ns, period_of
 
@@ -20,7 +21,6 @@ DAY_NS = 86_400 * NS
 MAX_BARS = 200_000
 MAX_TICK_DAYS = 7
 _LONG_NS = {BarPeriod.D1: DAY_NS, BarPeriod.W1: 7 * DAY_NS, BarPeriod.MN1: 31 * DAY_NS}
-DOWNLOAD = "fill the catalog with `pepperstone data download` instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def bar_range(
     if start_ns >= end:
         raise ConfigurationError(f"bar request: start {start_ns} is not before end {end}")
     if (end - start_ns) // length > MAX_BARS:
-        raise ConfigurationError(f"bar request: more than {MAX_BARS} {period} bars; {DOWNLOAD}")
+        raise ConfigurationError(f"bar request: more than {MAX_BARS} {period} bars; {_download()}")
     return HistoryRange(start_ns, end, limit)
 
 
@@ -70,7 +70,7 @@ def tick_range(start_ns: int | None, end_ns: int | None, limit: int | None, now_
     if start >= end:
         raise ConfigurationError(f"quote request: start {start} is not before end {end}")
     if end - start > MAX_TICK_DAYS * DAY_NS:
-        raise ConfigurationError(f"quote request: more than {MAX_TICK_DAYS} days of ticks; {DOWNLOAD}")
+        raise ConfigurationError(f"quote request: more than {MAX_TICK_DAYS} days of ticks; {_download()}")
     return HistoryRange(start, end, limit)
 
 
@@ -105,7 +105,7 @@ async def load_bars(
     elif price_type in (PriceType.ASK, PriceType.MID):
         start = bar_open_ns(period, wanted.start_ns, clock)
         if wanted.end_ns - start > MAX_TICK_DAYS * DAY_NS:
-            raise ConfigurationError(f"{bar_type}: built from ticks, so at most {MAX_TICK_DAYS} days; {DOWNLOAD}")
+            raise ConfigurationError(f"{bar_type}: built from ticks, so at most {MAX_TICK_DAYS} days; {_download()}")
         ticks = await session.history_ticks(spec.name, start, wanted.end_ns)
         found = bars_from_ticks(ticks, spec.name, period, price_type, wanted.end_ns, clock)
     else:
@@ -144,3 +144,7 @@ async def load_quotes(
 
 def _names(session: BrokerSession) -> str:
     return ", ".join(p.value for p in session.capabilities.bar_periods)
+
+
+def _download() -> str:
+    return f"fill the catalog with `{command()} data download` instead"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pepperstone_adapter.cli.started import VARIABLE
 from pepperstone_adapter.common.resources import resource_root
+from pepperstone_adapter.common.started import VARIABLE
 
 ROOT = resource_root()
 BASH, POWERSHELL = (ROOT / "run").read_text("utf-8"), (ROOT / "run.ps1").read_text("ascii")

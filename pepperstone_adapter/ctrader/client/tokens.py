@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from pepperstone_adapter.common.errors import AuthenticationFailed, CredentialsError, RemoteProtocolError
 from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.common.started import command
 from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE
 from pepperstone_adapter.network.promises import Promise
 from pepperstone_adapter.openapi import messages as oa
@@ -74,7 +75,7 @@ class Credentials:
 def login_hint(profile: str) -> str:
     """What a person does about a login that is missing, refused or damaged."""
     option = "" if profile == DEFAULT_PROFILE else f" --profile {profile}"
-    return f"run `pepperstone auth login ctrader{option}`"
+    return f"run `{command()} auth login ctrader{option}`"
 
 
 class CredentialStore(Protocol):

@@ -1,11 +1,18 @@
 """Hints name the command as it was started."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.cli.commands import COMMANDS
 from pepperstone_adapter.cli.main import main
-from pepperstone_adapter.cli.started import VARIABLE, as_started
+from pepperstone_adapter.cli.started import as_started
+from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.started import VARIABLE
+from pepperstone_adapter.ctrader.client.tokens import login_hint
+from pepperstone_adapter.live.history import bar_range, tick_range
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +75,36 @@ def test_what_comes_next_does_too(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert f"\n  {Path('run').absolute()} backtest configs/backtest/demo.yaml\n" in capsys.readouterr().out
     assert main(["new-strategy", "my-idea", "--dir", str(tmp_path / "mine")]) == 0
     assert "\n  ./run backtest configs/backtest/my-idea.yaml\n" in capsys.readouterr().out
+
+
+def test_what_init_writes_does_too(tmp_path: Path) -> None:
+    project, launcher = tmp_path / "mine", Path("run").absolute()
+    assert main(["init", str(project), "--no-data"]) == 0
+    assert f"\n{launcher} doctor " in (project / "README.md").read_text()
+    assert (
+        f"\n#   {launcher} backtest configs/backtest/demo.yaml\n"
+        in (project / "configs/backtest/demo.yaml").read_text()
+    )
+    assert main(["new-strategy", "my-idea", "--dir", str(project)]) == 0
+    assert f"Run it:   {launcher} backtest " in (project / "configs/backtest/my-idea.yaml").read_text()
+    written = [*project.glob("*.md"), *project.rglob("*.yaml")]
+    assert len(written) > 5
+    commands = re.compile(rf"pepperstone ({'|'.join(entry.name for entry in COMMANDS)})\b")
+    assert [path.name for path in written if commands.search(path.read_text())] == []
+
+
+def test_a_strategy_in_the_folder_of_the_launcher_is_run_with_a_path_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "strategies").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["new-strategy", "my-idea"]) == 0
+    assert "Run it:   ./run backtest configs/" in (tmp_path / "configs/backtest/my-idea.yaml").read_text()
+
+
+def test_lines_of_a_running_node_do_too() -> None:
+    assert login_hint("mine") == "run `./run auth login ctrader --profile mine`"
+    with pytest.raises(ConfigurationError, match=r"fill the catalog with `\./run data download` instead"):
+        bar_range(BarPeriod.M1, 0, 10**18, None, 10**18)
+    with pytest.raises(ConfigurationError, match=r"fill the catalog with `\./run data download` instead"):
+        tick_range(0, 10**18, None, 10**18)
