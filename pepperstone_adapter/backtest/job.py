@@ -21,7 +21,7 @@ from pepperstone_adapter.backtest.hashes import code_hash, data_hash, series_of,
 from pepperstone_adapter.backtest.plan import run_plan
 from pepperstone_adapter.backtest.quality import data_quality
 from pepperstone_adapter.backtest.report_data import MAX_CANDLES, Candles, thin
-from pepperstone_adapter.backtest.result import RunFacts, check_output, put_back, write_result
+from pepperstone_adapter.backtest.result import RunFacts, check_output, recover, write_result
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.settings import BacktestSettings, DataSettings
 from pepperstone_adapter.catalog.manifest import iso
@@ -70,7 +70,7 @@ def run_backtest(
         The catalog lacks what the run needs; nothing has been written.
     """
     folder = settings.output.dir
-    put_back(folder)
+    recover(folder)
     check_output(folder)
     store = CatalogStore(settings.data.catalog)
     check_period(settings, store)

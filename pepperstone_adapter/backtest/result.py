@@ -25,7 +25,7 @@ from pepperstone_adapter.backtest.schema import SCHEMA_NAME, Result
 from pepperstone_adapter.backtest.tables import csv_tables, equity_table
 from pepperstone_adapter.broker.account import minor_digits
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
-from pepperstone_adapter.common.files import write_atomic
+from pepperstone_adapter.common.files import FileLock, write_atomic
 from pepperstone_adapter.simulation.record import RunRecord
 
 RESULT = "result.json"
@@ -80,41 +80,76 @@ def check_output(folder: Path, mark: str = RESULT) -> None:
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder` (an absolute path), which takes its name when the block ends well, and the place of
-    one that was there; else nothing of it is left."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    new, old = folder.with_name(f".{folder.name}.{mark}.new"), folder.with_name(f".{folder.name}.{mark}.old")
-    try:
-        new.mkdir()
-        yield new
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    one that was there; else nothing of it is left, but by a process that is killed: `recover` removes that."""
+    beside = _Beside(folder, secrets.token_hex(4))
+    with beside.lock():
+        try:
+            beside.new.mkdir()
+            yield beside.new
+            if folder.exists():
+                folder.rename(beside.old)
+            beside.new.rename(folder)
+        finally:
+            if beside.old.exists() and not folder.exists():
+                beside.old.rename(folder)
+            beside.remove()
 
 
-def put_back(folder: Path) -> None:
-    """Give a result its name again that a killed process left without, between taking the old one away and putting the
-    new one in its place."""
-    left = _left(folder)
-    if left is not None:
-        with suppress(OSError):  # where that cannot be, no result can be written either, and `check_output` says so
-            left.rename(folder)
-            shutil.rmtree(left.with_suffix(".old"), ignore_errors=True)
+def recover(folder: Path) -> None:
+    """Put in order what killed processes left beside `folder`: the result that one of them had taken away, or its own where
+    that was whole, gets the name; the rest is removed. What a living process writes is left alone."""
+    folder = folder.absolute()
+    for beside in _left_beside(folder):
+        with suppress(ConfigurationError, OSError), beside.lock():  # a result that cannot be written says so itself
+            if beside.old.exists() and not folder.exists():
+                beside.whole.rename(folder)
+            beside.remove()
 
 
-def _left(folder: Path) -> Path | None:
-    """Where such a result lies: the new one, which is whole by then, or else the old one."""
-    if folder.exists():
-        return None
-    for old in folder.absolute().parent.glob(f".{glob.escape(folder.name)}.*.old"):
-        new = old.with_suffix(".new")
-        return new if new.exists() else old
-    return None
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What a process that replaces `folder` has beside it, under names with a mark of its own."""
+
+    folder: Path
+    mark: str
+
+    @property
+    def new(self) -> Path:
+        return self._named("new")
+
+    @property
+    def old(self) -> Path:
+        return self._named("old")
+
+    @property
+    def whole(self) -> Path:
+        """Of a process that was killed between its two renamings: its own result, which is whole by then."""
+        return self.new if self.new.exists() else self.old
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by whoever writes here, for as long as the process lives. Raises `ConfigurationError` where another does."""
+        path, mine = self._named("lock"), False
+        try:
+            with FileLock(path, f"the result folder {self.folder}"):
+                mine = True
+                yield
+        finally:
+            if mine:
+                with suppress(OSError):  # Windows, where another process looks at it
+                    path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        for path in (self.new, self.old):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _named(self, what: str) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.{self.mark}.{what}")
+
+
+def _left_beside(folder: Path) -> list[_Beside]:
+    found = folder.parent.glob(f".{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.*")
+    return [_Beside(folder, mark) for mark in sorted({path.name.rsplit(".", 2)[1] for path in found})]
 
 
 def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
@@ -203,11 +238,12 @@ def read_result(folder: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(file.read_bytes())
         Result.model_validate(document)
     except FileNotFoundError as e:
-        if (left := _left(folder)) is not None:
-            raise DataError(
-                f"{folder}: no result here; a run that was killed while it put its own in place left {left}: "
-                f"rename that folder to {folder.name}, or run the backtest again"
-            ) from e
+        for beside in _left_beside(folder.absolute()):
+            if beside.old.exists() and not folder.exists():
+                raise DataError(
+                    f"{folder}: no result here; a run that was killed while it put its own in place left {beside.whole}: "
+                    f"rename that folder to {folder.name}, or run the backtest again"
+                ) from e
         raise DataError(f"{file}: no result here; run `pepperstone backtest SETTINGS --out {folder}`") from e
     except ValueError as e:
         first = str(e).splitlines()[0]

@@ -30,10 +30,11 @@ from pepperstone_adapter.backtest.compare import FIGURES
 from pepperstone_adapter.backtest.hashes import code_hash, settings_hash
 from pepperstone_adapter.backtest.job import check_period, command_line
 from pepperstone_adapter.backtest.plan import strategy_of
-from pepperstone_adapter.backtest.result import check_output, put_back, read_result, replacing
+from pepperstone_adapter.backtest.result import check_output, read_result, recover, replacing
 from pepperstone_adapter.backtest.settings import BacktestSettings, load_backtest, utc_time
 from pepperstone_adapter.backtest.sweep_table import NET_PROFIT, TEST, Axis, Row, is_money, render_sweep, table
 from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.common import starter
 from pepperstone_adapter.common.errors import ConfigurationError, DataError, PepperstoneError
 from pepperstone_adapter.common.files import write_atomic
 from pepperstone_adapter.common.settings import dump_settings
@@ -245,6 +246,7 @@ def run_sweep(
     """Run every combination, `jobs` at a time, and write `sweep.csv`, `sweep.html` and `settings.yaml`.
 
     The folder appears whole at the end, in the place of an older sweep; an interrupt ends the processes and leaves nothing.
+    Where this process is killed they end by themselves, and the next sweep into the folder removes what is left beside it.
 
     Parameters
     ----------
@@ -264,7 +266,7 @@ def run_sweep(
         The folder cannot take the result.
     """
     folder = folder.absolute()
-    put_back(folder)
+    recover(folder)
     check_output(folder, TABLE)
     try:
         with replacing(folder) as new:
@@ -307,15 +309,18 @@ def _run_all(
 
 
 def _processes(commands: Sequence[list[str]], jobs: int) -> Generator[tuple[int, int, str]]:
-    """Run commands, `jobs` at a time: place, exit code and standard error of each as it ends. None outlives this."""
+    """Run commands, `jobs` at a time: place, exit code and standard error of each as it ends. None outlives this, nor
+    this process."""
     waiting = iter(enumerate(commands))
     running: dict[int, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
-    nothing = subprocess.DEVNULL
+    nothing, environment = subprocess.DEVNULL, starter.environment()
     try:
         while True:
             for place, command in islice(waiting, jobs - len(running)):
                 said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-                process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=said)  # noqa: S603
+                process = subprocess.Popen(  # noqa: S603
+                    command, stdin=nothing, stdout=nothing, stderr=said, env=environment
+                )
                 running[place] = process, said
             if not running:
                 return

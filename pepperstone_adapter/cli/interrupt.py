@@ -1,4 +1,4 @@
-"""Ctrl-C where an exception would not do.
+"""Ctrl-C where an exception would not do, and what else asks a process to end.
 
 While a module loads: an extension that asks whether another one is there takes every exception for a no. The interrupt
 would be swallowed, or end the command as a bug; so it is put off until the module is there. While the engine runs: the
@@ -44,6 +44,20 @@ def ends_at_once(tidy: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """Inside, what else asks this process to end (`kill`, a closed terminal) is Ctrl-C, unless it is ignored."""
+    numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def run[T](task: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, which ends its tasks in order at Ctrl-C only where Python's own handler stands."""
     import asyncio  # not for `--help`
@@ -70,16 +84,16 @@ class _Listener:
                 self._timer = None
             signal.default_int_handler(number, frame)
         elif self._timer is None:
-            self._timer = threading.Timer(_ASK_AGAIN_S, self._again)
+            self._timer = threading.Timer(_ASK_AGAIN_S, self._again, (number,))
             self._timer.daemon = True
             self._timer.start()
 
-    def _again(self) -> None:
+    def _again(self, number: int) -> None:
         self._timer = None
         if hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # wakes a call that blocks, too
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # wakes a call that blocks, too
         else:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
 
 _interrupt = _Listener()

@@ -22,6 +22,7 @@ from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.common.output import NAME as OUTPUT
 from pepperstone_adapter.common.output import Output, tell
+from pepperstone_adapter.common.starter import end_with_starter
 
 _USAGE_EXIT_CODE = 2
 _BUG_EXIT_CODE = 1
@@ -60,6 +61,7 @@ def _options(
 def run() -> None:
     """Entry point of the `pepperstone` command."""
     interrupt.listen()
+    end_with_starter()
     sys.exit(main(sys.argv[1:]))
 
 

@@ -66,13 +66,14 @@ def command(
     """
     from pepperstone_adapter.backtest.sweep import plan_sweep, run_sweep
     from pepperstone_adapter.backtest.sweep_table import metric_of
+    from pepperstone_adapter.cli.interrupt import ends_in_order
 
     metric = metric_of(by)
     with _bar("checking", quiet=json_) as told:
         sweep = plan_sweep(settings, over, set_ or (), metric, test_from, told)
     usual = sweep.settings.output.dir
     folder = out or usual.with_name(f"{usual.name}-sweep")
-    with _bar("running", quiet=json_) as told:
+    with ends_in_order(), _bar("running", quiet=json_) as told:
         rows = run_sweep(sweep, folder, jobs or os.process_cpu_count() or 1, keep=keep, on_done=told)
     _print_rows(sweep, rows) if json_ else _print_best(sweep, rows, folder)
     code = _tell_failures(sweep, rows)

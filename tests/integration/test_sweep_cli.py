@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -238,9 +239,9 @@ def test_code_that_is_changed_while_a_sweep_runs_is_found(
     assert [bool(r["trades.count"]) for r in rows(tmp_path / "swept")] == [True, False]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes with a name are POSIX")
-def test_ctrl_c_ends_every_process_and_leaves_nothing(settings: Path, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
+def end_while_two_runs_wait(settings: Path, folder: Path, by: signal.Signals) -> tuple[int, str, str, set[int]]:
+    """Exit code, what was said, and the processes of the runs."""
+    pipe = folder / "pipe"
     os.mkfifo(pipe)
     grid = ("--over", f"{EVERY}=1:50:1", "--set", f"{THEN}=tell {pipe}", "--jobs", "2")
     command = [sys.executable, "-m", "pepperstone_adapter", "sweep", str(settings), *grid]
@@ -248,10 +249,38 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing(settings: Path, tmp_path: 
         pids: set[int] = set()
         while len(pids) < 2:  # each run opens the pipe once, says who it is, and waits for good
             pids |= {int(line) for line in pipe.read_text().split()}
-        sweep.send_signal(signal.SIGINT)
+        sweep.send_signal(by)
         out, err = sweep.communicate(timeout=60)
-    assert (sweep.returncode, out, err) == (130, "", "error: interrupted\n")
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe", "run.yaml", "strategies"]
+    pipe.unlink()
+    return sweep.returncode, out, err, pids
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended and whose starter is gone may wait for long to be taken note of.
+    return not Path(f"/proc/{pid}/stat").exists() or Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1][1] != "Z"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with a name are POSIX")
+@pytest.mark.parametrize("by", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_who_is_asked_to_end_ends_every_process_and_leaves_nothing(settings: Path, tmp_path: Path, by: str) -> None:
+    *told, pids = end_while_two_runs_wait(settings, tmp_path, signal.Signals[by])
+    assert told == [130, "", "error: interrupted\n"]
+    assert not any(map(lives, pids))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.yaml", "strategies"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for processes that are no children")
+def test_what_a_killed_sweep_leaves_ends_by_itself_and_is_removed_by_the_next(
+    settings: Path, pepperstone: Pepperstone, tmp_path: Path
+) -> None:
+    code, *_, pids = end_while_two_runs_wait(settings, tmp_path, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    ends = [os.pidfd_open(pid) for pid in pids if lives(pid)]
+    assert all(select.select([end], [], [], 60)[0] for end in ends)
+    assert list(tmp_path.glob(".out-sweep.*"))
+    assert pepperstone("sweep", settings, "--over", f"{EVERY}=10", "--jobs", 1)[0] == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out-sweep", "run.yaml", "strategies"]

@@ -18,8 +18,8 @@ from pepperstone_adapter.backtest.result import (
     RunFacts,
     build_result,
     check_output,
-    put_back,
     read_result,
+    recover,
     write_result,
 )
 from pepperstone_adapter.backtest.schema import Result
@@ -207,16 +207,75 @@ def test_a_run_killed_while_it_replaces_a_result_leaves_one_to_be_found(tmp_path
             read_result(out)
         (hidden,) = tmp_path.glob(".*.new")
         assert f"left {hidden}: rename that folder to out[1], or run the backtest again" in str(caught.value)
-    put_back(out)
+    recover(out)
     assert read_result(out)["trades"]["count"] == found
-    assert not list(tmp_path.glob(".*.old"))
-    put_back(out)  # with nothing to do
+    assert not list(tmp_path.glob(".*"))
+    recover(out)  # with nothing to do
     assert read_result(out)["trades"]["count"] == found
 
 
 def test_an_older_result_whose_successor_is_lost_is_put_back(tmp_path: Path) -> None:
     write_result(tmp_path / "out", record_of(random_trades(3)), FACTS)
     (tmp_path / "out").rename(tmp_path / ".out.0a1b2c3d.old")
-    put_back(tmp_path / "out")
+    recover(tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert read_result(tmp_path / "out")["trades"]["count"] == 3
+
+
+def test_what_is_left_of_a_folder_with_a_longer_name_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    hidden = tmp_path / ".out.v2.0a1b2c3d.old"  # of out.v2
+    write_result(hidden, record_of(random_trades(3)), FACTS)
+    with pytest.raises(DataError, match=r"no result here; run `pepperstone backtest SETTINGS"):
+        read_result(tmp_path / "out")
+    recover(tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == [hidden.name]
+    recover(tmp_path / "out.v2")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.v2"]
+
+
+# A run that is killed while it writes, after it has said so.
+KILLED = """
+import sys
+from pathlib import Path
+from pepperstone_adapter.backtest.result import replacing
+
+with replacing(Path(sys.argv[1])) as new:
+    (new / "half").write_text("a table")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_next_run_removes_what_killed_ones_left_and_nothing_of_one_that_writes(tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "out.v2"
+    command = [sys.executable, "-c", KILLED]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        subprocess.Popen([*command, str(out)], **pipes) as dead,
+        subprocess.Popen([*command, str(out)], **pipes) as living,
+        subprocess.Popen([*command, str(other)], **pipes) as neighbour,
+    ):
+        for process in (dead, living, neighbour):
+            assert process.stdout.readline() == b"writing\n"
+        dead.kill()
+        neighbour.kill()
+        assert (dead.wait(), neighbour.wait()) != (0, 0)
+        (tmp_path / ".out.0a1b2c3d.new").mkdir()  # killed before anything was in it
+        assert len(list(tmp_path.glob(".*.new"))) == 4
+        recover(out)
+        recover(out)
+        assert sorted(p.name.rsplit(".", 2)[0] for p in tmp_path.glob(".*.new")) == [".out", ".out.v2"]
+        living.communicate()
+        assert living.returncode == 0
+    assert sorted(p.name for p in out.iterdir()) == ["half"]
+    recover(other)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_older_result_that_was_not_removed_any_more_is_removed_by_the_next_run(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_result(out, record_of(random_trades(3)), FACTS)
+    write_result(tmp_path / ".out.0a1b2c3d.old", record_of(random_trades(4)), FACTS)
+    recover(out)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert read_result(out)["trades"]["count"] == 3
