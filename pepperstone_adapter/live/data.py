@@ -201,6 +201,7 @@ class BrokerDataClient(ClientWithoutTrades):
             except PepperstoneError as error:
                 stale.again(gone, time.monotonic_ns())
                 self._log.warning(f"could not subscribe again, tried once more in {self._stale_after_s:g} s: {error}")
+                return
             if self.built.interrupted:
                 self.create_task(self.built.fill_gaps(), "fill-bar-gaps")
 

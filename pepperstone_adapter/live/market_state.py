@@ -86,3 +86,9 @@ class StaleFeed:
                 del self._since_ns[symbol]
                 self._stale.discard(symbol)
         return gone, back
+
+    def again(self, symbols: Iterable[str], now_ns: int) -> None:
+        """Nothing could be done about these: they are told once more when they have been silent for as long again."""
+        for symbol in symbols:
+            self._stale.discard(symbol)
+            self._since_ns[symbol] = now_ns

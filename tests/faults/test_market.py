@@ -148,6 +148,32 @@ def test_F51_a_subscription_that_died_in_silence_is_asked_for_again(tmp_path: Pa
         run_live(tmp_path, broker, script, data=LiveDataConfig(stale_after_s=0.5))
 
 
+@pytest.mark.parametrize("lost", ["UnsubscribeSpotsReq", "SubscribeSpotsReq"])
+def test_F51_a_link_that_is_lost_while_a_silent_symbol_is_asked_for_again_costs_no_prices(
+    tmp_path: Path, lost: str
+) -> None:
+    async def script(b: Bench) -> None:
+        b.sandbox.add_fault(rule("cut_before", lost))
+        await Trader(b).down_and_up()
+        b.sandbox.push("EURUSD", "1.08590", "1.08597")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08590", "prices that flow again")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script, data=LiveDataConfig(stale_after_s=0.5))
+
+
+def test_F51_a_subscription_that_is_refused_once_is_asked_for_until_it_is_there(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        b.sandbox.add_fault(rule("error", "SubscribeSpotsReq", text="INTERNAL_SERVER_ERROR"))
+        await b.until(lambda: not b.sandbox.venue.faults.pending, "a refused subscription")
+        b.sandbox.push("EURUSD", "1.08590", "1.08597")
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08590", "prices that flow again")
+        assert b.connection.link_losses == 0
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script, data=LiveDataConfig(stale_after_s=0.5))
+
+
 def test_F52_a_market_that_closes_refuses_orders_by_name_and_opens_as_if_nothing_had_been(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)

@@ -240,7 +240,11 @@ class Feed:
             batch = new[start : start + BATCH]
             message = oa.SubscribeSpotsReq(symbolId=batch, subscribeToSpotTimestamp=True)
             self._streaming.update(batch)
-            await self._benign(message, oa.SubscribeSpotsRes)
+            try:
+                await self._benign(message, oa.SubscribeSpotsRes)
+            except PepperstoneError:
+                self._streaming.difference_update(batch)
+                raise
 
     async def _renew(self, symbol_id: int) -> None:
         """End a symbol's stream at the venue and begin it again, with the bars and the depth that ride on it.

@@ -61,12 +61,13 @@ def test_f57_a_spike_of_one_side_is_held_back_until_that_side_says_so_again(
     assert quote.held_back == 1
 
 
-def test_f57_a_jump_told_one_side_at_a_time_passes_once_both_sides_said_it_twice() -> None:
+@pytest.mark.parametrize("to", [240_000, 50_000])
+def test_f57_a_jump_told_one_side_at_a_time_passes_once_both_sides_said_it_twice(to: int) -> None:
     quote = QuoteMerge()
     quote.update(108_500, 108_507, 1)
-    told = [quote.update(*tick, 2) for tick in ((240_000, None), (None, 240_007), (240_001, None), (None, 240_008))]
-    assert told == [False, False, False, True]  # the third is good, and above the ask that was
-    assert (quote.bid, quote.ask, quote.held_back) == (240_001, 240_008, 3)
+    told = [quote.update(*tick, 2) for tick in ((to, None), (None, to + 7), (to + 1, None), (None, to + 8))]
+    assert told == [False, False, False, True]  # the third is good, and no companion of the ask that was
+    assert (quote.bid, quote.ask, quote.held_back) == (to + 1, to + 8, 3)
 
 
 def test_bars_of_the_ask_begin_with_the_first_whole_period() -> None:
@@ -151,6 +152,15 @@ def test_f51_silence_is_told_once_and_counts_from_the_opening() -> None:
     assert feed.check([("EURUSD", 200_100 * S)], 200_101 * S) == ([], ["EURUSD"])
     assert feed.check([], 300_000 * S) == ([], [])  # closed: no alarm
     assert StaleFeed(after_s=0).check([("EURUSD", 1)], 10**18) == ([], [])
+
+
+def test_f51_silence_that_nothing_could_be_done_about_is_told_again_after_as_long() -> None:
+    feed = StaleFeed(after_s=60)
+    assert feed.check([("EURUSD", 1 * S)], 1 * S) == ([], [])
+    assert feed.check([("EURUSD", 1 * S)], 62 * S) == (["EURUSD"], [])
+    feed.again(["EURUSD"], 62 * S)
+    assert feed.check([("EURUSD", 1 * S)], 122 * S) == ([], [])
+    assert feed.check([("EURUSD", 1 * S)], 123 * S) == (["EURUSD"], [])
 
 
 def test_history_without_a_start_reaches_over_weekends() -> None:
