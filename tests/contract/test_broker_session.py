@@ -65,7 +65,7 @@ class Bench:
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(45):  # only a broken run waits this long
                 while not condition():  # noqa: ASYNC110 - anything may be waited for
                     await asyncio.sleep(0.005)
         except TimeoutError:
@@ -335,7 +335,7 @@ def test_levels_of_a_market_order_are_distances_from_its_fill(run: Run) -> None:
             found = position.protection or Protection()
             return found.stop_loss, found.take_profit
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(45):
             while await levels() != (D("1.08007"), D("1.08907")):  # 1.08507 less 0.00500, plus 0.00400  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         b.set_price("1.08000", "1.08007")

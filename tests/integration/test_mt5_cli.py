@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder
 from tests.kit.mt5_scene import order
+from tests.kit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,16 +45,9 @@ def test_the_probe_reads_a_terminal_and_changes_nothing(tmp_path: Path) -> None:
         assert not broker.terminal.ledger.accounts[3_000_001].orders
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def test_a_sandbox_that_does_not_run_is_said_soon_with_its_address_and_what_to_start() -> None:
     port = free_port()
-    done = run("probe", "mt5", "--account", "3000001", *account(port), timeout_s=45)
+    done = run("probe", "mt5", "--account", "3000001", *account(port), timeout_s=90)
     assert done.returncode == 5
     words = f"the simulated terminal should listen on 127.0.0.1:{port}: start `pepperstone sandbox`"
     assert words in done.stderr.strip().splitlines()[-1]
@@ -197,7 +190,7 @@ def test_ctrl_c_ends_a_download_in_the_middle_of_a_page(tmp_path: Path) -> None:
             assert time.monotonic() < end_s
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=15)  # a worker that hangs is killed after 2 s
+        _, said = process.communicate(timeout=40)  # a worker that hangs is killed after 2 s
         assert process.returncode == 130
         assert "run the same command again to go on" in said
 

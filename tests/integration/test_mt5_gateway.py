@@ -22,6 +22,7 @@ from tests.kit import mt5 as kit
 from tests.kit.ctrader import Recorder, recorded, run
 from tests.kit.mt5 import LOGIN, NETTING, Gateway
 from tests.kit.mt5_scene import order
+from tests.kit.ports import free_port
 
 D = Decimal
 SLOW = {"fastest_s": 60.0, "slowest_s": 60.0}  # the worker does not poll by itself: calls are the test's alone
@@ -264,7 +265,7 @@ def test_a_gateway_that_began_again_reads_on_where_its_client_stopped_or_says_wh
 
         async def main() -> None:
             nonlocal later_s
-            first = Gateway(broker, tmp_path)
+            first = Gateway(broker, tmp_path, port=free_port())
             session, told = kit.session_of(first, now_ns=lambda: time.time_ns() + later_s * 10**9), Recorder()
             await session.connect(told)
             await session.subscribe_quotes(["EURUSD"])

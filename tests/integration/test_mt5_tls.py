@@ -28,7 +28,7 @@ class Guarded:
     gate: Gateway
     trusted: Path
 
-    def session(self, connect_timeout_s: float = 20.0, **changes: object) -> Mt5Session:
+    def session(self, connect_timeout_s: float = 30.0, **changes: object) -> Mt5Session:
         facts = {"port": self.gate.port, "token": TOKEN, "ca_file": self.trusted, **changes}
         address = GatewayAddress(**facts)  # type: ignore[arg-type]
         account = Mt5Account(login=LOGIN, sandbox=True, connect_timeout_s=connect_timeout_s)

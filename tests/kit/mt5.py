@@ -102,7 +102,7 @@ def session_of(
 ) -> Mt5Session:
     """A session on a gateway; made on the running loop."""
     address = GatewayAddress(port=gate.port, token=token)
-    expected = Mt5Account(**{"login": login, "sandbox": True, "connect_timeout_s": 20.0, **account})
+    expected = Mt5Account(**{"login": login, "sandbox": True, "connect_timeout_s": 30.0, **account})
     return Mt5Session(expected, lambda on_news: GatewayLink(address, on_news, QUICK), now_ns)
 
 

@@ -16,7 +16,7 @@ from pepperstone_adapter.sandbox.clock import BrokerClock
 from pepperstone_adapter.sandbox.report import books
 from pepperstone_adapter.sandbox.server import Sandbox, settings_for_tests, start
 from tests.kit.ctrader_node import PRICES
-from tests.kit.node import Bench, Probe, run_connected
+from tests.kit.node import DEADLINE_S, Bench, Probe, run_connected
 
 LOGIN = 3_000_001
 FOK_AND_IOC = {"filling": 3}
@@ -52,7 +52,7 @@ def configs(broker: Sandbox, tmp_path: Path, **changes: Any) -> tuple[Mt5DataCon
         "port": broker.ports.mt5,
         "hours": "always",
         "gateway_dir": str(tmp_path / "gateway"),
-        "connect_timeout_s": 15.0,
+        "connect_timeout_s": DEADLINE_S / 2,
         **changes,
     }
     execution = Mt5ExecConfig(state_dir=str(tmp_path / "state5"), **trading, **values)
