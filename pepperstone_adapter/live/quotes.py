@@ -58,7 +58,8 @@ class QuoteMerge:
         new_bid, new_ask = self._bid, self._ask
         if new_bid is None or new_ask is None:
             return False
-        if new_bid > new_ask:
+        # Crossed; or one side has jumped and the other, which has said the same, waits to be confirmed.
+        if new_bid > new_ask or _near(self._suspect_ask, new_bid) or _near(self._suspect_bid, new_ask):
             self.held_back += 1
             return False
         self.bid, self.ask = new_bid, new_ask
@@ -66,8 +67,8 @@ class QuoteMerge:
 
 
 def _credible(price: int, last: int | None, suspect: int | None) -> bool:
-    if last is None:
-        return price > 0
-    if last <= price * SPIKE and price <= last * SPIKE:
-        return True
-    return suspect is not None and 0 < suspect <= price * SPIKE and price <= suspect * SPIKE
+    return price > 0 if last is None else _near(price, last) or _near(suspect, price)
+
+
+def _near(price: int | None, other: int) -> bool:
+    return price is not None and 0 < price <= other * SPIKE and other <= price * SPIKE
