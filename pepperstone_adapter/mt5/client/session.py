@@ -287,6 +287,7 @@ class Mt5Session:
         self._up = False
         if self._recovering is not None:
             self._recovering.cancel()
+            self._recovering = None  # what comes with this may begin another
         if self._down_told and not permanent:
             return []
         self._down_told = True

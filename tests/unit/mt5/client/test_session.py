@@ -99,6 +99,32 @@ def test_a_list_read_before_a_newer_one_came_brings_no_closed_position_back() ->
     asyncio.run(main())
 
 
+def test_a_server_that_was_lost_and_found_while_the_link_was_cut_is_traded_again() -> None:
+    """All that was missed comes at once with the link."""
+    told: list[BrokerEvent] = []
+    links: list[Link] = []
+
+    def open_link(on_news: Any) -> Any:
+        links.append(Link(on_news))
+        return links[0]
+
+    async def main() -> None:
+        session = Mt5Session(Mt5Account(login=LOGIN), open_link)
+        await session.connect(told.extend)
+        (link,) = links
+        link.on_news([GatewayDown("cut")])
+        missed: list[Any] = [
+            {"k": "terminal", "row": TERMINAL | {"connected": connected}} for connected in (False, True)
+        ]
+        link.on_news([GatewayUp(resumed=True, terminal=True), *missed])
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await session.close()
+
+    asyncio.run(main())
+    assert [type(event) for event in told if isinstance(event, LinkDown | LinkUp)] == [LinkDown, LinkUp]
+
+
 def connecting(prepare: Callable[[Link], None]) -> tuple[list[BrokerEvent], list[str]]:
     """What is told in the first moments of a session, and the positions its book has then."""
     told: list[BrokerEvent] = []
