@@ -237,6 +237,26 @@ def test_f15_a_lost_account_session_shuts_that_gate_and_recovers_on_the_same_lin
     assert len(world.venue.requests(oa.AccountAuthReq)) == 2
 
 
+def test_f15_a_session_that_ends_while_the_account_is_read_opens_no_gate_until_it_is_signed_in_again(
+    world: World,
+) -> None:
+    """The venue says so without naming a request, right before the last answer: it is held as every event is then."""
+    lost = oa.ErrorRes(ctidTraderAccountId=ACCOUNT_ID, errorCode="ACCOUNT_NOT_AUTHORIZED")
+
+    def read(_message: oa.ReconcileReq) -> oa.ReconcileRes:
+        if len(world.venue.requests(oa.ReconcileReq)) == 2:
+            world.venue.say(lost)
+        return oa.ReconcileRes(ctidTraderAccountId=ACCOUNT_ID)
+
+    world.venue.scripts[oa.ReconcileReq] = read
+    world.venue.say(oa.AccountDisconnectEvent(ctidTraderAccountId=ACCOUNT_ID))
+    world.pass_s(0.5)
+    assert not world.account.up
+    world.pass_s(2)
+    assert [type(event) for event in world.events if isinstance(event, LinkUp | LinkDown)] == [LinkUp, LinkDown, LinkUp]
+    assert len(world.venue.requests(oa.AccountAuthReq)) == 3  # the first, the one that ended at once, the last
+
+
 def test_f16_maintenance_is_waited_for_to_its_end_in_seconds_and_in_milliseconds() -> None:
     for answer, end_s in ((oa.ErrorRes, 300), (oa.CommonErrorRes, 300)):
         world = World()

@@ -238,13 +238,16 @@ class Account(Desk):
             self._held = None
             self.notice("warning", f"not reconciled yet, trying again: {error}")
             return False
-        self._open()
-        return True
+        return self._open()
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
+        """Open the gate; False where what was held has just ended the session, and another recovery is under way."""
+        recovering = self._recovering
         held, self._held = self._held or [], None
         for message, request in held:
             self._digest(message, request)
+        if self._recovering is not recovering:
+            return False
         self.refresh_account()
         self.up = True
         self._opened_s, self._succeeded = self.hub.now_s, True
@@ -266,6 +269,7 @@ class Account(Desk):
             self._watch(self._renew, RENEW_S),
             self._watch(self.feed.close_due_bars, BARS_S),
         ]
+        return True
 
     async def _renew(self) -> None:
         """Refresh a token that became due on a living session; the venue then ends it, and the gate reopens."""
