@@ -18,6 +18,7 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.broker.symbols import TradingMode
 from pepperstone_adapter.common.errors import NotFound, OrderRefused
 from pepperstone_adapter.mt5.client.identity import magic_of
+from pepperstone_adapter.sandbox.clock import TestClock
 from pepperstone_adapter.sandbox.ledger import NewOrder, Protect
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
@@ -72,6 +73,8 @@ def test_f62_a_stop_out_is_adopted(tmp_path: Path) -> None:
 
 
 def test_f63_f64_f65_f66_changes_the_broker_or_a_person_made(tmp_path: Path) -> None:
+    clock = TestClock(time.time_ns())
+
     async def script(s: Scene) -> None:
         ledger, now = s.broker.terminal.ledger, s.broker.clock.now_ns
         states = {
@@ -79,20 +82,22 @@ def test_f63_f64_f65_f66_changes_the_broker_or_a_person_made(tmp_path: Path) -> 
             for name, more in (
                 ("A", {}),
                 ("B", {}),
-                ("G", {"time_in_force": TimeInForce.GTD, "expires_ns": (now() // 10**9 + 2) * 10**9}),
+                ("G", {"time_in_force": TimeInForce.GTD, "expires_ns": (now() // 10**9 + 60) * 10**9}),
             )
         }
         s.broker.call(lambda: ledger.amend(LOGIN, int(states["A"].order_id), now(), limit_price=D("1.08500")))
         await s.told.until(lambda: "replaced" in s.told.changes("A"))
         s.broker.call(ledger.cancel, LOGIN, int(states["B"].order_id), now())
         await s.told.until(lambda: "canceled" in s.told.changes("B"))
+        assert s.told.changes("G") == ["accepted"]
+        s.broker.advance(60.0)
         await s.told.until(lambda: "expired" in s.told.changes("G"))
         deal = await s.open()
         s.broker.call(ledger.protect, LOGIN, int(deal.position_id), Protect(stop_loss=D("1.09000")), now())
         await s.told.until(lambda: s.told.of(PositionChanged)[-1].position.protection is not None)
         assert s.told.of(PositionChanged)[-1].position.protection == Protection(stop_loss=D("1.09000"))
 
-    play(tmp_path, script)
+    play(tmp_path, script, clock=clock)
 
 
 def test_f67_a_deposit_changes_the_account_only(tmp_path: Path) -> None:
