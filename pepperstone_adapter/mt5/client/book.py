@@ -275,9 +275,10 @@ class Book:
         return out
 
     def on_ended(self, ticket: int, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
-        """The order history's answer about a vanished order; no rows: not there yet, ask again."""
+        """The order history's answer about a vanished order; no rows: not there yet, ask again. Told once, however often it
+        was asked for."""
         row = next((r for r in rows if r["ticket"] == ticket), None)
-        if row is None or row["state"] in (OrderStateCode.PLACED, OrderStateCode.STARTED):
+        if row is None or ticket not in self.lookups or row["state"] in (OrderStateCode.PLACED, OrderStateCode.STARTED):
             return []
         state = self.order_state(row)
         sent = self._sent.get(row["magic"])

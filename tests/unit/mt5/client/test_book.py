@@ -149,6 +149,16 @@ def test_a_vanished_order_is_looked_up_until_history_knows_it() -> None:
     assert subject.lookups == set()
 
 
+def test_an_order_that_ended_is_told_once_to_who_asked_twice() -> None:
+    """A comparison and the look every half second may both have asked before the first answer came."""
+    subject = book()
+    working = rows.order(3, magic=magic_of("O-1"))
+    subject.start([working], [], [])
+    subject.on_orders([], NOW)
+    answers = [subject.on_ended(3, [{**working, "state": 2}], NOW) for _ in range(2)]
+    assert [len(events) for events in answers] == [1, 0]
+
+
 def test_a_filled_order_that_vanished_says_nothing_itself() -> None:
     working = rows.order(3)
     subject = book(orders=[working])
