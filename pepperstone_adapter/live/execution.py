@@ -206,8 +206,6 @@ class BrokerExecutionClient(ExecutionClient):
         """Tell the framework, and do what a decision asks for."""
         if self._emitter is None:
             return
-        if self.shares is not None:
-            emissions = self.shares.watched(emissions)
         for emission in emissions:
             if isinstance(emission, SetExactLevels):
                 entry = self.table.get(emission.client_order_id)
@@ -222,6 +220,8 @@ class BrokerExecutionClient(ExecutionClient):
                 self._halt(emission.text)
         if emissions:
             self.sender.wake()
+            if self.shares is not None:
+                self.perform(self.shares.taken(emissions))
 
     def _halt(self, reason: str) -> None:
         if self.halted is None:

@@ -74,9 +74,9 @@ class Shares:
             )
         self._closes.append(order)
 
-    def watched(self, emissions: list[Emission]) -> list[Emission]:
-        """What the framework is to be told, and a warning for each deal that takes what is not its owner's."""
-        return [*emissions, *filter(None, map(self._taken, emissions))]
+    def taken(self, told: list[Emission]) -> list[Emission]:
+        """A warning for each deal that takes what is not its owner's; asked before the framework has applied any of it."""
+        return [warning for one in told if (warning := self._taken(one)) is not None]
 
     def _taken(self, told: Emission) -> Warn | None:
         """A stranger's deal, or the hit of a level: it closes the whole position, whoever has added to it."""

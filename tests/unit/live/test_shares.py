@@ -1,5 +1,6 @@
 """Closes on a netting account: in the moment between the broker's fill and the framework's books, and by another."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.events import BrokerEvent, OrderChanged
 from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.broker.orders import DealReason, Protection, Side
+from pepperstone_adapter.live.emissions import StrangerFill
 from pepperstone_adapter.live.planning import Close
 from pepperstone_adapter.live.tracking import CLOSE, Phase, TrackedOrder
 from pepperstone_adapter.mapping.orders import NotSendable
@@ -161,6 +163,20 @@ def test_a_stranger_who_is_in_and_out_in_one_moment_stops_nothing(tmp_path: Path
         b.broker.close_at_broker(b.broker.open_at_broker("EURUSD", Side.BUY, 2_000), units=2_000 + number)
         await b.until(lambda: net(b) == 0, "flat")
         assert bool(b.client.halted) == bool(number)
+
+    run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
+
+
+def test_a_look_at_shares_that_breaks_loses_no_deal(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        await held(b, 3_000)
+        assert b.client.shares is not None
+        nameless = StrangerFill(replace(b.broker.all_deals[-1], deal_id="1", order_id=""))
+        b.client.perform([nameless])
+        with pytest.raises(ValueError, match="was empty"):  # the framework has no such id: each look breaks
+            b.client.shares.taken([nameless])
+        b.broker.open_at_broker("EURUSD", Side.BUY, 2_000)
+        await b.until(lambda: net(b) == 5_000, "both parts")
 
     run_bench(tmp_path, script, broker=KitBroker(PositionMode.NETTING))
 
