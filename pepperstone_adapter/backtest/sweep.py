@@ -5,8 +5,8 @@
 
 Before the first run every combination is checked: its settings, its strategies, the period of its data. A value that no
 combination can run with is an error. Values that only do not go together (a fast average slower than the slow one) are a
-row with the strategy's reason, and no run. What was checked is what must run: a run whose settings or code have another
-hash by then is a failed row.
+row with the strategy's reason, and no run. What was checked is what must run: a run whose settings, data or code have
+another hash by then is a failed row.
 
 The best of many runs on the same data is partly luck. `test_from` splits the period: a combination then runs twice, before
 that date and from it on, each with the start balance and indicators that begin anew; it is ranked by the first.
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO
 
 from pepperstone_adapter.backtest.compare import FIGURES
-from pepperstone_adapter.backtest.hashes import code_hash, settings_hash
+from pepperstone_adapter.backtest.hashes import code_hash, data_hash, settings_hash
 from pepperstone_adapter.backtest.job import check_period, command_line
 from pepperstone_adapter.backtest.plan import strategy_of
 from pepperstone_adapter.backtest.result import check_output, read_result, recover, replacing
@@ -197,6 +197,7 @@ class _Check:
         self._file = file
         self._built: set[str] = set()
         self._code: dict[frozenset[Path], str] = {}
+        self._data: dict[str, str] = {}
 
     def run(self, number: int, overrides: tuple[str, ...], prefix: str) -> Run:
         settings = load_backtest(self._file, overrides)
@@ -204,11 +205,16 @@ class _Check:
             for strategy in settings.strategies:
                 strategy_of(strategy)
             self._built.add(repr(settings.strategies))
-        check_period(settings, CatalogStore(settings.data.catalog))
+        data = repr((settings.data, settings.account.platform))
+        if data not in self._data:
+            store = CatalogStore(settings.data.catalog)
+            check_period(settings, store)
+            self._data[data] = data_hash(settings, store)
         files = frozenset(Path(s.strategy.rpartition(":")[0]) for s in settings.strategies)
         if files not in self._code:
             self._code[files] = code_hash(files)
-        return Run(number, overrides, prefix, {"settings": settings_hash(settings), "code": self._code[files]})
+        hashes = {"settings": settings_hash(settings), "data": self._data[data], "code": self._code[files]}
+        return Run(number, overrides, prefix, hashes)
 
 
 def _refuse_values(
@@ -345,9 +351,10 @@ def _outcome(run: Run, values: tuple[str, ...], folder: Path, code: int, said: s
     part = "test: " if run.prefix else ""
     if code:
         lines = [line for line in said.splitlines() if line.strip()]
-        reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines[-1:]
+        reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         ended = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-        return Row(run.number, values, error=part + ("; ".join(reasons) or ended), exit_code=code if code > 0 else 1)
+        why = "; ".join(reasons) or ": ".join((ended, *lines[-1:]))
+        return Row(run.number, values, error=part + why, exit_code=code if code > 0 else 1)
     result = read_result(folder)
     changed = [name for name, value in run.hashes.items() if result["hashes"][name] != value]
     if changed:

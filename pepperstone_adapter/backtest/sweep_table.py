@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import isfinite
 from re import compile as pattern
 from typing import Any
 
@@ -197,4 +198,4 @@ def _number(value: str) -> Decimal | str:
 
 def _is_number(value: str) -> bool:
     scalar = parse_scalar(value)
-    return isinstance(scalar, int | float) and not isinstance(scalar, bool)
+    return isinstance(scalar, int | float) and not isinstance(scalar, bool) and isfinite(scalar)

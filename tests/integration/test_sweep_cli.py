@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from pepperstone_adapter.backtest.compare import FIGURES
+from pepperstone_adapter.backtest.sweep import plan_sweep, run_sweep
 from pepperstone_adapter.catalog.importer import import_file
 from pepperstone_adapter.catalog.request import ImportRequest
 from pepperstone_adapter.cli.main import main
@@ -55,6 +57,9 @@ class Flip(Strategy):
         if self.settings.then == "edit":
             with open(__file__, "a") as file:
                 file.write("# edited\\n")
+        if self.settings.then == "end":
+            os.write(2, b"a warning\\n")
+            os.kill(os.getpid(), 9)
         if self.settings.then.startswith("tell "):
             with open(self.settings.then[5:], "w") as pipe:
                 pipe.write(f"{os.getpid()}\\n")
@@ -237,6 +242,24 @@ def test_code_that_is_changed_while_a_sweep_runs_is_found(
     assert code == 2
     assert "1 of 2 runs failed; run 2: code changed while the sweep ran" in err
     assert [bool(r["trades.count"]) for r in rows(tmp_path / "swept")] == [True, False]
+
+
+def test_data_that_are_replaced_while_a_sweep_runs_are_found(settings: Path, catalog: Path, tmp_path: Path) -> None:
+    own = tmp_path / "cat"
+    shutil.copytree(catalog, own)
+    sweep = plan_sweep(settings, [f"{EVERY}=10,20"], [f"data.catalog={own}"])
+    lines = (catalog.parent / "EURUSD.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "EURUSD.csv").write_text("".join([*lines[:-1], lines[-1].replace("\t5\n", "\t6\n")]))
+    import_file(ImportRequest(catalog=own, file=tmp_path / "EURUSD.csv", zone="utc", replace=True))
+    found = run_sweep(sweep, tmp_path / "swept")
+    assert [r.error for r in found] == ["data changed while the sweep ran; run it again"] * 2
+
+
+def test_a_run_that_the_system_ends_is_told_so_whatever_it_had_said(settings: Path, tmp_path: Path) -> None:
+    """Where memory is short the system kills; the last warning before it is not the reason."""
+    sweep = plan_sweep(settings, [f"{THEN}=end"])
+    (row,) = run_sweep(sweep, tmp_path / "swept")
+    assert (row.error, row.exit_code) == ("ended by signal 9: a warning", 1)
 
 
 def end_while_two_runs_wait(settings: Path, folder: Path, by: signal.Signals) -> tuple[int, str, str, set[int]]:

@@ -95,6 +95,13 @@ def test_amounts_have_the_digits_of_their_currency() -> None:
     assert text(yen, NET) == "1,234"
 
 
+def test_values_that_are_no_finite_number_stay_as_they_were_written() -> None:
+    axes = (Axis("strategies.0.config.stop", (".inf", "2.", "+5")),)
+    rows = [Row(n, (value,)) for n, value in enumerate(axes[0].values)]
+    assert [cells(axes, r, test=False)["strategies.0.config.stop"] for r in rows] == [".inf", Decimal(2), Decimal(5)]
+    assert '"numeric": false' in json.dumps(data_of(render_sweep("x", axes, rows, NET, None, ""))["axes"])
+
+
 def test_the_test_has_columns_of_its_own() -> None:
     assert columns(test=True)[len(FIGURES) :] == [f"test.{key}" for _, key, _ in FIGURES]
 
