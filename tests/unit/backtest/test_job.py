@@ -53,8 +53,10 @@ def test_a_week_may_be_missing_at_each_end(
 
 
 def test_a_run_first_puts_back_the_result_a_killed_one_left_hidden(store: CatalogStore, tmp_path: Path) -> None:
-    settings = between(tmp_path, "2019-01-01", "2021-01-01")
-    out = settings.output.dir
+    out = tmp_path / "out"
+    settings = load(
+        tmp_path, "data.start=2019-01-01", "data.end=2021-01-01", "data.instruments=[EURUSD]", f"output.dir={out}"
+    )
     write_result(out, record_of(random_trades(3)), FACTS)
     out.rename(out.with_name(f".{out.name}.0a1b2c3d.old"))
     with pytest.raises(DataError, match="choose a period within the data"):
