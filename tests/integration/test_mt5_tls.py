@@ -103,6 +103,17 @@ def test_plain_words_and_tls_do_not_meet(tmp_path: Path) -> None:
         run(main)
 
 
+def test_a_file_of_authorities_that_cannot_be_read_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.pem"
+
+    async def main() -> None:
+        address = GatewayAddress(port=1, token=TOKEN, ca_file=gone)
+        session = Mt5Session(Mt5Account(login=LOGIN), lambda on_news: GatewayLink(address, on_news, QUICK))
+        await refused(session, ConfigurationError, "gone.pem")  # long before the 150 s that a terminal may take
+
+    run(main)
+
+
 def test_another_machine_without_tls_is_no_address() -> None:
     with pytest.raises(ConfigurationError, match="TLS only"):
         GatewayAddress(host="192.0.2.7", token=TOKEN)

@@ -91,14 +91,16 @@ class GatewayLink:
         ------
         AuthenticationFailed
             Wrong token on either side.
+        ConfigurationError
+            The `ca_file` cannot be used.
         ConnectFailed
             Not up within `timeout_s`, nothing listening there for `REFUSED_S`, or a certificate that is not trusted.
         """
         self._first = self._loop.create_future()
         self._opened_s = self._loop.time()
-        self._thread.call(self._link.start)
         try:
             async with asyncio.timeout(timeout_s):
+                await asyncio.wrap_future(self._thread.run(self._link.start))
                 return await self._first
         except TimeoutError:
             plain = "" if self._secure else " to plain words (one with a certificate wants ca_file in the settings)"
