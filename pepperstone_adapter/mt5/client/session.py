@@ -128,7 +128,7 @@ class Mt5Session:
         # After the snapshot, which the caller has first: a deal made while it was read is in neither of the two.
         loop = asyncio.get_running_loop()
         loop.call_soon(self._emit, self._left_out)
-        loop.call_soon(self._on_news, self._early)
+        loop.call_soon(self._on_news, ())
         return snapshot
 
     async def close(self) -> None:
@@ -221,7 +221,8 @@ class Mt5Session:
             return
         events: list[BrokerEvent] = []
         now_ns = self._now_ns()
-        for item in news:
+        early, self._early = self._early, []  # newer ones may be here sooner than `connect` hands these over
+        for item in (*early, *news):
             if isinstance(item, GatewayUp):
                 if not item.resumed:
                     self._quotes.broke()

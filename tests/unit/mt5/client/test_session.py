@@ -177,3 +177,25 @@ def test_a_list_that_came_after_the_positions_were_read_is_in_the_first_snapshot
     told, held = connecting(prepare)
     assert held == []
     assert [event for event in told if isinstance(event, PositionChanged)] == []
+
+
+def test_what_came_while_a_session_started_is_told_before_what_comes_with_its_end() -> None:
+    """The news behind the last answer may be handed over in the turn of the loop in which the start ends."""
+    told: list[BrokerEvent] = []
+    links: list[Link] = []
+
+    def open_link(on_news: Any) -> Any:
+        links.append(Link(on_news))
+        links[0].before["history_deals_get"] = [GatewayDown("cut")]
+        return links[0]
+
+    async def main() -> None:
+        session = Mt5Session(Mt5Account(login=LOGIN), open_link)
+        await session.connect(told.extend)
+        links[0].on_news([GatewayUp(resumed=True, terminal=True)])
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await session.close()
+
+    asyncio.run(main())
+    assert [type(event) for event in told if isinstance(event, LinkDown | LinkUp)] == [LinkDown, LinkUp]
