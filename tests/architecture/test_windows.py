@@ -96,7 +96,7 @@ def test_ctrl_c_ends_a_gateway_whose_loop_takes_no_signal_handlers_and_its_worke
                 assert gateway.poll() is None
                 time.sleep(0.02)
             gateway.send_signal(signal.SIGINT)
-            _, said = gateway.communicate(timeout=20)
+            _, said = gateway.communicate(timeout=60)
         finally:
             gateway.kill()
         assert gateway.returncode == 0

@@ -93,6 +93,7 @@ def spawn(path: Path, *arguments: str, env: dict[str, str] | None = None) -> "su
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        pipesize=1 << 20,  # most tests read at the end only; a fine log fills what a pipe holds by itself in seconds
         env={**os.environ, "NO_COLOR": "1", **(env or {})},
     )
 
