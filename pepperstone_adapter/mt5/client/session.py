@@ -219,8 +219,7 @@ class Mt5Session:
         if not self._started:
             self._early += [item for item in news if kind_of(item) != "ticks"]
             return
-        events: list[BrokerEvent] = []
-        now_ns = self._now_ns()
+        events, now_ns = list[BrokerEvent](), self._now_ns()
         early, self._early = self._early, []  # newer ones may be here sooner than `connect` hands these over
         for item in (*early, *news):
             if isinstance(item, GatewayUp):
