@@ -107,9 +107,13 @@ class Book:
         state = replace(order, status=OrderStatus.ACCEPTED, filled_units=Decimal(0), average_price=None)
         return [OrderChanged(change=OrderChange.ACCEPTED, order=state, ts_ns=order.updated_ns)]
 
-    def working(self, row: Row, now_ns: int) -> list[BrokerEvent]:
-        """One working order as it is now, read back after a request about it."""
-        return self.on_orders([*(self._orders or {}).values(), row], now_ns)
+    def read_back(self, ticket: int, rows: Sequence[Row], lists: int, now_ns: int) -> list[BrokerEvent]:
+        """One working order after a request about it: its row, or none. A list that was told since (`lists` had been) is
+        of after the request as well. An order that does not work has ended, perhaps before any list had it."""
+        out = self.on_orders([*(self._orders or {}).values(), *rows], now_ns) if rows and self.lists == lists else []
+        if ticket not in (self._orders or {}):
+            self.lookups.add(ticket)
+        return out
 
     def client_order_id(self, row: Row) -> str | None:
         """Whose order or deal this is: ours of this run, ours of an earlier run by its comment, else None."""

@@ -145,12 +145,12 @@ class Trader:
 
     async def _read_back(self, ticket: int) -> OrderState | None:
         """Take a working order as known, so that the next change of it is told as a change."""
+        lists = self._book.lists
         try:
             rows = await self._call("orders_get", {"ticket": int(ticket)})
         except PepperstoneError:
             return None  # the next poll shows it
-        for row in rows:
-            self._emit(self._book.working(row, self._now_ns()))
+        self._emit(self._book.read_back(int(ticket), rows, lists, self._now_ns()))
         return self._book.order_state(rows[0]) if rows else None
 
     async def _exact_levels(self, request: OrderRequest, spec: SymbolSpec, answer: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pepperstone_adapter.broker.events import OrderChange, OrderChanged
 from pepperstone_adapter.broker.orders import OrderRequest, OrderType
 from pepperstone_adapter.broker.server_time import parse_clock
 from pepperstone_adapter.broker.symbols import SymbolSpec
@@ -200,3 +201,38 @@ def test_an_order_is_not_taken_for_the_stop_loss_that_ended_its_position() -> No
     level = rows.order(9, magic=magic, state=4, volume_current=0.0, type=1, reason=4, position_id=7)
     desk.lists["history_orders_get"] = [level, ours]
     assert asyncio.run(desk.trader._find_ticket("O-1", 0)) == 7
+
+
+LIMIT = market_order(type=OrderType.LIMIT, limit_price=Decimal("1.09"))
+ENDED = rows.order(7, magic=magic_of("O-1"), state=2)
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["before it is read back", "while it is read back"])
+def test_a_pending_order_that_ends_at_once_is_looked_for_in_the_history(between: bool) -> None:
+    """No list has shown it, so none will miss it."""
+
+    class Hasty(Desk):
+        async def call(self, fn: str, *args: Any, key: str | None = None) -> Any:
+            if fn == "orders_get" and between:
+                self.trader._book.on_orders([], 0)  # told on the way of the answer, which still has it
+                return [rows.order(7, magic=magic_of("O-1"))]
+            return await super().call(fn, *args, key=key)
+
+    desk = Hasty()
+    asyncio.run(desk.trader.submit(LIMIT))
+    book = desk.trader._book
+    assert book.lookups == {7}
+    (canceled,) = book.on_ended(7, [ENDED], 0)
+    assert isinstance(canceled, OrderChanged)
+    assert (canceled.change, canceled.order.client_order_id) == (OrderChange.CANCELED, "O-1")
+    assert book.on_orders([], 0) == []
+    assert book.lookups == set()  # it does not work any more
+
+
+def test_a_pending_order_that_works_is_not_looked_for() -> None:
+    desk = Desk()
+    desk.lists["orders_get"] = [rows.order(7, magic=magic_of("O-1"))]
+    asyncio.run(desk.trader.submit(LIMIT))
+    assert desk.trader._book.lookups == set()
+    desk.trader._book.on_orders([], 0)
+    assert desk.trader._book.lookups == {7}
