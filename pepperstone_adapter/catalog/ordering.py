@@ -38,9 +38,9 @@ class LastOfEqual:
     held: list[Chunk] = field(default_factory=list)
 
     def feed(self, chunk: Chunk) -> Chunk:
+        if not len(chunk):
+            return chunk
         joined = Chunk.join([*self.held, chunk])
-        if not len(joined):
-            return joined
         self.held = [joined.take(slice(-1, None))]
         done = joined.take(slice(None, -1))
         return done.take(done.ts_ns != joined.ts_ns[1:])

@@ -71,7 +71,8 @@ def parse_times(column: pa.Array, template: str | None = None) -> Times:
         One chunk of type string; nulls and blanks come out as `NO_TIME`.
     template
         The layout where the caller knows it (a row of another length is unreadable); None infers it for each length of
-        text from the first text of that length.
+        text from the first text of that length that has one, and again for the texts which that one does not read: a
+        broken row, first in a block of a file, must not cost the others.
     """
     rows = len(column)
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + rows + 1]
@@ -80,21 +81,34 @@ def parse_times(column: pa.Array, template: str | None = None) -> Times:
     ns = np.full(rows, NO_TIME, np.int64)
     utc = np.zeros(rows, np.bool_)
     for width in _distinct(widths):
-        same = None if (widths == width).all() else np.flatnonzero(widths == width)
-        starts = offsets[:-1] if same is None else offsets[:-1][same]
-        first = bytes(data[starts[0] : starts[0] + width]).decode("ascii", "replace")
-        layout = template_of(first) if template is None else template if len(template) == width else None
-        if layout is None:
-            continue
-        whole = data[offsets[0] : offsets[-1]]
-        block = whole.reshape(rows, width) if same is None else data[starts[:, None] + np.arange(width)]
-        parts = [_parse_block(block[i : i + CACHED_ROWS], layout) for i in range(0, len(block), CACHED_ROWS)]
-        where = slice(None) if same is None else same
-        ns[where] = np.concatenate(parts)
-        utc[where] = "o" in layout or "Z" in layout
+        left = None if (widths == width).all() else np.flatnonzero(widths == width)  # None: all of them
+        tried: set[str] = set()
+        while left is None or len(left):
+            starts = offsets[:-1] if left is None else offsets[left]
+            layout = template if template is not None else _untried(data, starts, width, tried)
+            if layout is None or layout in tried or len(layout) != width:
+                break
+            tried.add(layout)
+            whole = data[offsets[0] : offsets[-1]]
+            block = whole.reshape(rows, width) if left is None else data[starts[:, None] + np.arange(width)]
+            parts = [_parse_block(block[i : i + CACHED_ROWS], layout) for i in range(0, len(block), CACHED_ROWS)]
+            parsed = np.concatenate(parts)
+            where, unread = slice(None) if left is None else left, np.flatnonzero(parsed == NO_TIME)
+            ns[where] = parsed
+            utc[where] = parsed != NO_TIME if "o" in layout or "Z" in layout else False
+            left = unread if left is None else left[unread]
     if column.null_count:
         ns[np.asarray(column.is_null())] = NO_TIME
     return Times(ns, utc)
+
+
+def _untried(data: NDArray[np.uint8], starts: NDArray[np.int32], width: int, tried: set[str]) -> str | None:
+    """The layout of the first of some texts of one width that has one and was not tried; None when none has."""
+    for start in starts:  # not as a list: it is nearly always the first
+        layout = template_of(bytes(data[start : start + width]).decode("ascii", "replace"))
+        if layout is not None and layout not in tried:
+            return layout
+    return None
 
 
 def _distinct(widths: NDArray[np.int32]) -> list[int]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pepperstone_adapter.catalog.columns import Chunk
-from pepperstone_adapter.catalog.ordering import Sorter
+from pepperstone_adapter.catalog.ordering import LastOfEqual, Sorter
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=30), max_size=6), st.integers(1, 40))
@@ -27,3 +27,11 @@ def test_rows_come_in_order_of_time_and_those_of_one_time_together_as_they_were_
     assert [row for chunk in chunks for row in chunk] == sorted(added)
     times = [{ts for ts, _ in chunk} for chunk in chunks]
     assert sum(map(len, times)) == len(set().union(*times))
+
+
+def test_a_block_of_blank_lines_ends_nothing_while_a_row_waits_for_the_next() -> None:
+    keeper = LastOfEqual()
+    rows = Chunk(np.array([1, 2, 2]), {"bid": np.array([10, 20, 21])})
+    blank = Chunk(np.empty(0, np.int64), {})  # what a block without rows gives
+    out = [keeper.feed(rows), keeper.feed(blank), *keeper.rest()]
+    assert [row for chunk in out if len(chunk) for row in chunk.values["bid"].tolist()] == [10, 21]

@@ -59,10 +59,28 @@ def test_iso_texts_agree_with_the_standard_library(moments: list[datetime], minu
 )  # fmt: skip
 def test_a_time_that_is_none_leaves_its_neighbours_alone(text: str) -> None:
     good = "2024-02-29 23:59:59"
-    times = parse_times(pa.array([good, text, good]))
     expected = to_ns(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC))
-    assert times.ns.tolist() == [expected, NO_TIME, expected]
-    assert not times.utc.any()
+    for place in range(3):  # the first of a block decides nothing
+        texts, wanted = [good, good], [expected, expected]
+        texts.insert(place, text)
+        wanted.insert(place, NO_TIME)
+        times = parse_times(pa.array(texts))
+        assert times.ns.tolist() == wanted
+        assert not times.utc.any()
+
+
+def test_two_layouts_of_one_length_are_both_read() -> None:
+    texts = [
+        "2024-02-29T23:59:59",
+        "2024-02-29 23:59:59",
+        "2024.02.29 23:59:59",
+        "29.02.2024 23:59:59",
+        "2024-02-29 23:59Z",
+    ]
+    expected = to_ns(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC))
+    times = parse_times(pa.array(texts))
+    assert times.ns.tolist() == [expected, expected, expected, NO_TIME, expected - 59 * 10**9]
+    assert times.utc.tolist() == [False, False, False, False, True]
 
 
 def test_a_given_template_reads_days_first() -> None:
