@@ -47,7 +47,7 @@ NS: Final = 1_000_000_000
 DAY_S: Final = 86_400
 INVALID_FILL: Final = 10030
 NEW: Final = (Action.DEAL, Action.PENDING, Action.CLOSE_BY)  # what makes an order; the others change one
-DONE_PARTIAL: Final = 10010
+DONE: Final = 10009
 SELECT_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 THROTTLED_TRIES: Final = 3  # of what takes no new risk
 THROTTLED: Final = Backoff(initial_s=1.0, max_s=8.0, jitter=0.0)
@@ -132,8 +132,8 @@ class Trader:
             ticket = self._ticket(request.position_id) if request.position_id is not None else None
             answer = await self._send_market(request, spec, ticket)
             self._emit(self._book.accepted(_accepted(request, answer, self._now_ns())))
-            if answer["retcode"] == DONE_PARTIAL:
-                self._book.lookups.add(int(answer["order"]))  # what became of the rest
+            if answer["retcode"] != DONE:  # partly done: what became of the rest; placed: what became of it
+                self._book.lookups.add(int(answer["order"]))
             await self._exact_levels(request, spec, answer)
         else:
             flags = int(self._rows[request.symbol]["expiration_mode"])

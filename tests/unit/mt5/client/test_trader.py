@@ -236,3 +236,11 @@ def test_a_pending_order_that_works_is_not_looked_for() -> None:
     assert desk.trader._book.lookups == set()
     desk.trader._book.on_orders([], 0)
     assert desk.trader._book.lookups == {7}
+
+
+@pytest.mark.parametrize(("retcode", "asked"), [(10009, set()), (10010, {7}), (10008, {7})])
+def test_what_becomes_of_a_market_order_that_is_not_done_is_asked_for(retcode: int, asked: set[int]) -> None:
+    """Partly done, the rest is canceled; placed, the server may yet refuse it. Neither need be in a list of working orders."""
+    desk = Desk(retcode)
+    asyncio.run(desk.trader.submit(market_order()))
+    assert desk.trader._book.lookups == asked
