@@ -54,7 +54,9 @@ class RecordingServer:
                 raw, _ = self._listener.accept()
             except OSError:
                 return
-            self._open.append(raw)
+            with self.done:
+                self._open.append(raw)
+                self.done.notify_all()
             threading.Thread(target=self._talk, args=(raw,), daemon=True).start()
 
     def _talk(self, raw: socket.socket) -> None:
