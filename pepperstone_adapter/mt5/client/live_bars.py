@@ -79,4 +79,5 @@ class LiveBars:
                 if closed:
                     last_ns = closed[-1].open_ns
                     self._emit(closed)
-                    break
+                if last_ns + step_ns == boundary_ns:
+                    break  # the newest; without it, what was told is only what an earlier round missed

@@ -8,6 +8,7 @@ import pytest
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.broker.server_time import parse_clock
+from pepperstone_adapter.common.errors import LinkLost
 from pepperstone_adapter.mt5.client.history import PERIOD_S
 from pepperstone_adapter.mt5.client.live_bars import LiveBars, forming_opened_ns
 from tests.kit.mt5_rows import spec
@@ -78,3 +79,38 @@ def test_the_bar_that_forms_when_it_is_subscribed_to_is_told_when_it_closes(
     asyncio.run(main())
     assert [opened for opened, _ in told] == [at(closes) - step_ns]
     assert told[0][1] - at(closes) < 5 * NS
+
+
+def test_a_bar_that_was_missed_does_not_make_the_newest_one_a_period_late() -> None:
+    """The link was down at nine; at ten the terminal has the bar of before nine at once, and the newest a moment later."""
+    nine, ten, step_ns = at("2026-07-15 09:00"), at("2026-07-15 10:00"), 3600 * NS
+    now_ns = nine - 60 * NS
+    told: list[tuple[int, int]] = []
+
+    async def pause(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += round(seconds * NS)
+        await asyncio.sleep(0)
+
+    async def read(symbol: str, wanted: BarPeriod, start_ns: int, end_ns: int) -> list[Bar]:
+        if now_ns < ten:
+            raise LinkLost("away")
+        there = [nine - step_ns] if now_ns < ten + NS // 2 else [nine - step_ns, nine]
+        return [Bar(symbol, wanted, o, 1, 1, 1, 1, 1) for o in there if start_ns <= o < end_ns]
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        def emit(new: Sequence[Bar]) -> None:
+            told.extend((bar.open_ns, now_ns) for bar in new)
+            if len(told) == 2:
+                done.set()
+
+        bars = LiveBars(lambda _name: spec(), read, emit, CLOCK, lambda: now_ns, pause)
+        bars.subscribe("EURUSD", BarPeriod.H1)
+        await asyncio.wait_for(done.wait(), 10)
+        bars.close()
+
+    asyncio.run(main())
+    assert [opened for opened, _ in told] == [nine - step_ns, nine]
+    assert told[1][1] - ten < 5 * NS
