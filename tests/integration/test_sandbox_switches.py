@@ -154,7 +154,7 @@ async def deeds(scene: Scene, session: CTraderSession) -> None:
 
     distances = Protection(stop_loss=D("0.00500"), take_profit=D("0.02000"), distance=True)
     entry = asyncio.ensure_future(session.submit(market_order("O-1", protection=distances)))
-    await scene.until(lambda: entry.done() and scene.account().positions)
+    await scene.until(lambda: entry.done() and scene.told())
     await entry
     (ticket,) = scene.account().positions
     position_id = str(ticket)
