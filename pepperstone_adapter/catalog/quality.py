@@ -248,7 +248,7 @@ def _judge_bars(
         bad |= shape | far
         if other is not None:
             bad |= _crossed_bars(store, other, chunk, quality)
-        last_ns, before = int(ts[-1]), [*before, *chunk.close[-REACH:].tolist()][-REACH:]
+        last_ns, before = max(last_ns, int(ts.max())), [*before, *chunk.close[-REACH:].tolist()][-REACH:]
         yield ts, bad
 
 
@@ -271,7 +271,7 @@ def _judge_quotes(
         quality.count("crossed", wrong, ts)
         far = spikes((chunk.bid,) * 4, before, behind.bid.tolist(), limit)
         quality.count("spikes", far, ts)
-        last_ns, before = int(ts[-1]), [*before, *chunk.bid[-REACH:].tolist()][-REACH:]
+        last_ns, before = max(last_ns, int(ts.max())), [*before, *chunk.bid[-REACH:].tolist()][-REACH:]
         yield ts, bad | wrong | far
 
 

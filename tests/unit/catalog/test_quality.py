@@ -270,6 +270,21 @@ def flat_bars(path: Path, period: str, ts: np.ndarray) -> SeriesQuality:  # type
     return check_series(store, store.series()[0])
 
 
+@pytest.mark.parametrize("early", [299_000, 299_999])  # inside of a piece, and its last row
+def test_rows_out_of_order_are_counted_the_same_where_two_pieces_meet(early: int, tmp_path: Path) -> None:
+    # Pieces of 300,000 rows. Row 299,998 is stamped ten seconds late, at the time of row 300,008: until that one comes, all
+    # are earlier than a row before them: 299,999 to 300,007, and the one that is stamped a minute early, if it is another.
+    ts = np.arange(400_000, dtype=np.int64) * 10**9 + MIDNIGHT * 10**9
+    ts[299_998] += 10 * 10**9
+    ts[early] -= 60 * 10**9
+    bid = np.full(len(ts), 110_000, np.int64)
+    stored(tmp_path, "EURUSD.PEPPERSTONE", 5, ts, bid=bid, ask=bid + 10)
+    store = CatalogStore(tmp_path)
+    quality = check_series(store, store.series()[0])
+    assert quality.rows == 400_000
+    assert quality.counts["disorder"] == (9 if early == 299_999 else 10)
+
+
 def test_bars_off_the_grid_of_their_period_are_found(tmp_path: Path) -> None:
     # Ten hours that close on the hour, and one of 10:17 in the place of 10:00.
     ts = MIDNIGHT * 10**9 + np.arange(8, 18, dtype=np.int64) * HOUR_NS
