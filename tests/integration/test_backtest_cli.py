@@ -183,7 +183,7 @@ def test_chunks_do_not_change_the_result(write: Written, pepperstone: Callable[.
 
 def test_runs_in_fresh_processes_agree(write: Written, pepperstone: Callable[..., Run]) -> None:
     code, _, err = pepperstone("backtest", write(), "--no-report", "--repeat", "2")
-    assert code == 0
+    assert code == 0, err
     assert "2 runs agree: events " in err
 
 
