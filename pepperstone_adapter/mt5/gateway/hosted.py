@@ -47,8 +47,16 @@ class HostedGateway:
         ready.set_result(supervisor)
         self._loop.run_forever()
         self._loop.run_until_complete(supervisor.close())
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._end())
         self._loop.close()
+
+    async def _end(self) -> None:
+        """End what is left: clients on their way in or out."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0)  # their sockets close in the next turn
 
     def call[T](self, function: Callable[[], T]) -> T:
         """Run `function` on the gateway's thread and return its result."""
