@@ -61,7 +61,7 @@ class Dispatcher:
         Factor on every deadline.
     """
 
-    def __init__(self, keys: OrderKeys, send: Callable[[Message], bool], patience: float = 1.0) -> None:
+    def __init__(self, keys: OrderKeys, send: Callable[[Message], object], patience: float = 1.0) -> None:
         self._patience = patience
         self._keys = keys
         self._send = send
@@ -183,7 +183,7 @@ class Dispatcher:
         self._number += 1
         self._flying = request
         self._deadline_s = now_s + CALLS[request.fn].deadline_s * self._patience
-        # A pipe that does not take it belongs to a dying worker: `worker_down` follows and settles the request.
+        # A worker that dies before it has read this is followed by `worker_down`, which settles the request.
         self._send({"t": "req", "id": self._number, "fn": request.fn, "args": request.args, "login": request.login})
 
     def _give_back(self, order: _Request, reason: str) -> None:

@@ -1,14 +1,17 @@
 """One worker process as the supervisor sees it: a pipe in, a pipe out, and the right to kill.
 
-Pipes are read by a thread, not by the event loop: asyncio's subprocess support needs the proactor loop on Windows, and
-this must run the same there, under Wine and on Linux.
+Pipes are read and written by a thread each, not by the event loop: asyncio's subprocess support needs the proactor loop on
+Windows, and this must run the same there, under Wine and on Linux. A worker that hangs in a call reads nothing, and its pipe
+takes little (4 KiB on Windows): whoever waited for it could not end it.
 """
 
 import os
+import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -59,34 +62,39 @@ class WorkerProcess:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._stdin: IO[bytes] = self._process.stdin
-        threading.Thread(target=self._read, args=(self._process.stdout, on_message, on_exit), daemon=True).start()
+        self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        for name, work, args in (
+            ("mt5-worker-in", self._write, (self._process.stdin,)),
+            ("mt5-worker-out", self._read, (self._process.stdout, on_message, on_exit)),
+        ):
+            threading.Thread(target=work, args=args, name=name, daemon=True).start()
         self.send({"t": "setup", **setup})
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, message: Message) -> bool:
-        """Whether the pipe took it."""
-        try:
-            self._stdin.write(encode(message))
-            self._stdin.flush()
-        except (OSError, ValueError):  # the pipe broke, or `close` has closed it
-            return False
-        return True
+    def send(self, message: Message) -> None:
+        """Hand a message over, after those before it; one that has ended gets it no more, which `on_exit` tells."""
+        self._frames.put(encode(message))
 
     def kill(self) -> None:
         self._process.kill()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Ask it to end; kill it when it does not within `timeout_s`."""
+        self._frames.put(None)
         try:
-            self._stdin.close()
             self._process.wait(timeout_s)
-        except (OSError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _write(self, stdin: IO[bytes]) -> None:
+        with suppress(OSError), stdin:  # it has ended
+            while (frame := self._frames.get()) is not None:
+                stdin.write(frame)
+                stdin.flush()
 
     def _read(self, stdout: IO[bytes], on_message: Callable[[Message], None], on_exit: Callable[[str], None]) -> None:
         decoder = Decoder()
@@ -99,4 +107,5 @@ class WorkerProcess:
             reason = f"worker spoke nonsense: {error}"
             self._process.kill()
         code = self._process.wait()
+        self._frames.put(None)
         on_exit(reason or f"worker ended with code {code}")

@@ -170,8 +170,9 @@ class Supervisor:
             setup, on_message, on_exit, list(self._options.worker_command) or None, self._options.worker_env
         )
 
-    def _to_worker(self, message: Message) -> bool:
-        return self._worker is not None and self._worker.send(message)
+    def _to_worker(self, message: Message) -> None:
+        if self._worker is not None:
+            self._worker.send(message)
 
     def _from_worker(self, generation: int, message: Message) -> None:
         if generation != self._generation:

@@ -98,12 +98,46 @@ def test_what_a_worker_says_when_its_gateway_has_ended_is_dropped(
     )
     raised: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
-    before = set(threading.enumerate())
     hosted = HostedGateway(GatewayOptions(port=0, state_dir=tmp_path, worker_command=(sys.executable, "-c", script)))
-    (reader,) = (t for t in threading.enumerate() if t not in before and t.name != "mt5-gateway")
+    (reader,) = (t for t in threading.enumerate() if t.name == "mt5-worker-out")
     hosted.stop()
     assert reader.is_alive()
     (tmp_path / "ended").touch()
     reader.join(30)
     assert not reader.is_alive()
     assert raised == []
+
+
+def test_a_worker_that_reads_nothing_holds_up_nobody() -> None:
+    """A call that hangs keeps the whole worker, and its pipe takes little (4 KiB on Windows): the supervisor must not wait
+    for it, because it is the one that ends such a worker."""
+    ended: queue.Queue[str] = queue.Queue()
+    command = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+    worker = WorkerProcess({}, lambda _message: None, ended.put, command)
+
+    def fill() -> None:
+        for _ in range(20):
+            worker.send({"t": "sub", "symbol": "x" * 10_000})
+
+    sending = threading.Thread(target=fill, daemon=True)
+    sending.start()
+    sending.join(20)
+    hung = sending.is_alive()
+    worker.kill()
+    assert ended.get(timeout=20) == "worker ended with code -9"
+    assert not hung
+
+
+def test_a_worker_gets_all_that_was_sent_before_its_input_ends() -> None:
+    ended: queue.Queue[str] = queue.Queue()
+    count = "import sys; data = sys.stdin.buffer.read(); sys.exit(len(data) == int(sys.argv[1]))"
+    messages = [{"t": "sub", "symbol": "x" * 10_000, "n": n} for n in range(30)]
+    size = len(encode({"t": "setup"})) + sum(len(encode(message)) for message in messages)
+    worker = WorkerProcess({}, lambda _message: None, ended.put, [sys.executable, "-c", count, str(size)])
+    for message in messages:
+        worker.send(message)
+    worker.close(20)
+    assert ended.get(timeout=20) == "worker ended with code 1"
+    before = threading.active_count()
+    worker.send({"t": "sub"})  # to nobody
+    assert threading.active_count() <= before
