@@ -215,8 +215,7 @@ class Supervisor:
         self._emit([{"k": "worker", "up": False, "reason": reason}])
         self.restarts += 1
         self._loop.call_later(self._restart_s, self._restart, self._generation)
-        if self._restart_s < RESTART_MAX_S:
-            self._restart_s = min(self._restart_s * 2, RESTART_MAX_S)
+        self._restart_s = min(self._restart_s * 2, RESTART_MAX_S)
 
     def _restart(self, generation: int) -> None:
         if generation == self._generation and not self._closing:

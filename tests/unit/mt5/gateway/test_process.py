@@ -98,8 +98,9 @@ def test_what_a_worker_says_when_its_gateway_has_ended_is_dropped(
     )
     raised: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
+    before = set(threading.enumerate())
     hosted = HostedGateway(GatewayOptions(port=0, state_dir=tmp_path, worker_command=(sys.executable, "-c", script)))
-    (reader,) = (t for t in threading.enumerate() if t.name == "mt5-worker-out")
+    (reader,) = (t for t in threading.enumerate() if t not in before and t.name == "mt5-worker-out")
     hosted.stop()
     assert reader.is_alive()
     (tmp_path / "ended").touch()
