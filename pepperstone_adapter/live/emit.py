@@ -5,6 +5,7 @@ Also keeps the id store in step: what the framework is told about an order's ven
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from nautilus_trader.common import Logger
@@ -41,6 +42,12 @@ class Emitter:
     ----------
     client
         The framework's execution client (its `generate_…` methods, cache and clock).
+
+    Attributes
+    ----------
+    not_before_ns
+        By symbol: strangers' fills bear no earlier time. Where the framework made up the fill of a position, it drops those
+        that are older without a word, of other tickets too.
     """
 
     def __init__(self, client: Any, connection: Connection, reports: ReportMaker, store: IdStore, log: Logger) -> None:
@@ -50,6 +57,7 @@ class Emitter:
         self._store = store
         self._log = log
         self._waiting: list[Emission] = []
+        self.not_before_ns: dict[str, int] = {}
 
     def emit(self, emission: Emission) -> None:
         """Tell, then note: a strategy waits for the one, and what a crash takes of the other is found at a start.
@@ -196,7 +204,7 @@ class Emitter:
             return
         self._client._handle_report(
             self._reports.fill(
-                deal,
+                replace(deal, ts_ns=max(deal.ts_ns, self.not_before_ns.get(deal.symbol, 0))),
                 instrument,
                 self._client.clock.timestamp_ns(),
             )

@@ -31,6 +31,7 @@ class StartState:
     positions: list[PositionStatusReport] = field(default_factory=list)
     stranger_orders: list[OrderState] = field(default_factory=list)
     stranger_deals: list[tuple[OrderState, list[Deal]]] = field(default_factory=list)
+    made_up: set[str] = field(default_factory=set)  # symbols of positions whose fill the framework has to make up
     warnings: list[str] = field(default_factory=list)
 
 
@@ -87,6 +88,7 @@ class StartReader:
         complete = explains(position, deals)
         if not complete:
             self._table.whole_until[position.position_id] = position.updated_ns  # what is missing may still come
+            self._state.made_up.add(position.symbol)
             self._state.warnings.append(
                 f"position {position.position_id} ({position.symbol}): its deals are not all in the history read; "
                 "shown at its opening price, without its commissions"

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from nautilus_trader.common import Logger
-from nautilus_trader.model import ClientOrderId
 
 from pepperstone_adapter.broker.events import OrderChange, OrderChanged
 from pepperstone_adapter.broker.orders import Deal, DealEntry, OrderType
@@ -122,7 +121,8 @@ class Startup:
     async def release(self, state: StartState) -> None:
         """When the framework has taken `state` in: strangers, what happened to them and ours meanwhile, the audit, and old
         intents."""
-        await self._taken_in([r.client_order_id for r in state.orders if r.client_order_id is not None])
+        await self._taken_in(state)
+        self._emitter.not_before_ns = dict.fromkeys(state.made_up, self._client.clock.timestamp_ns())
         try:
             self._tell_strangers(state)
         finally:  # whatever goes wrong with the rest: events flow, and unanswered requests are asked about
@@ -141,16 +141,19 @@ class Startup:
             self._emitter.stranger(order, introduce=True)
             self._client.perform([StrangerFill(deal) for deal in deals])
 
-    async def _taken_in(self, named: list[ClientOrderId]) -> None:
-        """Wait until the framework has taken in the orders it was told of. One that it leaves out must not hold back the
-        fills of all others for ever: a person has to look, and they flow."""
+    async def _taken_in(self, state: StartState) -> None:
+        """Wait until the framework has taken in the orders it was told of, and made up the fills it had to. One that it
+        leaves out must not hold back the fills of all others for ever: a person has to look, and they flow."""
         cache, loop = self._client.cache, asyncio.get_running_loop()
+        named = [r.client_order_id for r in state.orders if r.client_order_id is not None]
+        made_up = [self._connection.instruments[symbol].id for symbol in sorted(state.made_up)]
         while not self._client.may_tell_strangers():  # noqa: ASYNC110 - the node runs when it may
             await asyncio.sleep(0.02)
         deadline = loop.time() + self._patience_s
 
         def missing() -> list[str]:
-            return [str(cid) for cid in named if cache.order(cid) is None]
+            positions = [f"a position in {one}" for one in made_up if not cache.positions_open(None, one)]
+            return [str(cid) for cid in named if cache.order(cid) is None] + positions
 
         # The framework's cache has no event to wait for.
         while missing() and loop.time() < deadline:  # noqa: ASYNC110

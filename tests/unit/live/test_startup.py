@@ -138,6 +138,26 @@ def test_a_strangers_netting_position_that_closes_during_a_start_stops_nothing(t
     run_bench(tmp_path, script, broker)
 
 
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+def test_a_strangers_deals_count_beside_a_position_whose_fill_is_made_up(tmp_path: Path, mode: PositionMode) -> None:
+    """The framework drops a report that is older than the fill it made up, of any ticket; the broker's clock is behind."""
+    broker = KitBroker(mode)
+    old = broker.open_at_broker("EURUSD", Side.BUY, 3_000)
+    broker.all_deals.clear()  # out of reach
+    both, left = [Decimal(3_000)], []
+    if mode is PositionMode.HEDGING:
+        broker.open_at_broker("EURUSD", Side.BUY, 2_000)
+        both, left = [Decimal(2_000), Decimal(3_000)], [Decimal(2_000)]
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: sorted(held(b).values()) == both, "what the account holds")
+        broker.close_at_broker(old)
+        await b.until(lambda: sorted(held(b).values()) == left, "what is left of it")
+        assert b.client.halted is None
+
+    run_bench(tmp_path, script, broker)
+
+
 class OutOfOrder(Moving):
     """Lists the last but one deal a read later than the last."""
 
