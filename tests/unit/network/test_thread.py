@@ -161,10 +161,8 @@ def test_a_process_ends_at_once_even_while_a_name_is_looked_up() -> None:
         "network = NetworkThread.shared()\n"
         "from twisted.internet.threads import deferToThread\n"
         "started = threading.Event()\n"
-        "network.call(lambda: deferToThread(lambda: (started.set(), time.sleep(60))) and None)\n"
-        "started.wait(5)\n"
+        "network.call(lambda: deferToThread(lambda: (started.set(), time.sleep(600))) and None)\n"
+        "assert started.wait(60)\n"
     )
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], timeout=30, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - began < 15
