@@ -5,7 +5,9 @@ The core decides everything that is protocol; the link only moves bytes and time
 * bytes that came in go to `Core.received`, what `Core.output` returns is written;
 * `Core.next_tick_s` says when the core wants to be woken by `Core.tick`;
 * `Core.drop` says that the link must end now (`Silent`, `RemoteProtocolError`), and the link is aborted, not closed:
-  a peer that does not answer would not answer a polite goodbye either.
+  a peer that does not answer would not answer a polite goodbye either;
+* a thread that stood still (a suspended machine, a computation that kept the interpreter) has not listened: what came
+  meanwhile is read before `Core.tick` tells the time, or a peer would be called silent that was not.
 
 States: idle → connecting → (handshake) → up → waiting → connecting … → stopped. After `stop` the state is stopped
 within `STOP_S` in every case. Bytes count as written once they are handed to the transport: from then on nobody
@@ -30,6 +32,8 @@ from pepperstone_adapter.network.tls import Endpoint, explain, tls_connect
 
 CONNECT_S = 10.0
 STOP_S = 3.0
+#: An alarm that rings so much too late rings after one more look at the sockets.
+LATE_S = 0.1
 #: A link that held this long was a good one: the next wait begins small again.
 STABLE_S = 30.0
 RECONNECT = Backoff(initial_s=0.5, factor=2.0, max_s=5.0, jitter=0.4)
@@ -101,6 +105,8 @@ class Link:
         self._attempt: Any = None
         self._tried = False
         self._timers: dict[str, Any] = {}
+        self._tick_due_s = 0.0
+        self._looked = False  # at the sockets, since an alarm rang late
         self._up_since_s = 0.0
         self._ending: PepperstoneError | None = None
         self._stopping: list[Promise[None]] = []
@@ -128,6 +134,7 @@ class Link:
                 return
         writable = self._wire is not None and not self._wire.paused
         when_s = self._core.next_tick_s(now_s, writable)
+        self._tick_due_s = now_s if when_s is None else when_s
         self._alarm("tick", None if when_s is None else max(0.0, when_s - now_s), self._tick)
 
     def cut(self, error: PepperstoneError) -> None:
@@ -257,7 +264,13 @@ class Link:
     # -- small things -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._core.tick(self._reactor.seconds())
+        now_s = self._reactor.seconds()
+        if now_s - self._tick_due_s > LATE_S and not self._looked:
+            self._looked = True
+            self._alarm("tick", 0.0, self._tick)
+            return
+        self._looked = False
+        self._core.tick(now_s)
         self.pump()
 
     def _end(self, error: PepperstoneError) -> None:

@@ -1,5 +1,7 @@
 """Symbols, silence, closed markets, clocks and prices (F48 to F57) on a real node over real TLS, judged by the ledger."""
 
+import asyncio
+import sys
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -9,12 +11,17 @@ from typing import Any
 import pytest
 from nautilus_trader.model import BarType, OrderSide, PositionId
 
+from pepperstone_adapter.broker.events import LinkDown
 from pepperstone_adapter.broker.hours import TradingHours
+from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.ctrader.client.protocol import Timings
 from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.sandbox.clock import RunningClock
-from tests.kit.ctrader_node import ACCOUNT_ID, sandbox
-from tests.kit.faults import Trader, account, requests, rule, run_live
+from pepperstone_adapter.sandbox.process import start_process
+from pepperstone_adapter.sandbox.server import Credentials, settings_for_tests
+from tests.kit.ctrader import Recorder, session_of
+from tests.kit.ctrader_node import ACCOUNT_ID, LOGIN, sandbox
+from tests.kit.faults import SHORT, Trader, account, requests, rule, run_live
 from tests.kit.node import EURUSD, SELL, Bench, Probe, px, units
 
 D = Decimal
@@ -61,6 +68,34 @@ def test_F48_a_strategy_that_blocks_stops_no_heartbeat_and_loses_no_fill(tmp_pat
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script, probe=probe)
+
+
+def test_F48_a_computation_that_keeps_the_interpreter_is_not_taken_for_a_silent_broker(tmp_path: Path) -> None:
+    """No other thread gets a turn, longer than the link's patience; meanwhile the broker, elsewhere, goes on sending."""
+
+    async def main() -> None:
+        recorder = Recorder()
+        session = session_of(process, login=int(LOGIN), timings=SHORT)  # type: ignore[arg-type]
+        await session.connect(recorder)
+        await session.subscribe_quotes(["EURUSD"])
+        await recorder.until(lambda: recorder.of(Tick))
+        turns_s = sys.getswitchinterval()
+        sys.setswitchinterval(60.0)
+        try:
+            end_s = time.monotonic() + SHORT.silent_s + 0.5
+            while time.monotonic() < end_s:
+                pass
+        finally:
+            sys.setswitchinterval(turns_s)
+        seen = len(recorder.of(Tick))
+        await recorder.until(lambda: len(recorder.of(Tick)) > seen + 20)
+        assert recorder.of(LinkDown) == []
+        await session.close()
+
+    tape = {"source": "walk", "history_days": 0, "ticks_per_s": 50.0}
+    with start_process(settings_for_tests(tmp_path, tape=tape)) as process:
+        process.credentials = Credentials()  # type: ignore[attr-defined]
+        asyncio.run(main())
 
 
 def test_F49_quotes_give_way_to_newer_ones_while_a_strategy_blocks_and_no_fill_does(tmp_path: Path) -> None:

@@ -54,6 +54,42 @@ def test_the_core_is_woken_when_it_asked(world: World) -> None:
     assert len(world.notes("tick")) == 1
 
 
+def test_a_thread_that_stood_still_reads_what_has_come_before_it_tells_the_time(world: World) -> None:
+    """Silence and missing answers are judged by what was sent, not by when this thread had time to read it."""
+    world.core.alarm_s = 3.0
+    world.link.start()
+    world.clock.callLater(5.0, world.server.send, b"an answer")
+    world.clock.advance(10.0)  # nothing ran for ten seconds; the alarm is the first thing that is due
+    kinds = [kind for kind, _ in world.core.notes]
+    assert kinds.index("received") < kinds.index("tick")
+
+
+def test_a_thread_that_stood_still_over_some_bytes_reads_those_behind_them_first(world: World) -> None:
+    world.core.alarm_s = 3.0
+    world.link.start()
+    world.clock.rightNow += 10.0
+    world.server.send(b"the bytes it stood still over")
+    world.clock.callLater(0, world.server.send, b"an answer")
+    world.clock.advance(0)
+    kinds = [what if kind == "received" else kind for kind, what in world.core.notes]
+    assert kinds.index(b"an answer") < kinds.index("tick")
+
+
+def test_a_late_alarm_rings_although_bytes_keep_coming(world: World) -> None:
+    world.core.alarm_s = 3.0
+    world.link.start()
+
+    def chatter() -> None:
+        world.server.send(b"more")
+        world.clock.callLater(0.001, chatter)
+
+    world.clock.callLater(0.001, chatter)
+    world.clock.rightNow += 10.0
+    for _ in range(10):
+        world.clock.advance(0.001)
+    assert world.notes("tick")
+
+
 def test_refused_attempts_wait_longer_each_time_up_to_the_ceiling(world: World) -> None:
     world.server.refuse = True
     world.link.start()
