@@ -2,8 +2,8 @@
 
 It reads requests from its standard input, polls the terminal between them and writes frames to its standard output (see
 `wire`; kinds ``req``, ``sub``, ``rep``, ``ev``, ``beat``, ``dead``). A request waits for at most one turn of the poller.
-Another thread only moves bytes from the pipe into a queue. When the terminal is gone the worker says so and ends: its
-supervisor starts a fresh one.
+Another thread, begun when the terminal is attached, only moves bytes from the pipe into a queue. When the terminal is gone
+the worker says so and ends: its supervisor starts a fresh one.
 
 Run as ``python -m pepperstone_adapter.mt5.gateway.worker``; the first frame on its input is the setup.
 """
@@ -186,8 +186,15 @@ class Worker:
         return self._pace.after(busy)
 
 
-def _read(stream: BinaryIO, inbox: "queue.Queue[Message | None]") -> None:
-    decoder = Decoder()
+def _first(stream: BinaryIO, decoder: Decoder) -> list[Message]:
+    """The setup, and what came with it; nothing where the input has ended."""
+    while data := os.read(stream.fileno(), 1 << 16):
+        if messages := decoder.feed(data):
+            return messages
+    return []
+
+
+def _read(stream: BinaryIO, decoder: Decoder, inbox: "queue.Queue[Message | None]") -> None:
     while data := os.read(stream.fileno(), 1 << 16):
         for message in decoder.feed(data):
             inbox.put(message)
@@ -215,11 +222,11 @@ def main(clock_of: Callable[[Any], Callable[[], int]] = lambda _terminal: time.t
             out.write(encode(message, WORKER_FRAME_MAX_BYTES))
             out.flush()
 
-    inbox: queue.Queue[Message | None] = queue.Queue()
-    threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
-    setup = inbox.get()
-    if setup is None:
+    decoder, inbox = Decoder(), queue.Queue[Message | None]()
+    messages = _first(sys.stdin.buffer, decoder)
+    if not messages:
         return 0
+    setup = messages.pop(0)
     try:
         terminal = load_terminal(setup["terminal"])
     except Exception as failure:  # noqa: BLE001 - whatever a module or a server behind it does wrong
@@ -229,6 +236,11 @@ def main(clock_of: Callable[[Any], Callable[[], int]] = lambda _terminal: time.t
     if error is not None:
         write({"t": "dead", "error": list(error), "fn": "initialize"})
         return 1
+    # Not before: on Windows a library that looks at its standard input while it is loaded, and a terminal that `initialize`
+    # starts, would wait for whoever reads there.
+    for message in messages:
+        inbox.put(message)
+    threading.Thread(target=_read, args=(sys.stdin.buffer, decoder, inbox), daemon=True).start()
     write({"t": "ready"})
     pace = Pace(setup["fastest_s"], setup["slowest_s"])
     try:

@@ -18,6 +18,8 @@ from pepperstone_adapter.mt5.gateway.options import GatewayOptions
 from pepperstone_adapter.mt5.gateway.process import WorkerProcess, creation_flags
 from pepperstone_adapter.mt5.gateway.wire import Decoder, encode
 
+WORKER = "from pepperstone_adapter.mt5.gateway import worker; worker.main()"
+
 
 def test_windows_keeps_ctrl_c_and_windows_away_from_the_worker() -> None:
     assert creation_flags("win32") == 0x0800_0200
@@ -41,6 +43,25 @@ def test_a_terminal_that_cannot_be_loaded_is_said_with_its_reason() -> None:
     assert (dead["t"], dead["fn"]) == ("dead", "json:no_such_terminal")
     assert dead["error"] == [-10_003, "AttributeError: module 'json' has no attribute 'no_such_terminal'"]
     assert end == "worker ended with code 1"
+
+
+def test_nothing_reads_the_input_while_the_terminals_module_is_loaded_and_begins(tmp_path: Path) -> None:
+    """On Windows a library that looks at its standard input while it is loaded, and a terminal that is started with it, wait
+    for whoever reads there; and the supervisor says nothing before the worker is ready."""
+    (tmp_path / "counting.py").write_text(
+        "import threading\n"
+        "class Terminal:\n"
+        "    loaded = threading.active_count()\n"
+        "    def initialize(self, *args, **options):\n"
+        "        self.begun = threading.active_count()\n"
+        "        return False\n"
+        "    def last_error(self): return (-6, f'{self.loaded} and {self.begun} threads')\n"
+    )
+    said: queue.Queue[Any] = queue.Queue()
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", f"import sys; sys.path[:] = {paths!r}.split({os.pathsep!r}); {WORKER}"]
+    WorkerProcess({"terminal": "counting:Terminal"}, said.put, said.put, command)
+    assert said.get(timeout=30)["error"] == [-6, "1 and 1 threads"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals interrupt a write on POSIX only")
