@@ -169,13 +169,15 @@ class Book:
         self, orders: Sequence[Row], positions: Sequence[Row], deals: Sequence[Row], deals_from_s: float = float("inf")
     ) -> None:
         """Take a first snapshot as known; nothing is told about it. Positions opened since `deals_from_s` of the server's
-        clock are what their deals make of them: one that is missing still comes, history lags."""
+        clock are what their deals make of them: one that is missing still comes, history lags. One that has deals, and
+        not that of the order which opened it, is older (turned round in netting, opened again at midnight)."""
         self._orders = {row["ticket"]: row for row in orders}
         self._accepted |= self._orders.keys()
         self.positions = {p.position_id: p for row in positions if (p := self.position(row)) is not None}
         self._deals |= {row["ticket"] for row in deals}
         self._held = {str(row["position_id"]): Decimal(0) for row in deals}
-        recent = {str(row["identifier"]) for row in positions if row["time"] >= deals_from_s}
+        older = self._held.keys() - {str(row["order"]) for row in deals}
+        recent = {str(row["identifier"]) for row in positions if row["time"] >= deals_from_s} - older
         self._held |= {pid: p.side.sign * p.units for pid, p in self.positions.items() if pid not in recent}
         for deal in filter(None, map(self.deal, deals)):
             if deal.position_id in recent:

@@ -107,6 +107,20 @@ def test_a_deal_that_history_shows_after_the_start_is_in_its_position_already() 
     assert [type(e).__name__ for e in events] == ["OrderChanged", "PositionChanged"]  # explained at once
 
 
+def test_an_older_position_that_was_turned_round_lately_is_what_the_terminal_shows() -> None:
+    """In netting it keeps its identifier; whether its time of opening is that of the turn is not documented."""
+    turn = rows.deal(50, position_id=7, type=1, entry=2, volume=0.3)  # 0.2 long, opened long ago, became 0.1 short
+    shown = rows.position(7, ticket=50, type=1, volume=0.1)
+    subject = book()
+    subject.start([], [shown], [turn], shown["time"] - 1)
+    assert subject.dealt("7") == Decimal("-10000")
+    assert subject.on_time(NOW) == subject.on_time(NOW + 2 * LAG_NS) == []
+    (back,) = subject.on_deals([turn, rows.deal(51, position_id=7, entry=2, volume=0.3)], NOW)
+    assert isinstance(back, OrderChanged)
+    assert back.deal is not None
+    assert (back.deal.closed_units, back.deal.units) == (Decimal(10_000), Decimal(30_000))
+
+
 def test_a_vanished_position_nobody_explains_is_an_error_after_a_while() -> None:
     subject = book(positions=[rows.position(7)])
     subject.on_positions([], NOW)
