@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NoReturn
+from weakref import WeakValueDictionary
 
 from nautilus_trader.common import Logger
 
@@ -58,7 +59,7 @@ class Sender:
         self._now_ns = now_ns
         self._log = log
         self._changed = asyncio.Event()
-        self._levels_lock: dict[str, asyncio.Lock] = {}
+        self._levels_lock: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # while one is held
         self.round_trip_ms: float | None = None
 
     def wake(self) -> None:
