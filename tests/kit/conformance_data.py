@@ -1,5 +1,6 @@
 """The framework's data conformance cases (TC-D) that are the same at every venue, as steps on a running node."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +25,7 @@ async def instruments_are_requested_and_one_is_loaded_on_demand(b: Bench) -> Non
     await b.until(lambda: b.cache.quote(GBPUSD) is not None, "its quote")
     eurusd = b.cache.instrument(EURUSD)
     assert (eurusd.price_precision, str(eurusd.size_increment)) == (5, "1000")
-    assert eurusd.info["contract_size"] == "100000"
+    assert json.loads(eurusd.info["terms"])["contract_size"] == "100000"
 
 
 async def an_instrument_is_subscribed(b: Bench) -> None:

@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nautilus_trader.model import Cfd, CurrencyPair
@@ -34,9 +35,14 @@ def test_every_symbol(spec: SymbolSpec) -> None:
     assert instrument.ts_event == 7
     # every tradable size and price can be written without loss
     assert instrument.make_qty(spec.volume_min).as_decimal() == spec.volume_min
-    assert json.loads(json.dumps(instrument.info)) == instrument.info
-    assert Decimal(instrument.info["swap"]["long"]) == spec.swap.long
-    assert instrument.info["hours"]["week_s"] == [list(span) for span in spec.hours.intervals]
+    # one value, because every copy of an instrument, several an order, copies each value of its info
+    assert list(instrument.info) == ["terms"]
+    assert Decimal(terms(instrument)["swap"]["long"]) == spec.swap.long
+    assert terms(instrument)["hours"]["week_s"] == [list(span) for span in spec.hours.intervals]
+
+
+def terms(instrument: Instrument) -> dict[str, Any]:
+    return dict(json.loads(instrument.info["terms"]))
 
 
 def facts(instrument: Instrument) -> tuple[object, ...]:
@@ -78,14 +84,14 @@ def test_terms_of_the_account_go_into_info() -> None:
         LeverageTier(up_to_usd=None, leverage=Decimal("3.33")),
     ]
 
-    info = instrument_from_spec(TABLE["GBPUSD"], commission=rule, leverage_tiers=tiers).info
+    told = terms(instrument_from_spec(TABLE["GBPUSD"], commission=rule, leverage_tiers=tiers))
 
-    assert info["commission"] == {"kind": "per_lot", "rate": "3.5", "currency": "AUD", "minimum": "0"}
-    assert info["leverage_tiers"] == [
+    assert told["commission"] == {"kind": "per_lot", "rate": "3.5", "currency": "AUD", "minimum": "0"}
+    assert told["leverage_tiers"] == [
         {"up_to_usd": "5000000", "leverage": "500"},
         {"up_to_usd": None, "leverage": "3.33"},
     ]
-    assert instrument_from_spec(TABLE["GBPUSD"]).info["commission"] is None
+    assert terms(instrument_from_spec(TABLE["GBPUSD"]))["commission"] is None
 
 
 def test_a_venue_of_ones_own() -> None:
