@@ -81,6 +81,43 @@ def test_f41_a_late_refresh_answer_is_kept_all_the_same() -> None:
     assert (kept.access, kept.refresh) == (Secret("late-a"), Secret("late-r"))
 
 
+@pytest.mark.parametrize("refused_first", [False, True])
+def test_f41_a_late_refresh_answer_is_that_to_the_second_request_as_well(refused_first: bool) -> None:
+    """The refresh token works once: the second request can only be refused, before the late answer or after it."""
+    world = World()
+    world.venue.scripts[oa.AccountAuthReq] = lambda m: (
+        oa.AccountAuthRes(ctidTraderAccountId=ACCOUNT_ID)
+        if m.accessToken == "late-a"
+        else oa.ErrorRes(errorCode="CH_ACCESS_TOKEN_INVALID")
+    )
+    world.venue.scripts[oa.RefreshTokenReq] = None
+    world.join()
+    world.pass_s(18)
+    first, second = [asked.ref for asked in world.venue.asked if isinstance(asked.message, oa.RefreshTokenReq)]
+    late = oa.RefreshTokenRes(accessToken="late-a", refreshToken="late-r", tokenType="bearer", expiresIn=2_628_000)
+    words = [(late, first), (oa.ErrorRes(errorCode="CH_ACCESS_TOKEN_INVALID"), second)]
+    for message, ref in reversed(words) if refused_first else words:
+        world.venue.say(message, ref)
+        world.turn()
+    world.pass_s(5)
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+    kept = world.store.saved[-1]
+    assert kept.tokens is not None
+    assert (kept.tokens.access, kept.tokens.refresh, kept.refreshing) == (Secret("late-a"), Secret("late-r"), False)
+
+
+def test_f41_a_refusal_that_no_late_answer_takes_back_is_believed_the_second_time() -> None:
+    world = World()
+    world.venue.scripts[oa.AccountAuthReq] = lambda _m: oa.ErrorRes(errorCode="CH_ACCESS_TOKEN_INVALID")
+    world.venue.scripts[oa.RefreshTokenReq] = None
+    world.join()
+    world.pass_s(15.5)
+    world.venue.scripts[oa.RefreshTokenReq] = lambda _m: oa.ErrorRes(errorCode="CH_ACCESS_TOKEN_INVALID")
+    world.pass_s(60, step_s=0.5)
+    assert isinstance(world.firsts[0], AuthenticationFailed)
+    assert len(world.venue.requests(oa.RefreshTokenReq)) == 3
+
+
 @pytest.mark.parametrize("code", ["", "UNKNOWN_ERROR", "REQUEST_FREQUENCY_EXCEEDED", "CH_SERVER_NOT_REACHABLE"])
 def test_f39_a_token_that_lives_is_used_on_while_it_cannot_be_refreshed(code: str) -> None:
     """It is due, and has three days left: a refresh that is refused or not answered must keep nobody out."""

@@ -8,7 +8,8 @@ does not keep the new pair has lost the grant, and a person must log in again. S
 2. Before the request leaves, the store is told that a refresh is under way (written and flushed). A crash in between
    is then known at the next start, and said, instead of ending in an endless refusal.
 3. The new pair is stored and flushed before it is used.
-4. An answer that comes after we stopped waiting is stored all the same.
+4. An answer that comes after we stopped waiting is stored all the same; where we have asked again by then, which uses the
+   same token, it is the answer to that as well, and a refusal that comes before it is not believed at once.
 
 A token is due when 80 % of its life is over, or when the venue refuses it.
 """
@@ -18,7 +19,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from pepperstone_adapter.common.errors import AuthenticationFailed, CredentialsError, RemoteProtocolError
+from pepperstone_adapter.common.errors import (
+    AuthenticationFailed,
+    CredentialsError,
+    PepperstoneError,
+    RemoteProtocolError,
+    Silent,
+    VenueError,
+)
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.common.started import command
 from pepperstone_adapter.ctrader.constants import DEFAULT_PROFILE
@@ -140,6 +148,9 @@ class TokenKeeper:
         self._now_ns = now_ns
         self._blocking = blocking
         self._refreshing: list[Promise[Secret]] | None = None
+        self._late: Tokens | None = None  # the pair of an answer that came late, while another refresh was under way
+        self._asking = False  # the refresh under way waits for its answer
+        self._given_up = False  # the last refresh was not answered in time, and may be yet
 
     @property
     def access(self) -> Secret:
@@ -196,21 +207,41 @@ class TokenKeeper:
             interrupted = stored is not None and stored.refreshing
             await self._blocking(lambda: self._store.save(replace(self._credentials, refreshing=True)))
             try:
-                answer = await ask(oa.RefreshTokenReq(refreshToken=self._tokens.refresh.reveal()))
-            except AuthenticationFailed as error:
-                why = "an earlier refresh was cut off before its result was stored" if interrupted else error.text
-                raise AuthenticationFailed(
-                    error.code,
-                    f"the refresh token is used up or was revoked ({why}); {login_hint(self._store.profile)}",
-                ) from None
-            await self._keep(renewed(answer, self._now_ns()))
+                self._asking = True
+                fresh = self._late or renewed(
+                    await ask(oa.RefreshTokenReq(refreshToken=self._tokens.refresh.reveal())), self._now_ns()
+                )
+            except PepperstoneError as error:
+                if self._late is None:
+                    raise self._refused(error, interrupted) from None
+                fresh = self._late
+            finally:
+                self._asking = False
+            await self._keep(fresh)
+            self._late, self._given_up = None, False
             return self._tokens.access
         finally:
             await self._blocking(lambda: lock.__exit__(None, None, None))
 
+    def _refused(self, error: PepperstoneError, interrupted: bool) -> PepperstoneError:
+        """What a refresh that got no pair ends with."""
+        given_up, self._given_up = self._given_up, isinstance(error, Silent)
+        if not isinstance(error, AuthenticationFailed):
+            return error
+        if given_up:
+            return VenueError(error.code, "a token refresh was refused, and an earlier one is not answered yet")
+        why = "an earlier refresh was cut off before its result was stored" if interrupted else error.text
+        return AuthenticationFailed(
+            error.code, f"the refresh token is used up or was revoked ({why}); {login_hint(self._store.profile)}"
+        )
+
     async def adopt(self, answer: oa.RefreshTokenRes) -> None:
         """Keep the pair of an answer that came after its request had been given up."""
-        await self._keep(renewed(answer, self._now_ns()))
+        late = renewed(answer, self._now_ns())
+        if self._refreshing is not None:
+            self._late = late
+        if self._refreshing is None or self._asking:
+            await self._keep(late)  # a refresh that has not asked yet is writing too: it keeps the pair
 
     async def _keep(self, tokens: Tokens) -> None:
         fresh = replace(self._credentials, tokens=tokens, refreshing=False)
