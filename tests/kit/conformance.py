@@ -288,7 +288,8 @@ def tester(config: dict[str, Any]) -> dict[str, Any]:
     """Options of a node that runs the framework's own tester beside the probe."""
     return {
         "setup": lambda node: _add(node, config),
-        "node_options": {"delay_post_stop_secs": 0.5},
+        # What the tester orders when it stops is answered in that time, or the framework ends the run with an error.
+        "node_options": {"delay_post_stop_secs": 1.0},
     }
 
 
