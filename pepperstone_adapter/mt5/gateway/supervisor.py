@@ -40,6 +40,7 @@ OUTBOX_MAX_BYTES: Final = 64 * 1024 * 1024
 KEEP_KEYS_NS: Final = 90 * 86_400 * 1_000_000_000  # no client asks for an order's answer after so long
 RESTART_MIN_S: Final = 0.2
 RESTART_MAX_S: Final = 15.0
+STEADY_S: Final = 10.0  # a worker that ran for so long began well
 LOGIN_REFUSED: Final = -6
 REFUSED_S: Final = 60.0  # servers close accounts to which somebody signs in wrongly again and again
 FORGET_S: Final = 600.0  # what a client that does not come back had subscribed to is no longer read
@@ -182,7 +183,6 @@ class Supervisor:
             case "ready":
                 self._ready = True
                 self._why_down = ""
-                self._restart_s = RESTART_MIN_S
                 for symbol, cursor in self._cursors.items():
                     self._to_worker({"t": "sub", "on": True, "symbol": symbol, "cursor": cursor})
                 self._emit([{"k": "worker", "up": True, "reason": ""}])
@@ -206,6 +206,8 @@ class Supervisor:
     def _worker_gone(self, generation: int, reason: str) -> None:
         if generation != self._generation or self._closing:
             return
+        if self._ready and time.monotonic() - self._started_s > STEADY_S and self._restart_s != REFUSED_S:
+            self._restart_s = RESTART_MIN_S
         log.warning("%s; starting another in %.1f s", reason, self._restart_s)
         self._worker = None
         self._ready = False

@@ -4,34 +4,54 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from pepperstone_adapter.mt5.gateway.options import GatewayOptions
 from pepperstone_adapter.mt5.gateway.supervisor import Supervisor
 
+GONE, REFUSED = (-10_005, "IPC timeout"), (-6, "Authorization failed")
 WAITS = (sys.executable, "-c", "import sys; sys.stdin.read()")
 
 
-def pauses(folder: Path, errors: list[tuple[int, str] | None]) -> list[float]:
-    """Seconds before each next worker, where one after the other ends with an error of the terminal, or without a word."""
+type End = tuple[int, str] | tuple[int, str, float] | None
 
-    async def main() -> list[float]:
+
+def pauses(folder: Path, told: pytest.LogCaptureFixture, ends: list[End]) -> list[float]:
+    """Seconds before each next worker, where one after the other ends without a word, or with an error of the terminal: at its
+    beginning, or so many seconds after it has said that it is ready."""
+
+    async def main() -> None:
         supervisor = Supervisor(GatewayOptions(port=0, state_dir=folder, worker_command=WAITS))
         await supervisor.start()
-        found = []
-        for error in errors:
+        for end in ends:
             worker = supervisor._worker
             assert worker is not None
-            if error is not None:
-                supervisor._from_worker(supervisor._generation, {"t": "dead", "fn": "initialize", "error": [*error]})
-            found.append(supervisor._restart_s)
+            if isinstance(end, tuple) and len(end) == 3:
+                supervisor._from_worker(supervisor._generation, {"t": "ready"})
+                supervisor._started_s -= end[2]
+            if isinstance(end, tuple):
+                supervisor._from_worker(supervisor._generation, {"t": "dead", "fn": "initialize", "error": [*end[:2]]})
             supervisor._worker_gone(supervisor._generation, "ended")
             worker.kill()
             supervisor._start_worker()
         await supervisor.close()
-        return found
 
-    return asyncio.run(main())
+    asyncio.run(main())
+    return [
+        float(line.split("starting another in ")[1].removesuffix(" s"))
+        for line in told.messages
+        if "starting another" in line
+    ]
 
 
-def test_a_refused_sign_in_waits_a_minute_and_what_else_may_be_wrong_after_it_does_not(tmp_path: Path) -> None:
-    gone, refused = (-10_005, "IPC timeout"), (-6, "Authorization failed")
-    assert pauses(tmp_path, [gone, gone, None, refused, refused, gone, None]) == [0.2, 0.4, 0.8, 60, 60, 15, 15]
+def test_a_refused_sign_in_waits_a_minute_and_what_else_may_be_wrong_after_it_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert pauses(tmp_path, caplog, [GONE, GONE, None, REFUSED, REFUSED, GONE, None]) == [0.2, 0.4, 0.8, 60, 60, 15, 15]
+
+
+def test_one_that_dies_whenever_it_is_ready_is_not_replaced_five_times_a_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert pauses(tmp_path, caplog, [(*GONE, s) for s in (0.0, 0.1, 0.1, 3600.0, 0.1)]) == [0.2, 0.4, 0.8, 0.2, 0.4]
+    assert pauses(tmp_path, caplog, [(*REFUSED, 3600.0)])[-1] == 60
