@@ -5,22 +5,21 @@ the engine, for postings and forced closings. `due_ns` is the next time at which
 see the market, so that a bar without events costs one comparison.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from nautilus_trader.core import UUID4
-from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderSide, OrderType, Symbol, TimeInForce, Venue
+from nautilus_trader.model import InstrumentId, OrderModifyRejected, OrderType, Symbol, TimeInForce, Venue
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SymbolSpec
-from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Held, Posting, Ticket
-from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal, ticket_refusal
+from pepperstone_adapter.simulation.books import LONG, SHORT, ZERO, Books, Posting, Ticket
+from pepperstone_adapter.simulation.desk import Amended, Counter, entry_price, refusal, sign_of, ticket_refusal
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
-from pepperstone_adapter.simulation.margin import Side, symbol_margin, tiered_margin
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates, conversions
 from pepperstone_adapter.simulation.record import LedgerKind
@@ -30,6 +29,7 @@ from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.stop_out import MarginWatch, Path, breach, ways
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.turns import Turns
+from pepperstone_adapter.simulation.used_margin import UsedMargin
 
 NEVER, ONE, GTC = 2**63 - 1, Decimal(1), TimeInForce.GTC
 
@@ -66,9 +66,11 @@ class Account:
         self._tapes = tapes
         self._rates = rates
         self._terms = terms
+        self._level_watched = max(terms.margin_call_level, terms.stop_out_level)
         self.netting = mode is PositionMode.NETTING
         self._grids = grids
-        self._margins = dict.fromkeys(specs, ZERO)
+        self.margin = UsedMargin(specs, tapes, books, grids, terms, rates.mid)
+        self._on_way: dict[str, Any] = {}  # orders at market that have passed the desk, not in `recorder.sent`
         self._rollover = Rollover(specs, tapes, books, self._to_account, start_ns)
         self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns
@@ -90,11 +92,15 @@ class Account:
         key = str(event.client_order_id)
         if self.recorder.note(event, key):
             if key not in self.recorder.sent:
+                self._on_way.pop(key, None)
                 if self._rollover.held:
                     self._charge_before(event, key)
                 self.settle(event.ts_event)
             if self.recorder.backlog > BACKLOG:
                 self.due_ns = 0
+        elif self._on_way or self.recorder.sent:
+            self._on_way.pop(key, None)
+            self.recorder.sent.pop(key, None)
         if self._closing and self.netting and key == self._closing:
             self.broker.forced(event)
 
@@ -106,10 +112,16 @@ class Account:
         if not self.recorder.waits:
             return
         self.recorder.book()
-        self.recorder.sent.clear()
+        self._keep_sent()
         self.protect()
         self._look_ahead(ts_ns)
         self._measure()
+
+    def _keep_sent(self) -> None:
+        """All fills are booked: what was granted and is still under way is an order like any other."""
+        if self.recorder.sent:
+            self._on_way |= self.recorder.sent
+            self.recorder.sent.clear()
 
     def catch_up(self, ts_ns: int) -> None:
         """Do what is due by `ts_ns`. A stop-out in the bar that ends at the rollover comes before it and pays no swap."""
@@ -161,7 +173,7 @@ class Account:
         """New data is on the tapes: look ahead again."""
         self._watch.load(start_ns, end_ns)
         self._headroom.load()
-        self.recorder.sent.clear()
+        self._keep_sent()
         self.broker.stop_limits.look_ahead(start_ns - 1)
         self._look_ahead(start_ns - 1)
         self._measure()
@@ -181,8 +193,14 @@ class Account:
             if not child:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
             self.broker.stop_limits.watch(order)
+        self._note_on_way(orders[0])
         send()
         self.sent()
+
+    def _note_on_way(self, order: Any) -> None:
+        if order.order_type == OrderType.MARKET:
+            self._on_way[str(order.client_order_id)] = order
+            self._headroom.close()
 
     def _submit(self, order: Any, position_id: Any, send: Callable[[], None]) -> None:
         now = self.broker.now_ns()
@@ -197,6 +215,7 @@ class Account:
         reason = self._refusal(order, position_id, now, None, False)
         if reason is None:
             self.broker.stop_limits.watch(order)
+            self._note_on_way(order)
             send()
             self.sent()
         else:
@@ -226,7 +245,7 @@ class Account:
             self._counters[order.instrument_id].note(order, now)
         if reason is not None or not opened or order.order_type.name != "MARKET":
             return reason
-        return self._short_of_margin(spec, 1 if order.side == OrderSide.BUY else -1, opened, now)
+        return self._short_of_margin(order, position_id, now)
 
     def _misdirected(self, order: Any, position_id: Any) -> str | None:
         """Why an order that is not reduce-only, and for one ticket, cannot be for that ticket."""
@@ -278,7 +297,7 @@ class Account:
         if reason is None:
             if not opened:
                 return False
-            reason = self._short_of_margin(self._specs[symbol], 1 if order.side == OrderSide.BUY else -1, opened, now)
+            reason = self._short_of_margin(order, position_id, now)
         if reason is None:
             return False
         self.recorder.reasons[key] = reason
@@ -294,15 +313,37 @@ class Account:
         units: Decimal = order.quantity.as_decimal()
         if order.is_reduce_only:
             return ZERO
-        sign = 1 if order.side == OrderSide.BUY else -1
+        sign = sign_of(order)
         if self.netting:
-            held = sum((t.units * t.sign for t in self.books.tickets.values() if t.symbol == symbol), ZERO)
-            return max(ZERO, units - max(ZERO, -held * sign))
+            under_way = sum((o.quantity.as_decimal() * sign_of(o) for o in self._under_way(symbol)), ZERO)
+            return max(ZERO, units - max(ZERO, -(self.books.net(symbol) + under_way) * sign))
         if position_id is not None:
             ticket = self.books.tickets.get(str(position_id))
             if ticket is not None and ticket.sign != sign:
                 return max(ZERO, units - ticket.units)
         return units
+
+    def _under_way(self, symbol: str = "") -> list[Any]:
+        """Orders at market that have passed the desk and are not filled yet, of one symbol or of all."""
+        orders = (*self._on_way.values(), *self.recorder.sent.values())
+        return [o for o in orders if not symbol or str(o.instrument_id.symbol) == symbol]
+
+    def _added(self, orders: Iterable[tuple[Any, Any]]) -> dict[tuple[str, int], Decimal]:
+        """Units that orders, each with its ticket, put on the sides of their symbols, or take off them."""
+        added: dict[tuple[str, int], Decimal] = {}
+        net: dict[str, Decimal] = {}
+        for order, position_id in orders:
+            symbol, sign, units = str(order.instrument_id.symbol), sign_of(order), order.quantity.as_decimal()
+            net[symbol] = net.get(symbol, self.books.net(symbol)) + units * sign
+            if not self.netting:
+                opened = self._opens(order, symbol, position_id)
+                added[symbol, sign] = added.get((symbol, sign), ZERO) + opened
+                added[symbol, -sign] = added.get((symbol, -sign), ZERO) - (units - opened)
+        if self.netting:
+            for symbol, after in net.items():
+                before = self.books.net(symbol)
+                added |= {(symbol, s): max(ZERO, after * s) - max(ZERO, before * s) for s in (LONG, SHORT)}
+        return added
 
     # --- money
 
@@ -320,45 +361,16 @@ class Account:
     def _to_account(self, currency: str, ts_ns: int) -> Decimal:
         return ONE if currency == self.books.currency else self._rates.mid(currency, self.books.currency, ts_ns)
 
-    def _short_of_margin(self, spec: SymbolSpec, sign: int, units: Decimal, ts_ns: int) -> str | None:
-        tiers = self._terms.leverage.get(spec.name)
-        quote = self._tapes[spec.name].quote(ts_ns)
-        if not tiers or quote is None:
-            return None
-        value = units * (quote[1] if sign > 0 else quote[0])
-        used = self.used_margin
-        long, short = (self._side(spec.name, self.books.held[spec.name, s][-1]) for s in (LONG, SHORT))
-        side = long if sign > 0 else short
-        side.units += units
-        side.notional += value * self._to_account(spec.quote_currency, ts_ns)
-        side.notional_usd += value * self._rates.mid(spec.quote_currency, "USD", ts_ns)
-        needed = symbol_margin(long, short, tiers, self._terms.hedged_margin) - self._margins[spec.name]
+    def _short_of_margin(self, order: Any, position_id: Any, ts_ns: int) -> str | None:
+        """Why an order opens more than free margin allows, beside those that are under way; None when it does not."""
+        under_way = [(o, self._ticket_of(o)) for o in self._under_way()]
+        used = self.margin.with_more(self._added(under_way), ts_ns)
+        needed = self.margin.with_more(self._added([*under_way, (order, position_id)]), ts_ns) - used
         free = self.equity(ts_ns) - used
         if needed <= 0 or needed <= free:
             return None
         c = self.books.currency
         return f"NOT_ENOUGH_MONEY: needs {rounded(needed, c)} {c} of margin, {rounded(free, c)} {c} are free"
-
-    def margin(self, symbol: str, long: Held, short: Held) -> Decimal:
-        """Used margin of what is held of a symbol."""
-        tiers = self._terms.leverage.get(symbol)
-        if not tiers:
-            return ZERO
-        return symbol_margin(self._side(symbol, long), self._side(symbol, short), tiers, self._terms.hedged_margin)
-
-    def _side(self, symbol: str, held: Held) -> Side:
-        if not held.steps:
-            return Side()
-        grid = self._grids[symbol]
-        return Side(grid.units(held.steps), grid.value(held.notional), grid.value(held.notional_usd))
-
-    @property
-    def used_margin(self) -> Decimal:
-        moved, held = self.books.moved, self.books.held
-        while moved:
-            name = moved.pop()
-            self._margins[name] = self.margin(name, held[name, LONG][-1], held[name, SHORT][-1])
-        return sum(self._margins.values(), ZERO)
 
     def _charge_conversion(self, ticket: Ticket, realized: int) -> None:
         """The broker's fee on profit and loss that was converted to account currency."""
@@ -405,12 +417,12 @@ class Account:
 
     def _look_ahead(self, ts_ns: int) -> None:
         """Find the next time at which the margin level could call for action, and be awake then."""
-        if not self.used_margin or self._closing:
+        if not self.margin.now or self._closing:
             self._danger_ns = NEVER
-            self._margin_called = self._margin_called and bool(self.used_margin)
+            self._margin_called = self._margin_called and bool(self.margin.now)
             return
-        level = self._terms.stop_out_level if self._margin_called else self._level_watched()
-        threshold = self.used_margin * level / 100
+        level = self._terms.stop_out_level if self._margin_called else self._level_watched
+        threshold = self.margin.now * level / 100
         tickets = self.books.tickets.values()
         if self._watch.worst_equity(tickets, self.books.balance) > threshold:
             self._danger_ns = NEVER
@@ -422,19 +434,10 @@ class Account:
             self.due_ns = min(self.due_ns, found)
 
     def _measure(self) -> None:
-        if self.latency_ns or self._closing or self._margin_called:
+        if self.latency_ns or self._closing or self._margin_called or self._on_way:
             self._headroom.close()
             return
-        both_sides = ZERO
-        for (name, _), history in self.books.held.items():
-            tiers = self._terms.leverage.get(name)
-            if tiers and history[-1].steps:
-                side = self._side(name, history[-1])
-                both_sides += tiered_margin(side.notional, side.notional_usd, tiers)
-        self._headroom.measure(self.books.tickets.values(), self.books.balance, both_sides)
-
-    def _level_watched(self) -> Decimal:
-        return max(self._terms.margin_call_level, self._terms.stop_out_level)
+        self._headroom.measure(self.books.tickets.values(), self.books.balance, self.margin.both_sides)
 
     def _check_margin(self, ts_ns: int) -> None:
         """Note a margin call, or close the worst position when the level has reached the stop-out.
@@ -442,15 +445,15 @@ class Account:
         One at a time: the next one is looked at when the fill has been booked (`forced_closed`).
         """
         self._danger_ns = NEVER
-        if not self.used_margin or self._closing:
+        if not self.margin.now or self._closing:
             return
         paths = self._paths(ts_ns)
         balance = self.books.balance
-        called = breach(paths, balance, self.used_margin * self._level_watched() / 100) is not None
+        called = breach(paths, balance, self.margin.now * self._level_watched / 100) is not None
         if called and not self._margin_called:
             self._margin_called = True
             self.recorder.record.margin_calls += 1
-        share = breach(paths, balance, self.used_margin * self._terms.stop_out_level / 100)
+        share = breach(paths, balance, self.margin.now * self._terms.stop_out_level / 100)
         open_now = [
             p for p in paths
             if self._tapes[p.ticket.symbol].has_row(ts_ns) or accepts_orders(self._specs[p.ticket.symbol].hours, ts_ns)
@@ -459,7 +462,7 @@ class Account:
             self._look_ahead(ts_ns)
             return
         record = self.recorder.record
-        level = (balance + sum((p.profit(p.price(share)) for p in paths), ZERO)) / self.used_margin * 100
+        level = (balance + sum((p.profit(p.price(share)) for p in paths), ZERO)) / self.margin.now * 100
         record.lowest_stop_out_level = min(level, record.lowest_stop_out_level or level)
         worst = min(open_now, key=lambda p: (p.profit(p.price(share)), p.ticket.opened_ns, p.ticket.position_id))
         self._ahead = ts_ns, [p.rest(share) for p in paths if p is not worst]

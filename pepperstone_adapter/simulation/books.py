@@ -154,6 +154,10 @@ class Books:
     def money(self, minor: int) -> Decimal:
         return minor * self._cent
 
+    def net(self, symbol: str) -> Decimal:
+        """Units held of a symbol, those of short tickets negative."""
+        return sum((t.units * t.sign for t in self.tickets.values() if t.symbol == symbol), ZERO)
+
     def in_minor(self, amount: Decimal) -> int:
         """A rounded amount as an integer."""
         return int(amount * self._cents)

@@ -287,6 +287,11 @@ def _wrong(order: Any, spec: SymbolSpec, level: Decimal, market: Decimal, least:
     )
 
 
+def sign_of(order: Any) -> int:
+    """1 for an order that buys, -1 for one that sells."""
+    return 1 if order.side == OrderSide.BUY else -1
+
+
 def entry_price(order: Any, tape: Tape, ts_ns: int) -> Decimal | None:
     """Where an entry order would fill: its own price, or the market."""
     for name in ("price", "trigger_price"):

@@ -65,7 +65,7 @@ class SimulatedVenue:
         )  # fmt: skip
         self.recorder = Recorder(record, books, grids, self.fees, self.fills, self.venue, self.failures)
         self.curve = Curve(
-            specs, self.tapes, books, record, plan.equity_step_s, lambda *held: self.account.margin(*held)
+            specs, self.tapes, books, record, plan.equity_step_s, lambda *held: self.account.margin.of(*held)
         )
         record.ledger, record.positions = books.ledger, self.curve.positions
         record.fills, record.orders = self.recorder.fills, self.recorder.orders

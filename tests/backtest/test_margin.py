@@ -16,6 +16,7 @@ from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, L
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.simulation.plan import Latency
 from pepperstone_adapter.simulation.record import LedgerKind
+from tests.kit.orders import stop as stop_order
 from tests.kit.runs import (
     EURUSD,
     Steps,
@@ -73,6 +74,60 @@ def test_a_hedge_needs_no_margin_of_its_own() -> None:
     record, steps = run_with([1.1] * 4, {1: buy(90_000), 2: sell(90_000)}, start_balance=D(3_400))
     assert denied(steps) == []
     assert len(record.fills) == 2
+
+
+@pytest.mark.parametrize("rule", ["max_side", "net", "sum"])
+def test_a_netting_reversal_needs_the_margin_of_what_it_leaves(rule: str) -> None:
+    # 10,000 long at 1.10 use 366.67 of 1,000. 40,000 sold leave 30,000 short: 1,100.00, so 733.33 more, and 633.33 are free;
+    # 35,000 leave 25,000: 916.67, so 550.00 more.
+    def reversed_by(units: int) -> Any:
+        return run_with(
+            [1.1] * 4, {1: buy(10_000), 2: sell(units)}, start_balance=D(1_000), mode=PositionMode.NETTING,
+            term_changes={"hedged_margin": rule},
+        )  # fmt: skip
+
+    _, steps = reversed_by(40_000)
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 733.33 USD of margin, 633.33 USD are free"]
+    record, steps = reversed_by(35_000)
+    assert denied(steps) == []
+    assert record.equity[-1].used_margin == D("916.67")
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_orders_that_are_under_way_together_do_not_share_one_margin(latency_ms: float, chunk: int | None) -> None:
+    # 20,000 at 1.10 need 733.33 of 1,000, so the second finds 266.67. With latency neither is filled when both are sent.
+    acts = {1: both(buy(20_000), buy(20_000)), 2: close_all()}
+    record, steps = run_with(
+        [1.1] * 5, acts, start_balance=D(1_000), latency=Latency(base_ms=latency_ms), chunk_size=chunk
+    )
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 733.33 USD of margin, 266.67 USD are free"]
+    assert [(f.side, f.units) for f in record.fills] == [("BUY", D(20_000)), ("SELL", D(20_000))]
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_an_order_finds_the_margin_that_one_under_way_before_it_sets_free(latency_ms: float) -> None:
+    # 27,000 held use 990.00 of 1,000; they are closed and as many are bought again, both at once.
+    acts = {1: buy(27_000), 2: both(close_all(), buy(27_000)), 3: both(close_all(), sell(27_000))}
+    record, steps = run_with([1.1] * 5, acts, start_balance=D(1_000), latency=Latency(base_ms=latency_ms))
+    assert denied(steps) == []
+    assert [f.side for f in record.fills] == ["BUY", "SELL", "BUY", "SELL", "SELL"]
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_pending_orders_that_one_bar_meets_do_not_share_one_margin(latency_ms: float) -> None:
+    # 20,000 at 1.10 need 733.33 of 1,000: the second that is met finds no more than 266.67.
+    acts = {0: both(stop_order(OrderSide.BUY, 1.101, 20_000), stop_order(OrderSide.BUY, 1.102, 20_000))}
+    record = run_steps(
+        [1.1, 1.1, 1.1, (1.1, 1.103, 1.1, 1.103), 1.103],
+        acts,
+        start_balance=D(1_000),
+        latency=Latency(base_ms=latency_ms),
+    )
+    assert [f.price for f in record.fills] == [D("1.10100")]
+    assert sorted((o.status, o.reason.partition(":")[0]) for o in record.orders) == [
+        ("CANCELED", "NOT_ENOUGH_MONEY"), ("FILLED", "")
+    ]  # fmt: skip
 
 
 def test_tiers_of_leverage() -> None:
