@@ -1,5 +1,7 @@
 """The cTrader session against the sandbox: real sockets, real TLS, judged by the sandbox's own books."""
 
+import asyncio
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +38,8 @@ from pepperstone_adapter.common.errors import (
 )
 from pepperstone_adapter.common.secrets import Secret
 from pepperstone_adapter.ctrader.client.protocol import Timings
+from pepperstone_adapter.ctrader.client.session import _hubs
+from pepperstone_adapter.network.thread import NetworkThread
 from pepperstone_adapter.network.tls import CertificateRefused, Endpoint
 from pepperstone_adapter.openapi import PayloadType
 from pepperstone_adapter.sandbox.faults import FaultKind, FaultRule
@@ -421,6 +425,31 @@ def test_a_session_that_is_told_to_close_is_gone_and_says_so(broker: Sandbox) ->
         await session.close()
 
     run(main)
+
+
+def test_f96_a_connect_that_is_given_up_before_it_has_begun_leaves_no_link(broker: Sandbox) -> None:
+    network, busy = NetworkThread.shared(), threading.Event()
+
+    async def main() -> None:
+        session = session_of(broker)
+        network.call(busy.wait)  # the network thread takes the account in later than the caller waits
+        connecting = asyncio.ensure_future(session.connect(Recorder()))
+        while session._mailbox is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        await session.close()
+        busy.set()
+        assert (
+            await asyncio.wrap_future(network.run(lambda: [key for key in _hubs if key[0] == session.endpoint])) == []
+        )
+
+    try:
+        run(main)
+    finally:
+        busy.set()
 
 
 def test_f48_a_blocked_loop_stops_no_heartbeat_and_loses_no_fill(broker: Sandbox) -> None:

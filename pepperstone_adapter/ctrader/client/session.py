@@ -169,7 +169,12 @@ class CTraderSession:
                 raise
             return account
 
-        account = self._account = await self._wait(network.run(join))
+        joining = network.run(join)
+        try:
+            account = self._account = await self._wait(joining)
+        except asyncio.CancelledError:
+            network.call(_leave_again, joining)
+            raise
         try:
             first: Future[BrokerSnapshot] = network.run(lambda: account.first)
             snapshot = await asyncio.wait_for(asyncio.wrap_future(first), self._connect_timeout_s)
@@ -382,6 +387,12 @@ def _leave(account: Account) -> "Promise[None] | None":
     for key in [key for key, known in _hubs.items() if known is hub]:
         del _hubs[key]
     return hub.link.stop()
+
+
+def _leave_again(joining: "Future[Account]") -> None:
+    """Whoever wanted the account gave up before it had joined, which it has by now: calls run in their order."""
+    if joining.exception() is None:
+        _leave(joining.result())
 
 
 __all__ = ["CONNECT_TIMEOUT_S", "ENDPOINTS", "CTraderSession"]
