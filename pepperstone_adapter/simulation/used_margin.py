@@ -63,7 +63,7 @@ class UsedMargin:
     def with_more(self, added: Added, ts_ns: int) -> Decimal:
         """What would be in use with some units more or less, at the market of a time."""
         used = self.now
-        for name in {name for name, _ in added}:
+        for name in dict.fromkeys(name for name, _ in added):
             tiers, quote = self._terms.leverage.get(name), self._tapes[name].quote(ts_ns)
             if tiers and quote is not None:
                 long = self._changed(name, LONG, added.get((name, LONG), ZERO), quote[1], ts_ns)
