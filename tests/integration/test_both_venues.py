@@ -19,6 +19,7 @@ from pepperstone_adapter.sandbox.report import books
 from tests.kit.ctrader_node import ACCOUNT_ID
 from tests.kit.ctrader_node import LOGIN as CTRADER_LOGIN
 from tests.kit.mt5_node import configs, report, sandbox
+from tests.kit.node import DEADLINE_S
 
 QUOTED = InstrumentId.from_str("EURUSD.CTRADER")
 TRADED = InstrumentId.from_str("EURUSD.MT5")
@@ -52,7 +53,7 @@ def test_quotes_of_one_venue_trade_on_the_other(tmp_path: Path) -> None:
     strategy = Crossing()
 
     async def until(condition: Any) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S / 2):
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
