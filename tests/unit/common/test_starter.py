@@ -29,5 +29,5 @@ def test_who_was_started_by_a_person_is_not_watched(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv(starter.VARIABLE, raising=False)
     before = threading.active_count()
     starter.end_with_starter()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # threads of earlier tests may end meanwhile
     assert starter.environment()[starter.VARIABLE] == str(os.getpid())
