@@ -26,10 +26,13 @@ from itertools import islice, product
 from pathlib import Path
 from typing import IO
 
+import yaml
+
 from pepperstone_adapter.backtest.compare import FIGURES
 from pepperstone_adapter.backtest.hashes import code_hash, data_hash, settings_hash
 from pepperstone_adapter.backtest.job import check_period, command_line
 from pepperstone_adapter.backtest.plan import strategy_of
+from pepperstone_adapter.backtest.report import environment
 from pepperstone_adapter.backtest.result import check_output, read_result, recover, replacing
 from pepperstone_adapter.backtest.settings import BacktestSettings, load_backtest, utc_time
 from pepperstone_adapter.backtest.sweep_table import NET_PROFIT, TEST, Axis, Row, is_money, render_sweep, table
@@ -37,7 +40,7 @@ from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common import starter
 from pepperstone_adapter.common.errors import ConfigurationError, DataError, PepperstoneError
 from pepperstone_adapter.common.files import write_atomic
-from pepperstone_adapter.common.settings import dump_settings
+from pepperstone_adapter.common.settings import dump_settings, yaml_text
 
 MAX_RUNS = 5_000
 TABLE = "sweep.csv"
@@ -301,7 +304,7 @@ def _run_all(
             result = new / RUNS / run.folder
             found[place] = _outcome(run, sweep.combinations[run.number - 1], result, code, said)
             if keep:
-                _rename_in(result, new.name, folder.name)
+                _rename_in(result, folder / RUNS / run.folder)
             else:
                 shutil.rmtree(result, ignore_errors=True)
             on_done(done, len(commands))
@@ -376,8 +379,16 @@ def _joined(row: Row, other: Row) -> Row:
     )
 
 
-def _rename_in(result: Path, before: str, after: str) -> None:
+def _rename_in(result: Path, folder: Path) -> None:
     """Have a kept result name the folder it will lie in, not the one it was made in."""
-    for file in (result / "settings.yaml", result / "report.html"):
-        if file.is_file():
-            file.write_bytes(file.read_bytes().replace(before.encode(), after.encode()))
+    file, page = result / "settings.yaml", result / "report.html"
+    if file.is_file():
+        before = file.read_bytes().decode()
+        document = yaml.safe_load(before)
+        document["output"]["dir"] = str(folder)
+        after = yaml_text(document)
+        file.write_bytes(after.encode())
+        if page.is_file():
+            shown = environment().from_string("{{ text }}")
+            old, new = (shown.render(text=text).encode() for text in (before, after))
+            page.write_bytes(page.read_bytes().replace(old, new))

@@ -136,7 +136,12 @@ def _tell_places(value: object, node: Node, keys: tuple[str, ...]) -> None:
 
 def dump_settings(settings: StrictModel) -> str:
     """The settings as YAML, complete with defaults, paths as resolved."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return yaml_text(settings.model_dump(mode="json"))
+
+
+def yaml_text(document: Mapping[str, Any]) -> str:
+    """Plain values as the YAML of settings."""
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def settings_schema(model: type[StrictModel]) -> dict[str, Any]:

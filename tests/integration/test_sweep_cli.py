@@ -1,8 +1,10 @@
 """`pepperstone sweep` from the command line to the files: two weeks of a small market, a strategy that flips."""
 
 import csv
+import html
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -231,6 +233,16 @@ def test_the_time_to_test_on_is_a_run_of_its_own(settings: Path, pepperstone: Pe
         assert int(row[f"{prefix}trades.count"]) == result["trades"]["count"] == 9
         # A kept result names the folder it lies in, so that its settings run again.
         assert yaml.safe_load((kept / "settings.yaml").read_text())["output"]["dir"] == str(kept)
+
+
+def test_a_kept_result_names_its_folder_however_that_is_written(settings: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ("far " * 30 + "away") / "R & D's sweep"
+    run_sweep(plan_sweep(settings, [f"{EVERY}=10"]), folder, keep=True)
+    kept = folder / "runs" / "0001"
+    written = (kept / "settings.yaml").read_text()
+    assert yaml.safe_load(written)["output"]["dir"] == str(kept)
+    (shown,) = re.findall(r"<pre>(.*?)</pre>", (kept / "report.html").read_text(), re.DOTALL)
+    assert html.unescape(shown).strip() == written.strip()
 
 
 def test_code_that_is_changed_while_a_sweep_runs_is_found(
