@@ -209,9 +209,8 @@ MUTANTS = (
         (
             (
                 f"{P}/ctrader/client/tokens.py",
-                "            await self._keep(renewed(answer, self._now_ns()))\n            return self._tokens.access\n",
+                "            await self._keep(fresh)\n            self._late, self._given_up = None, False\n",
                 "            from pepperstone_adapter.network.promises import spawn\n\n"
-                "            fresh = renewed(answer, self._now_ns())\n"
                 "            spawn(self._keep(fresh), lambda _none: None, lambda _error: None)\n"
                 "            return fresh.access\n",
             ),
