@@ -55,10 +55,11 @@ class Agreement:
         self.patience_s = DIFFERS_S
 
     def check(self, snapshot: BrokerSnapshot, newer: Collection[str | None] = ()) -> list[Warn]:
-        """What has differed for too long, each position once; but the symbols and tickets of which there was `newer` news
-        than the snapshot: they would differ at each look where there is always something going on."""
+        """What has differed for too long, each position once. Of symbols and tickets of which there was `newer` news than
+        the snapshot nothing can be said this time: where always something goes on they would differ at each look."""
         theirs, ours, now_s = self._at_the_broker(snapshot), self._in_the_framework(), self._clock_s()
-        keys = [key for key in theirs.keys() | ours.keys() if (key[1] or key[0]) not in newer]
+        unsaid = {pair: since_s for pair, since_s in self._since.items() if _name(pair[0]) in newer}
+        keys = [key for key in theirs.keys() | ours.keys() if _name(key) not in newer]
         pairs = [(key, theirs.get(key, Decimal(0)), ours.get(key, Decimal(0))) for key in keys]
         self._since = {pair: self._since.get(pair, now_s) for pair in pairs if self._differs(*pair)}
         out = []
@@ -70,6 +71,7 @@ class Agreement:
                     f"position {name} is {there.normalize():f} at the broker and {here.normalize():f} in the framework"
                 )
                 out.append(Warn(f"{text}: a deal was not told or not taken", halt=True))
+        self._since |= unsaid
         return out
 
     def wait(self) -> None:
@@ -96,3 +98,8 @@ class Agreement:
             key = (symbol, "") if self._netting else (symbol, ticket)
             out[key] = out.get(key, Decimal(0)) + units
         return out
+
+
+def _name(key: Key) -> str:
+    """What news of it names: the ticket, or the symbol of a netting account's position."""
+    return key[1] or key[0]

@@ -68,6 +68,9 @@ def test_what_comes_right_in_time_or_may_be_explained_ends_nothing(tmp_path: Pat
         assert agreement.check(b.broker.snapshot()) == []
         now_s += agreement.patience_s - 1.0
         assert agreement.check(b.broker.snapshot()) == []
+        assert agreement.check(b.broker.snapshot(), {"EURUSD", ticket}) == []  # news of it: neither better nor worse
+        now_s += 1.0
+        assert agreement.check(b.broker.snapshot(), {"EURUSD", ticket}) == []
         agreement.wait()  # a request is unanswered
         now_s += 2.0
         assert agreement.check(b.broker.snapshot()) == []
@@ -75,6 +78,7 @@ def test_what_comes_right_in_time_or_may_be_explained_ends_nothing(tmp_path: Pat
         now_s += agreement.patience_s
         assert agreement.check(b.broker.snapshot()) == []
         now_s += agreement.patience_s
+        assert agreement.check(b.broker.snapshot(), {"EURUSD", ticket}) == []
         assert len(agreement.check(b.broker.snapshot())) == 1
         assert agreement.check(b.broker.snapshot()) == []  # told once
         b.broker.positions[ticket] = position
