@@ -275,7 +275,7 @@ def test_S08_the_token_exchange_follows_no_redirect_and_says_no_secret(caplog: p
         server.shutdown()
         server.server_close()
     with pytest.raises(ConnectFailed) as failed:  # and nobody there
-        oauth.refresh(login.server, login.application, Secret(f"{CANARY}-refresh"), 0)
+        oauth.refresh(f"http://127.0.0.1:{free_port()}", login.application, Secret(f"{CANARY}-refresh"), 0)
     for error in (refused.value, failed.value):
         chain = [error, error.__cause__, error.__context__]
         assert not any(CANARY in repr(e) and not getattr(error, "__suppress_context__", False) for e in chain)
