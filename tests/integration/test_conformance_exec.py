@@ -146,12 +146,12 @@ def test_tc_e83_what_a_strategy_subscribed_ends_when_it_stops(unsubscribes: bool
     config = {"subscribe_book": True, "can_unsubscribe": unsubscribes}
 
     async def script(b: Bench) -> None:
-        await b.until(lambda: b.sandbox.journal.requests("SubscribeDepthQuotesReq"), "the tester's subscription")
+        await b.until(lambda: requests(b.sandbox, "SubscribeDepthQuotesReq"), "the tester's subscription")
 
     with sandbox(tmp_path) as broker:
         run_ctrader(tmp_path, broker, script, **tc.tester(config))
         # The order book is the tester's alone; quotes go on for the account's own sums. The link ends after it.
-        ended = len(broker.journal.requests("UnsubscribeDepthQuotesReq"))
+        ended = requests(broker, "UnsubscribeDepthQuotesReq")
         assert ended == (1 if unsubscribes else 0)
         assert broker.violations() == []
 

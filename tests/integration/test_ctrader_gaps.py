@@ -72,10 +72,11 @@ def test_quotes_given_up_and_asked_for_again_begin_anew_with_the_bars_and_depth_
             recorder.events.clear()
             broker.push("EURUSD", "1.10020", "1.10030")
             await recorder.until(lambda: recorder.of(Tick) and recorder.of(DepthUpdate))
-            asked = [f.name for f in broker.journal.frames if f.direction == "in" and "Spots" in f.name]
+            frames = broker.call(lambda: list(broker.journal.frames))
+            asked = [f.name for f in frames if f.direction == "in" and "Spots" in f.name]
             assert asked == ["SubscribeSpotsReq", "UnsubscribeSpotsReq", "SubscribeSpotsReq"]
-            assert len(broker.journal.requests("SubscribeLiveTrendbarReq")) == 2
-            assert len(broker.journal.requests("SubscribeDepthQuotesReq")) == 2
+            assert len(broker.call(broker.journal.requests, "SubscribeLiveTrendbarReq")) == 2
+            assert len(broker.call(broker.journal.requests, "SubscribeDepthQuotesReq")) == 2
 
     run(main)
 
@@ -96,7 +97,9 @@ def test_maintenance_told_to_an_account_is_waited_for_to_its_end(broker: Sandbox
             # The time of the next attempt has no event to wait for.
             while not (retry_at_s() or 0.0) > account.hub.now_s + 3_500:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            assert len(broker.journal.requests("AccountAuthReq")) == 2  # the first, and the one that was told to wait
+            assert (
+                len(broker.call(broker.journal.requests, "AccountAuthReq")) == 2
+            )  # the first, and the one that was told to wait
 
     run(main)
 
@@ -157,7 +160,7 @@ def test_bars_that_end_together_do_not_wait_for_a_place_in_the_queue_of_history(
                 await asyncio.sleep(0.01)
             broker.advance(61)
             await recorder.until(lambda: len({(b.symbol, b.period) for b in recorder.of(Bar) if b.closed}) == 30)
-            asked = len(broker.journal.requests("GetTrendbarsReq"))
+            asked = len(broker.call(broker.journal.requests, "GetTrendbarsReq"))
             assert asked < len(recorder.of(Bar)) - 10  # the rest is handed over as the stream showed it
 
     with sandbox(tmp_path, clock=clock, symbols={"names": names}) as broker:

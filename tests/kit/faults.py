@@ -56,7 +56,8 @@ _SAME = {
 
 
 def account(broker: Sandbox) -> Account:
-    return broker.ledger.accounts[ACCOUNT_ID]
+    """The account as the books have it now: a copy, made on the broker's thread."""
+    return broker.call(lambda: copy.deepcopy(broker.ledger.accounts[ACCOUNT_ID]))
 
 
 def rule(kind: str, message: str | None = None, on: str = "request", **more: Any) -> FaultRule:
@@ -131,8 +132,7 @@ async def agree(b: Bench, timeout_s: float = CONVERGED_S) -> None:
 
 def differences(b: Bench) -> list[str]:
     """O1 to O6 at this moment; empty when the node and the ledger agree."""
-    # The books are copied on the broker's thread; the framework's objects abort the process on any thread but ours.
-    books: Account = b.sandbox.call(lambda: copy.deepcopy(account(b.sandbox)))
+    books = account(b.sandbox)
     return [*_orders(b, books), *_positions(b, books), *_deals(b, books), *_balance(b, books), *_endings(b, books)]
 
 
