@@ -148,7 +148,8 @@ class _Beside:
 
 
 def _left_beside(folder: Path) -> list[_Beside]:
-    found = folder.parent.glob(f".{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.*")
+    # A lock alone is of a process that begins.
+    found = folder.parent.glob(f".{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.[no][el][wd]")
     return [_Beside(folder, mark) for mark in sorted({path.name.rsplit(".", 2)[1] for path in found})]
 
 
