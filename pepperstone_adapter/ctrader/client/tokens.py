@@ -196,6 +196,7 @@ class TokenKeeper:
             stored = await self._blocking(self._store.load)
             if stored is not None and stored.tokens is not None and stored.tokens.refresh != self._tokens.refresh:
                 self._take(stored)  # another process has done it
+                self._late = None
                 return self._tokens.access
             if not self._tokens.refresh:
                 raise CredentialsError(
