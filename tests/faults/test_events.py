@@ -58,6 +58,8 @@ def test_F18_F19_F20_F21_F22_F23_F24_F25_F26_whatever_becomes_of_a_fills_frame_t
         order = t.market()
         await t.reach(order, "FILLED")
         await b.names(order.client_order_id, "Initialized", "Submitted", "Accepted", "Filled")
+        if kind in LINK_ENDS:  # before the fill was told, or a moment after it where the fill itself came through
+            await b.until(lambda: b.connection.link_losses, "a lost link")
         assert b.connection.link_losses == (kind in LINK_ENDS)
         if kind in LINK_ENDS:
             assert LINK_ENDS[kind] in str(b.connection.session._account.last_failure)
