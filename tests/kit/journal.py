@@ -18,7 +18,8 @@ def refuse_to_flush(flusher: Flusher) -> None:
 
 @contextmanager
 def full_disk(store: IdStore) -> Iterator[None]:
-    """Nothing more can be written to it: neither a line nor a row."""
+    """Nothing more can be written to it: neither a line nor a row. Every line so far is a row."""
+    store.flush_soon()
     lines, full = os.dup(store._lines), os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, store._lines)
     store._db.execute("PRAGMA query_only=ON")
