@@ -191,9 +191,10 @@ def equity_drawdowns(record: RunRecord) -> Drawdowns:
 
 
 def balance_drawdowns(record: RunRecord) -> Drawdowns:
-    """Falls of the balance (exact, not sampled): its value after all bookings of one instant."""
+    """Falls of the balance (exact, not sampled): its value after all bookings of one instant, the last until the end."""
     after = {row.ts_ns: row.balance_after for row in record.ledger if row.kind is not LedgerKind.DEPOSIT}
-    return drawdowns([record.start_ns, *after], [record.start_balance, *after.values()])
+    times, values = [record.start_ns, *after], [record.start_balance, *after.values()]
+    return drawdowns([*times, max(record.end_ns, times[-1])], [*values, values[-1]])
 
 
 def max_exposure(fills: Sequence[FillRow], record: RunRecord) -> tuple[Decimal, float | None]:

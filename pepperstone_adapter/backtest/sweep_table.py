@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 from re import compile as pattern
 from typing import Any
 
@@ -28,6 +28,8 @@ SHOWN = (
     "trades.count",
     "costs.total",
 )
+# Over no loss at all: `result.json` has no number for it.
+_OVER_LOSSES = ("trades.profit_factor", "trades.payoff")
 _LESS_IS_BETTER = pattern(r"costs\.|risk\.(max_drawdown|max_leverage|stop_outs)")
 _NAMES = {key: (name, kind) for name, key, kind in FIGURES}
 
@@ -80,7 +82,7 @@ def ranked(rows: Sequence[Row], by: str) -> list[Row]:
     sign = 1 if _LESS_IS_BETTER.match(by) else -1
 
     def place(row: Row) -> tuple[bool, float]:
-        value = row.figures.get(by)
+        value = _value(row, by)
         return value is None, 0.0 if value is None else sign * value
 
     return sorted(rows, key=place)
@@ -126,7 +128,9 @@ def shown(by: str, test: bool) -> Iterator[tuple[str, str]]:
 
 def text(row: Row, name: str) -> str:
     """A figure for people."""
-    value, kind = row.figures.get(name), _NAMES[name.removeprefix(TEST)][1]
+    value, kind = _value(row, name), _NAMES[name.removeprefix(TEST)][1]
+    if value == inf:
+        return "∞"
     if kind == "money":
         return money(value, row.currency)
     return pct(value, 2) if kind == "pct" else ratio(value, 0 if kind == "count" else 2)
@@ -181,6 +185,14 @@ def render_sweep(
             **assets("sweep.js"),
         )
     )
+
+
+def _value(row: Row, name: str) -> float | None:
+    """A figure; infinite is a profit factor or a payoff of winners without a loser, which no finite one is above."""
+    key = name.removeprefix(TEST)
+    prefix = name.removesuffix(key)
+    unbeaten = row.figures.get(f"{prefix}trades.win_pct") and row.figures.get(f"{prefix}trades.profit_factor") is None
+    return inf if key in _OVER_LOSSES and unbeaten else row.figures.get(name)
 
 
 def _exact(row: Row, name: str) -> Decimal | int | None:

@@ -49,12 +49,13 @@ function draw() {
   [drawLine, drawHeat, drawParallel][Math.min(KEYS, 3) - 1](Number(byId("figure").value));
 }
 
-// The rows come best first; a column sorts down, then up. What has no figure stays last.
+// The rows come best first; a column sorts down, then up. What has no figure stays last. JSON has no infinity.
 const order = { column: null, up: false };
+const figureOf = (r, f) => r.texts[f] === "∞" ? Number.MAX_VALUE : r.values[f];
 
 function fillTable() {
   const key = (r) => order.column === 0 ? r.run
-    : order.column <= KEYS ? r.at[order.column - 1] : r.values[order.column - 1 - KEYS];
+    : order.column <= KEYS ? r.at[order.column - 1] : figureOf(r, order.column - 1 - KEYS);
   const rows = order.column === null ? DATA.rows : DATA.rows.toSorted((a, b) => {
     const [x, y] = [key(a), key(b)];
     if (x === null || y === null) return (x === null) - (y === null);

@@ -111,6 +111,13 @@ def test_balance_drawdown_counts_an_instant_once(record: RunRecord) -> None:
     ]
 
 
+def test_a_balance_stays_below_its_peak_until_the_run_ends(record: RunRecord) -> None:
+    # Bookings from hour 10 (commission, below 10,000) to 14 (gain, above) and 20 (commission, below) to 22 (loss); the
+    # last balance then holds until the run ends at hour 40, though nothing is booked any more: 4 + 20 hours of 40.
+    record.start_ns, record.end_ns = 0, 40 * HOUR_NS
+    assert metrics.balance_drawdowns(record).underwater_pct == pytest.approx(100 * (4 + 20) / 40)
+
+
 def test_exposure_follows_positions_and_conversion(record: RunRecord) -> None:
     most, leverage = metrics.max_exposure(record.fills, record)
     # EURUSD 10,000 · 1.1 = 11,000 USD on 9,999.65; USDJPY 10,000 · 110 · 0.009 = 9,900 USD.

@@ -54,6 +54,23 @@ def test_the_best_comes_first(by: str, order: list[int]) -> None:
     assert [r.number for r in ranked(ROWS, by)] == order
 
 
+FACTOR, WON = "trades.profit_factor", "trades.win_pct"
+
+
+@pytest.mark.parametrize("prefix", ["", "test."])
+@pytest.mark.parametrize("by", [FACTOR, "trades.payoff"])
+def test_winners_without_a_loser_have_the_best_profit_factor(by: str, prefix: str) -> None:
+    def run(number: int, won: float | None, factor: float | None, value: float | None) -> Row:
+        return Row(number, (), {prefix + WON: won, prefix + FACTOR: factor, prefix + by: value}, "USD")
+
+    losers = run(3, 0.0, 0.0, 0.0 if by == FACTOR else None)
+    rows = [run(1, None, None, None), run(2, 60.0, 1.5, 1.2), losers, run(4, 100.0, None, None)]
+    best_first = [r.number for r in ranked(rows, prefix + by)]
+    assert best_first[:2] == [4, 2]
+    assert text(rows[3], prefix + by) == "∞"
+    assert text(rows[0], prefix + by) == "–"  # no trades, or only such of exactly zero
+
+
 @pytest.mark.parametrize("by", ["costs.total", "costs.swap", "risk.max_leverage", "risk.stop_outs"])
 def test_of_costs_and_dangers_less_is_better(by: str) -> None:
     rows = [Row(1, (), {by: 2.0}), Row(2, (), {by: -1.0}), Row(3, (), {by: 1.0})]
