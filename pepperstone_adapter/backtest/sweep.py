@@ -37,7 +37,7 @@ from pepperstone_adapter.backtest.result import check_output, read_result, recov
 from pepperstone_adapter.backtest.settings import BacktestSettings, load_backtest, utc_time
 from pepperstone_adapter.backtest.sweep_table import NET_PROFIT, TEST, Axis, Row, is_money, render_sweep, table
 from pepperstone_adapter.catalog.store import CatalogStore
-from pepperstone_adapter.common import starter
+from pepperstone_adapter.common import orphans
 from pepperstone_adapter.common.errors import ConfigurationError, DataError, PepperstoneError
 from pepperstone_adapter.common.files import write_atomic
 from pepperstone_adapter.common.settings import dump_settings, yaml_text
@@ -322,7 +322,7 @@ def _processes(commands: Sequence[list[str]], jobs: int) -> Generator[tuple[int,
     this process."""
     waiting = iter(enumerate(commands))
     running: dict[int, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
-    nothing, environment = subprocess.DEVNULL, starter.environment()
+    nothing, environment = subprocess.DEVNULL, orphans.environment()
     try:
         while True:
             for place, command in islice(waiting, jobs - len(running)):

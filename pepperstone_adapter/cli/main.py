@@ -20,9 +20,9 @@ from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.commands import CommandTable, help_of
 from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import PepperstoneError
+from pepperstone_adapter.common.orphans import end_with_starter
 from pepperstone_adapter.common.output import NAME as OUTPUT
 from pepperstone_adapter.common.output import Output, tell
-from pepperstone_adapter.common.starter import end_with_starter
 
 _USAGE_EXIT_CODE = 2
 _BUG_EXIT_CODE = 1

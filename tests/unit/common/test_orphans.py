@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from pepperstone_adapter.common import starter
+from pepperstone_adapter.common import orphans
 
 # The child says that it is there, and then waits for what never comes; its end closes the pipe that both have as output.
-CHILD = "import sys, threading; from pepperstone_adapter.common import starter; starter.end_with_starter(); \
-print('there', starter.VARIABLE in __import__('os').environ, flush=True); threading.Event().wait()"
-PARENT = "import subprocess, sys; from pepperstone_adapter.common import starter; \
-subprocess.Popen([sys.executable, '-c', sys.argv[1]], env=starter.environment()).wait()"
+CHILD = "import sys, threading; from pepperstone_adapter.common import orphans; orphans.end_with_starter(); \
+print('there', orphans.VARIABLE in __import__('os').environ, flush=True); threading.Event().wait()"
+PARENT = "import subprocess, sys; from pepperstone_adapter.common import orphans; \
+subprocess.Popen([sys.executable, '-c', sys.argv[1]], env=orphans.environment()).wait()"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell who lost its parent")
@@ -26,8 +26,8 @@ def test_a_process_ends_after_its_starter_was_killed() -> None:
 
 
 def test_who_was_started_by_a_person_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(starter.VARIABLE, raising=False)
+    monkeypatch.delenv(orphans.VARIABLE, raising=False)
     before = threading.active_count()
-    starter.end_with_starter()
+    orphans.end_with_starter()
     assert threading.active_count() <= before  # threads of earlier tests may end meanwhile
-    assert starter.environment()[starter.VARIABLE] == str(os.getpid())
+    assert orphans.environment()[orphans.VARIABLE] == str(os.getpid())
