@@ -179,15 +179,18 @@ def return_statistics(record: RunRecord) -> returns.ReturnStatistics:
 
 
 def days(record: RunRecord) -> list[returns.Day]:
-    """Trading days of the run."""
-    times = [p.ts_ns for p in record.equity]
-    return returns.daily(times, [p.equity for p in record.equity], record.start_balance)
+    """Trading days of the run; the last has what was booked after the last sample too (orders on their way at the end)."""
+    times, values = [p.ts_ns for p in record.equity], [p.equity for p in record.equity]
+    if values:
+        values[-1] = record.end_equity
+    return returns.daily(times, values, record.start_balance)
 
 
 def equity_drawdowns(record: RunRecord) -> Drawdowns:
-    """Falls of the sampled equity, from the start balance on."""
+    """Falls of the sampled equity, from the start balance on to the equity at the end."""
     times = [record.start_ns, *(p.ts_ns for p in record.equity)]
-    return drawdowns(times, [record.start_balance, *(p.equity for p in record.equity)])
+    values = [record.start_balance, *(p.equity for p in record.equity)]
+    return drawdowns([*times, max(record.end_ns, times[-1])], [*values, record.end_equity])
 
 
 def balance_drawdowns(record: RunRecord) -> Drawdowns:

@@ -1,5 +1,6 @@
 """Sections of result.json from records made by hand."""
 
+import math
 from dataclasses import replace
 from decimal import Decimal
 
@@ -116,6 +117,14 @@ def test_a_balance_stays_below_its_peak_until_the_run_ends(record: RunRecord) ->
     # last balance then holds until the run ends at hour 40, though nothing is booked any more: 4 + 20 hours of 40.
     record.start_ns, record.end_ns = 0, 40 * HOUR_NS
     assert metrics.balance_drawdowns(record).underwater_pct == pytest.approx(100 * (4 + 20) / 40)
+
+
+def test_what_an_order_on_its_way_at_the_end_cost_is_in_the_ratios_and_the_drawdown(record: RunRecord) -> None:
+    # The last sample is 9,999.00, from hour 22 on. A close that arrives after it leaves 9,900.00 at the end.
+    record.end_equity = Decimal("9900.00")
+    growth = [1 + day.change for day in metrics.days(record)]
+    assert math.prod(growth) == pytest.approx(0.99)  # 9,900 / 10,000: the days make up the return of the run
+    assert metrics.equity_drawdowns(record).absolute == Decimal("100.00")  # 10,000 - 9,900
 
 
 def test_exposure_follows_positions_and_conversion(record: RunRecord) -> None:
