@@ -1,5 +1,7 @@
 """`pepperstone new-strategy`: a strategy, its settings and a test that pass as written."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +58,15 @@ def command(
         write_atomic(path, text)
         typer.echo(f"wrote {path.relative_to(project)}")
     typer.echo(as_started(f"next:\n  pepperstone backtest configs/backtest/{parsed.file_name}.yaml"))
-    typer.echo(f"  python -m pytest tests/test_{parsed.module}.py")
+    typer.echo(f"  {_python()} -m pytest tests/test_{parsed.module}.py")
+
+
+def _python() -> str:
+    """What to type for the Python this runs in, the one that has the framework: `./run` has it in a folder of its own."""
+    found = shutil.which("python")
+    if found is not None and Path(found).absolute() == Path(sys.executable):
+        return "python"
+    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
 
 
 def _project_of(folder: Path) -> Path:

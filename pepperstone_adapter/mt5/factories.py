@@ -106,7 +106,10 @@ def _terminal_hint(config: Config) -> str:
     if config.terminal == Reach.RPYC.value:
         return f"the rpyc server beside it should listen on {where}: start it, or correct the account's host and port"
     if config.environment == Environment.SANDBOX.value:
-        return f"the simulated terminal should listen on {where}: start `pepperstone sandbox`, or correct the account's port"
+        return (
+            f"the simulated terminal should listen on {where}: start `pepperstone sandbox`, "
+            "or correct the account's number or port"
+        )
     return "start the MetaTrader 5 terminal of this machine, log in, and look at its window"
 
 

@@ -46,6 +46,21 @@ def test_the_files_are_renamed_throughout_and_the_settings_hold(
     assert main(["config", "check", str(project / "configs" / "backtest" / "my-idea.yaml")]) == 0
 
 
+def test_its_test_is_to_be_run_by_the_python_that_has_the_framework(
+    capsys: pytest.CaptureFixture[str], project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", str(tmp_path))  # the launcher's environment is on no path
+    assert main(["new-strategy", "my-idea", "--dir", str(project)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  {python} -m pytest tests/test_my_idea.py"
+    monkeypatch.setenv("PATH", str(python.parent))  # an activated one
+    assert main(["new-strategy", "another", "--dir", str(project)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  python -m pytest tests/test_another.py"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("template", STRATEGY_TEMPLATES)
 def test_the_test_passes_as_written(project: Path, template: str) -> None:
