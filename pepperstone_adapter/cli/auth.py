@@ -74,7 +74,8 @@ def login(
     with store.lock():
         store.save(Credentials(application=application, tokens=tokens, server=server))
     typer.echo(f"Logged in. Stored in: {store.describe}")
-    typer.echo(as_started("Check that the accounts it may use are yours: pepperstone probe ctrader"))
+    login = "" if profile == "default" else f" --set account.profile={profile}"
+    typer.echo(as_started(f"Check that it may use your account: pepperstone probe ctrader --account NUMBER{login}"))
 
 
 @app.command()

@@ -59,6 +59,7 @@ def test_login_status_refresh_logout(broker: Sandbox, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Logged in. Stored in: encrypted file" in done.stdout.replace("\n", " ")
+    assert done.stdout.endswith(": pepperstone probe ctrader --account NUMBER\n")
     status = pepperstone(tmp_path / "home", "status", "--json")
     facts = json.loads(status.stdout)
     assert (facts["logged_in"], facts["refreshable"], facts["refresh_due"]) == (True, True, False)
