@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import ConfigurationError
+from pepperstone_adapter.common.files import FileLock
 from pepperstone_adapter.sandbox.clock import BrokerClock, RunningClock, TestClock
 from pepperstone_adapter.sandbox.ctrader_server.connection import Connection
 from pepperstone_adapter.sandbox.ctrader_server.tokens import ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
@@ -37,6 +38,7 @@ from pepperstone_adapter.sandbox.tape import TapeTick
 from pepperstone_adapter.sandbox.tls import server_context
 
 JOURNAL_NAME = "wire.jsonl"
+LOCK_NAME = "sandbox.lock"
 STOP_S = 5.0
 
 
@@ -116,6 +118,7 @@ class Sandbox:
         terms = settings.symbols.terms()
         self._prices = prices_for(settings, [t.spec for t in terms], clock) if tape is None else Prices(tape)
         self.clock = clock or self._prices.clock or RunningClock()
+        self._claim = _claim(settings.state_dir)
         path = settings.state_dir / JOURNAL_NAME if settings.journal else None
         self.journal = Journal(self.clock.now_ns, path)
         ledger = Ledger(terms, [account.terms() for account in settings.accounts], settings.rules())
@@ -149,6 +152,7 @@ class Sandbox:
             self.loop.run_until_complete(self.listen())
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             self.loop.close()
+            self._claim.__exit__(None, None, None)
             ready.set_exception(error)
             return
         ready.set_result(None)
@@ -222,6 +226,7 @@ class Sandbox:
             connection.close("sandbox stopped")
         await asyncio.sleep(0.05)  # let farewells leave
         self.journal.close()
+        self._claim.__exit__(None, None, None)
 
     def stop(self) -> None:
         """Close every link and port; returns within five seconds."""
@@ -319,6 +324,15 @@ def start(
 def _linger(platform: str) -> bytes:
     """``struct linger`` on, zero seconds: closing sends a reset. Two shorts on Windows, two ints elsewhere."""
     return struct.pack("hh" if platform == "win32" else "ii", 1, 0)
+
+
+def _claim(state_dir: Path) -> FileLock:
+    """Take the folder, or a second sandbox would write its authority over that of the first. Raises `ConfigurationError`."""
+    try:
+        return FileLock(state_dir / LOCK_NAME, f"{state_dir} (each sandbox needs a state_dir of its own)").__enter__()
+    except OSError as error:
+        text = f"cannot write in {state_dir} ({error.strerror}); set state_dir to a folder that can be written"
+        raise ConfigurationError(text) from error
 
 
 def _port_taken(name: str, port: int, error: OSError) -> ConfigurationError:

@@ -70,6 +70,23 @@ def test_a_taken_port_and_a_bad_folder_are_clear_errors(sandbox: Sandbox, tmp_pa
         start(settings_for_tests(tmp_path / "file" / "c"))
 
 
+def test_a_second_sandbox_of_the_folder_is_refused_and_leaves_the_first_its_authority(tmp_path: Path) -> None:
+    with start(settings_for_tests(tmp_path)) as first:
+        authority = first.ca_file.read_bytes()
+        with pytest.raises(
+            ConfigurationError, match=rf"needs a state_dir of its own\) is in use by PID {os.getpid()} "
+        ):
+            start(settings_for_tests(tmp_path))
+        assert first.ca_file.read_bytes() == authority
+    start(settings_for_tests(tmp_path)).stop()
+
+
+def test_a_start_that_fails_leaves_the_folder_to_the_next(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot listen on"):
+        start(settings_for_tests(tmp_path / "b", ports={"demo": sandbox.ports.demo}))
+    start(settings_for_tests(tmp_path / "b")).stop()
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
