@@ -42,17 +42,22 @@ _UNKNOWN = """        except OutcomeUnknown:
         except LinkError as error:
             self._perform(self._events.reject(order, f"not sent: {error}", self._now_ns()))
 """
+_AGAIN = """async def _again(write):
+    try:
+        return await write()
+    except OutcomeUnknown:
+        return await write()
+
+
+"""
 
 MUTANTS = (
     Mutant(
         "M1",
         "an order without an answer is sent again",
         (
-            (
-                f"{P}/live/sending.py",
-                _UNKNOWN,
-                _UNKNOWN.replace("self._reconciler.unknown(kind, order)", "await write()"),
-            ),
+            (f"{P}/live/sending.py", "            answer = write()\n", "            answer = _again(write)\n"),
+            (f"{P}/live/sending.py", "async def _raising(", _AGAIN + "async def _raising("),
         ),
         (f"{TRANSPORT}::test_F12_a_request_that_is_never_answered_is_asked_about_and_found",),
     ),
