@@ -32,19 +32,19 @@ function drawCosts() {
     xaxis: { tickformat: ",.0f", zeroline: true, zerolinecolor: css("--soft") } }));
 }
 
+// A trade of exactly zero is neither won nor lost, here as in the figures.
+const outcome = (net) => (net > 0 ? "--up" : net < 0 ? "--down" : "--soft");
 const T = { id: 0, strategy: 1, symbol: 2, side: 3, units: 4, opened: 5, closed: 6, net: 12, mae: 13, mfe: 14, exit: 15 };
 
 function drawExcursions() {
   const make = (key, title, id) => {
-    const group = (won) => DATA.trades.filter((t) => t[T.net] > 0 === won);
-    const trace = (rows, name, color) => ({
-      x: rows.map((t) => t[key]), y: rows.map((t) => t[T.net]), name, mode: "markers", type: "scattergl",
-      marker: { size: 5, color, opacity: 0.6 },
+    const rows = DATA.trades;
+    plot(id, [{
+      x: rows.map((t) => t[key]), y: rows.map((t) => t[T.net]), mode: "markers", type: "scattergl",
+      marker: { size: 5, color: rows.map((t) => css(outcome(t[T.net]))), opacity: 0.6 },
       text: rows.map((t) => `${t[T.symbol]} ${t[T.side].toLowerCase()} ${stamp(t[T.opened])}<br>${t[T.exit]}`),
       hovertemplate: `%{text}<br>${title} %{x:${MONEY}}<br>net %{y:${MONEY}}<extra></extra>`,
-    });
-    plot(id, [trace(group(true), "Winners", css("--up")), trace(group(false), "Losers", css("--down"))],
-      layout(290, { hovermode: "closest", xaxis: { title: { text: `${title}, ${DATA.currency}` }, tickformat: ",.0f" },
+    }], layout(290, { hovermode: "closest", xaxis: { title: { text: `${title}, ${DATA.currency}` }, tickformat: ",.0f" },
         yaxis: { title: { text: `Net, ${DATA.currency}` }, tickformat: ",.0f", zeroline: true,
           zerolinecolor: css("--soft") }, margin: { b: 44 } }));
   };
@@ -54,14 +54,14 @@ function drawExcursions() {
 
 function drawDistribution() {
   const net = DATA.trades.map((t) => t[T.net]);
-  // Bins of one width for both colours, with an edge at zero: heights can be compared.
+  // Bins of one width for all colours, with an edge at zero: heights can be compared.
   const low = Math.min(0, ...net), high = Math.max(0, ...net), raw = (high - low) / 40 || 1;
   const power = 10 ** Math.floor(Math.log10(raw)), size = power * [1, 2, 5, 10].find((n) => n * power >= raw);
   const xbins = { start: Math.floor(low / size) * size, end: (Math.floor(high / size) + 1) * size, size };
-  plot("chart-distribution", [true, false].map((won) => ({
-    type: "histogram", x: net.filter((v) => v > 0 === won), marker: { color: css(won ? "--up" : "--down"), opacity: 0.8 },
+  plot("chart-distribution", ["--up", "--down", "--soft"].map((color) => ({
+    type: "histogram", x: net.filter((v) => outcome(v) === color), marker: { color: css(color), opacity: 0.8 },
     autobinx: false, xbins, hovertemplate: "%{x}: %{y} trades<extra></extra>",
-  })), layout(290, { hovermode: "closest", barmode: "overlay", bargap: 0.04, margin: { b: 44 },
+  })), layout(290, { hovermode: "closest", barmode: "stack", bargap: 0.04, margin: { b: 44 },
     xaxis: { title: { text: `Net per trade, ${DATA.currency}` }, tickformat: ",.0f" }, yaxis: { title: { text: "Trades" } } }));
 }
 
@@ -73,7 +73,7 @@ function drawGroups(which) {
   plot("chart-groups", [{
     type: "bar", x: rows.map(([name]) => name.replace(/^\d (?=[A-Z])/, "")), y: net,
     customdata: rows.map(([, g]) => [g.count, g.win_pct]),
-    marker: { color: net.map((v) => css(v >= 0 ? "--up" : "--down")), opacity: 0.85 },
+    marker: { color: net.map((v) => css(outcome(v))), opacity: 0.85 },
     hovertemplate: `%{x}: net %{y:${MONEY}}<br>%{customdata[0]} trades, %{customdata[1]:.1f} % won<extra></extra>`,
   }], layout(290, { hovermode: "closest", margin: { b: 44 }, xaxis: { type: "category", title: { text: "By entry time, UTC" } },
     yaxis: { tickformat: ",.0f", zeroline: true, zerolinecolor: css("--soft") } }));
@@ -144,7 +144,7 @@ function drawTrades() {
       if (i === T.opened || i === T.closed) cell.textContent = stamp(value);
       else if (i >= 9 && i <= 14) cell.textContent = number(value);
       else cell.textContent = i === T.units ? number(value, value % 1 ? 2 : 0) : value;
-      if (i === T.net) cell.className = value >= 0 ? "up" : "down";
+      if (i === T.net) cell.className = outcome(value).slice(2);
       if ([1, 2, 3, 15].includes(i)) cell.classList.add("left");
       row.appendChild(cell);
     });

@@ -4,6 +4,8 @@ import base64
 import gzip
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -163,3 +165,59 @@ def test_a_page_in_yen_shows_no_cents() -> None:
     script = re.search(r"<script>(.*?)</script>", page, re.S)
     assert script is not None
     assert ",.2f" not in script.group(1)
+
+
+# What of a browser the page's script touches; colours are the names of their variables, and a chart is what it is drawn from.
+BROWSER = """
+const elements = {}, charts = {};
+const element = (extra = {}) => ({ dataset: {}, children: [], classList: { add() {} }, setAttribute() {}, appendChild(c) {
+  this.children.push(c); }, replaceChildren(...c) { this.children = c; }, value: "", textContent: "", ...extra });
+const document = { documentElement: element(), body: element(), head: element(), querySelectorAll: () => [],
+  createElement: () => element(), getElementById: (id) => (elements[id] ??= element()) };
+const getComputedStyle = () => ({ getPropertyValue: (name) => name, fontFamily: "" });
+const matchMedia = () => ({ matches: false }), location = { search: "" };
+const Plotly = { react: (node, traces) => { node.traces = traces; } };
+elements.data = element({ textContent: DATA_TEXT }); elements.plotly = element({ textContent: NO_LIBRARY });
+process.on("exit", () => {
+  const drawn = (id) => elements[id].traces.map((t) => [t.x, t.marker.color]);
+  const net = elements["trade-rows"].children.map((row) => [row.children[11].textContent, row.children[11].className]);
+  console.log(JSON.stringify([drawn("chart-mae"), drawn("chart-mfe"), drawn("chart-distribution"), net]));
+});
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="runs the page's script with node")
+def test_a_trade_of_zero_is_neither_green_nor_red() -> None:
+    record = record_of(random_trades(3))
+    record.positions = [
+        replace(p, net=Decimal(net), mae=Decimal(-i), mfe=Decimal(i), closed_ns=i * HOUR_NS)
+        for i, (p, net) in enumerate(zip(record.positions, ("0.00", "12.50", "-3.00"), strict=True), 1)
+    ]
+    page = page_of(record)
+    found = re.search(r"<script>(.*?)</script>", page, re.S)
+    assert found is not None
+    library = base64.b64encode(gzip.compress(b"")).decode()
+    browser = BROWSER.replace("DATA_TEXT", json.dumps(json.dumps(data_of(page)))).replace(
+        "NO_LIBRARY", json.dumps(library)
+    )
+    done = subprocess.run(
+        [str(shutil.which("node")), "-"],
+        input=browser + found.group(1),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    mae, mfe, distribution, net = json.loads(done.stdout)
+    colours = {"0.00": "--soft", "12.50": "--up", "-3.00": "--down"}
+    assert coloured(mae) == dict(zip((-1, -2, -3), colours.values(), strict=True))
+    assert coloured(mfe) == dict(zip((1, 2, 3), colours.values(), strict=True))
+    assert coloured(distribution) == {0: "--soft", 12.5: "--up", -3: "--down"}
+    assert net == [["−3.00", "down"], ["12.50", "up"], ["0.00", "soft"]]  # the last that closed first
+
+
+def coloured(traces: list[tuple[list[float], str | list[str]]]) -> dict[float, str]:
+    """The colour at each place of a chart's points."""
+    return {
+        x: colour if isinstance(colour, str) else colour[i] for places, colour in traces for i, x in enumerate(places)
+    }
