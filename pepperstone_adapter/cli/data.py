@@ -6,12 +6,9 @@ from typing import Annotated
 import typer
 
 from pepperstone_adapter.cli import download
-from pepperstone_adapter.cli.options import Json
+from pepperstone_adapter.cli.options import DEFAULT_CATALOG, CatalogPath, Json
 
 app = typer.Typer(no_args_is_help=True, help="Import, download, check and list market data; keep recordings.")
-
-CatalogPath = Annotated[Path, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")]
-DEFAULT_CATALOG = Path("catalog/data")
 
 
 @app.command("import")

@@ -24,7 +24,7 @@ from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.staging import catalog_lock
 from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.brokers import AnyAccount, open_session, source_of
-from pepperstone_adapter.cli.data import DEFAULT_CATALOG
+from pepperstone_adapter.cli.options import DEFAULT_CATALOG
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_settings
 

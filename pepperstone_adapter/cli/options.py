@@ -13,6 +13,8 @@ Set = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 ResultJson = Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")]
+CatalogPath = Annotated[Path, typer.Option("--catalog", help="Catalog folder.", metavar="DIR")]
+DEFAULT_CATALOG = Path("catalog/data")
 Account = Annotated[
     str | None, typer.Option("--account", help="Account number, where no settings file names it.", metavar="NUMBER")
 ]
