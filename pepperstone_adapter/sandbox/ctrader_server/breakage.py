@@ -85,9 +85,7 @@ class Breakage:
             venue.timer.call_later(seconds, venue.end_maintenance)
 
     def _refuse(self, error: WireError, ref: str) -> None:
-        from pepperstone_adapter.sandbox.ctrader_server.connection import error_message
-
-        self._connection.send(error_message(error, error.code, error.text, None), ref)
+        self._connection.send(error.message(error.code, error.text, None), ref)
 
     def send(self, message: Message, payload_type: int, ref: str, frame: bytes) -> None:
         name = openapi.name(payload_type)

@@ -202,7 +202,7 @@ class Connection:
         )
 
     def _error(self, error: WireError, request: Any) -> Message:
-        return error_message(error, *self.venue.settings.behaviour.errors.say(error.code, error.text), request)
+        return error.message(*self.venue.settings.behaviour.errors.say(error.code, error.text), request)
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -273,22 +273,3 @@ class Connection:
         self.closed = True
         self.venue.journal.note(self.number, reason)
         self.venue.forget(self)
-
-
-def error_message(error: WireError, code: str, text: str, request: Any) -> Message:
-    """An error on the wire; `code` and `text` are what the settings make of the error's own."""
-    if error.common:
-        common = oa.CommonErrorRes(errorCode=code)
-        if text:
-            common.description = text
-        return common
-    message = oa.ErrorRes(errorCode=code)
-    if text:
-        message.description = text
-    if request is not None and "ctidTraderAccountId" in request.DESCRIPTOR.fields_by_name:
-        message.ctidTraderAccountId = request.ctidTraderAccountId
-    if error.retry_after_s is not None:
-        message.retryAfter = error.retry_after_s
-    if error.maintenance_end_s is not None:
-        message.maintenanceEndTimestamp = error.maintenance_end_s
-    return message

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from pepperstone_adapter import openapi
+from pepperstone_adapter.openapi import messages as oa
 
 if TYPE_CHECKING:
     from pepperstone_adapter.sandbox.ctrader_server.connection import Request
@@ -34,6 +35,24 @@ class WireError(Exception):
         self.common = common
         self.retry_after_s = retry_after_s
         self.maintenance_end_s = maintenance_end_s
+
+    def message(self, code: str, text: str, request: Any) -> Message:
+        """The error on the wire; `code` and `text` are what the settings make of the error's own."""
+        if self.common:
+            common = oa.CommonErrorRes(errorCode=code)
+            if text:
+                common.description = text
+            return common
+        message = oa.ErrorRes(errorCode=code)
+        if text:
+            message.description = text
+        if request is not None and "ctidTraderAccountId" in request.DESCRIPTOR.fields_by_name:
+            message.ctidTraderAccountId = request.ctidTraderAccountId
+        if self.retry_after_s is not None:
+            message.retryAfter = self.retry_after_s
+        if self.maintenance_end_s is not None:
+            message.maintenanceEndTimestamp = self.maintenance_end_s
+        return message
 
 
 class OrderError(Exception):
