@@ -47,6 +47,7 @@ def command(
     """
     from pepperstone_adapter.backtest.settings import load_backtest
     from pepperstone_adapter.cli.backtest_console import prove_repeatable, run_with_progress
+    from pepperstone_adapter.cli.kinds import expected
     from pepperstone_adapter.cli.result_console import print_result
     from pepperstone_adapter.common.errors import ConfigurationError
 
@@ -57,7 +58,8 @@ def command(
     overrides += [f"market.seed={seed}"] if seed is not None else []
     overrides += ["output.report=false"] if no_report else []
     overrides += ["output.log=null"] if json_ else [f"output.log={log}"] if log is not None else []
-    loaded = load_backtest(settings, overrides)
+    with expected("backtest", settings):
+        loaded = load_backtest(settings, overrides)
     finished = run_with_progress(loaded, settings.stem, quiet=json_)
     print_result(finished.result, finished.folder, as_json=json_)
     if repeat > 1:

@@ -1,6 +1,5 @@
 """`pepperstone config`: check, show or describe settings files, without running anything."""
 
-import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pepperstone_adapter.cli.kinds import expected, kind_of, model_of
 from pepperstone_adapter.cli.options import Set
 from pepperstone_adapter.common.errors import ConfigurationError
 
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     from pepperstone_adapter.common.settings import StrictModel
 
 app = typer.Typer(no_args_is_help=True, help="Check, show or describe settings files.")
-
-# Where each kind of settings file is defined; the folder below `configs/` has the same name.
-_MODELS = {
-    "backtest": ("pepperstone_adapter.backtest.settings", "BacktestSettings"),
-    "live": ("pepperstone_adapter.cli.live_console", "LiveFile"),
-    "download": ("pepperstone_adapter.cli.download_console", "DownloadSettings"),
-    "sandbox": ("pepperstone_adapter.sandbox.settings", "SandboxSettings"),
-    "columns": ("pepperstone_adapter.catalog.column_map", "ColumnMap"),
-}
 
 _Kind = Annotated[
     str | None,
@@ -98,7 +89,7 @@ def schema(
     from pepperstone_adapter.common.files import write_atomic
     from pepperstone_adapter.common.settings import settings_schema
 
-    text = json.dumps(settings_schema(_model(kind)), indent=2) + "\n"
+    text = json.dumps(settings_schema(model_of(kind)), indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -109,8 +100,10 @@ def schema(
 def _load(file: Path, kind: str | None, overrides: Sequence[str]) -> tuple[str, "StrictModel"]:
     from pepperstone_adapter.common.settings import load_settings
 
-    kind = kind or _kind_of(file)
-    return kind, load_settings(file, _model(kind), overrides)
+    kind = kind or kind_of(file)
+    with expected(kind, file):
+        settings = load_settings(file, model_of(kind), overrides)
+    return kind, settings
 
 
 def _strategy_problems(kind: str, settings: "StrictModel") -> Iterator[str]:
@@ -127,39 +120,3 @@ def _strategy_problems(kind: str, settings: "StrictModel") -> Iterator[str]:
             build(strategy)
         except ConfigurationError as error:
             yield str(error)
-
-
-def _model(kind: str) -> type["StrictModel"]:
-    from pepperstone_adapter.common.settings_errors import did_you_mean
-
-    if kind not in _MODELS:
-        raise ConfigurationError(
-            f"'{kind}' is not a kind of settings: {', '.join(_MODELS)}{did_you_mean(kind, _MODELS)}"
-        )
-    module, name = _MODELS[kind]
-    try:
-        model: type[StrictModel] = getattr(importlib.import_module(module), name)
-        return model
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
-        raise ConfigurationError(f"this installation has no '{kind}' settings") from None
-
-
-def _kind_of(file: Path) -> str:
-    folder = file.absolute().parent.name
-    if folder in _MODELS:
-        return folder
-    if not file.is_file():
-        return "backtest"  # reading it says what is wrong with the path
-    keys = {line.partition(":")[0] for line in file.read_text(errors="replace").splitlines() if line[:1].isalpha()}
-    known = {kind: len(keys & set(_model(kind).model_fields)) for kind in _MODELS if _is_installed(kind)}
-    return max(known, key=lambda kind: known[kind])
-
-
-def _is_installed(kind: str) -> bool:
-    try:
-        _model(kind)
-    except ConfigurationError:
-        return False
-    return True

@@ -77,12 +77,14 @@ def import_(
     from pepperstone_adapter.catalog.request import ImportRequest, Policy
     from pepperstone_adapter.catalog.samples import requests
     from pepperstone_adapter.cli.data_console import import_with_progress
+    from pepperstone_adapter.cli.kinds import expected
     from pepperstone_adapter.common.errors import ConfigurationError
 
     policy = Policy(
         skip_bad=skip_bad, allow=frozenset(allow or ()), sort=sort, duplicates=duplicates, round_digits=round_
     )
-    column_map = load_column_map(columns) if columns else None
+    with expected("columns", columns):
+        column_map = load_column_map(columns) if columns else None
     wanted = requests(catalog) if samples else []
     wanted += [
         ImportRequest(

@@ -24,6 +24,7 @@ from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.staging import catalog_lock
 from pepperstone_adapter.cli import interrupt
 from pepperstone_adapter.cli.brokers import AnyAccount, open_session, source_of
+from pepperstone_adapter.cli.kinds import expected
 from pepperstone_adapter.cli.options import DEFAULT_CATALOG
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.settings import RelativePath, StrictModel, load_settings
@@ -68,7 +69,8 @@ class DownloadSettings(StrictModel):
 
 def run(path: Path | None, overrides: Sequence[str], *, replace: bool, as_json: bool) -> None:
     """Download what the settings ask for and say what came of it."""
-    settings = load_settings(path, DownloadSettings, overrides)
+    with expected("download", path):
+        settings = load_settings(path, DownloadSettings, overrides)
     try:
         outcomes = interrupt.run(_download(settings, Console(stderr=True, quiet=as_json), replace=replace))
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.catalog.unkept import run_lock, unkept, write_note
+from pepperstone_adapter.cli.kinds import expected
 from pepperstone_adapter.cli.started import as_started
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.files import FileLock
@@ -58,7 +59,8 @@ LiveFile = live_file()
 
 def run(path: Path, overrides: Sequence[str], confirm_live: str | None, check: bool) -> int:
     """Run the node of a settings file; returns the process's exit code."""
-    settings = load_settings(path, LiveFile, overrides)
+    with expected("live", path):
+        settings = load_settings(path, LiveFile, overrides)
     if confirm_live is not None and not any(a.environment is Environment.LIVE for a in settings.accounts):
         raise ConfigurationError("--confirm-live was given and no account of the settings has environment: live")
 

@@ -26,8 +26,11 @@ def command(
 
         pepperstone sandbox configs/sandbox/default.yaml --set tape.speed=10
     """
+    from pepperstone_adapter.cli.kinds import expected
     from pepperstone_adapter.cli.sandbox_console import serve
     from pepperstone_adapter.common.settings import load_settings
     from pepperstone_adapter.sandbox.settings import SandboxSettings
 
-    serve(load_settings(settings, SandboxSettings, set_ or ()), seconds, as_json=json_)
+    with expected("sandbox", settings):
+        loaded = load_settings(settings, SandboxSettings, set_ or ())
+    serve(loaded, seconds, as_json=json_)

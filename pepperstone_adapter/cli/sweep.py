@@ -67,9 +67,10 @@ def command(
     from pepperstone_adapter.backtest.sweep import plan_sweep, run_sweep
     from pepperstone_adapter.backtest.sweep_table import metric_of
     from pepperstone_adapter.cli.interrupt import ends_in_order
+    from pepperstone_adapter.cli.kinds import expected
 
     metric = metric_of(by)
-    with _bar("checking", quiet=json_) as told:
+    with expected("backtest", settings), _bar("checking", quiet=json_) as told:
         sweep = plan_sweep(settings, over, set_ or (), metric, test_from, told)
     usual = sweep.settings.output.dir
     folder = out or usual.with_name(f"{usual.name}-sweep")
