@@ -270,7 +270,12 @@ class EnvironmentStore(_Locked):
             return None
         missing = [name for name, value in zip(self.NAMES, values, strict=True) if not value]
         if missing:
-            raise CredentialsError(f"environment: {', '.join(missing)} not set or empty")
+            there = [name for name in self.NAMES if name not in missing]
+            raise CredentialsError(
+                f"no cTrader login is stored, and the environment has only a part of one: {', '.join(there)} "
+                f"{'is' if len(there) == 1 else 'are'} set, {', '.join(missing)} not; {login_hint(self.profile)}, which "
+                "takes id and secret from there, or set all three"
+            )
         client_id, client_secret, access = values
         return Credentials(
             application=Application(client_id, Secret(client_secret)), tokens=Tokens(access=Secret(access))

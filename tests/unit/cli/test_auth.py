@@ -38,6 +38,26 @@ def test_the_hint_names_the_profile_that_was_asked_for(capsys: pytest.CaptureFix
         )
 
 
+@pytest.mark.parametrize(
+    ("set_", "missing"),
+    [
+        ("CTRADER_CLIENT_ID", "CTRADER_CLIENT_SECRET, CTRADER_ACCESS_TOKEN"),
+        ("CTRADER_CLIENT_SECRET", "CTRADER_CLIENT_ID, CTRADER_ACCESS_TOKEN"),
+        ("CTRADER_ACCESS_TOKEN", "CTRADER_CLIENT_ID, CTRADER_CLIENT_SECRET"),
+    ],
+)
+def test_a_part_of_a_login_in_variables_is_answered_with_what_is_there_and_what_is_not(
+    set_: str, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(set_, "canary")
+    for command in ("status", "refresh", "logout"):
+        assert main(["auth", command]) == 4
+        assert capsys.readouterr().err == (
+            f"error: no cTrader login is stored, and the environment has only a part of one: {set_} is set, {missing} "
+            "not; run `pepperstone auth login ctrader`, which takes id and secret from there, or set all three\n"
+        )
+
+
 def test_variables_are_a_login_that_cannot_be_refreshed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

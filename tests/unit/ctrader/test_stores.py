@@ -213,7 +213,9 @@ def test_a_locked_keyring_says_what_to_do_and_not_what_it_held(tmp_path: Path) -
 
 def test_the_environment_is_read_whole_or_named_and_keeps_nothing(tmp_path: Path) -> None:
     assert EnvironmentStore("default", tmp_path, {}).load() is None
-    with pytest.raises(CredentialsError, match="CTRADER_CLIENT_SECRET, CTRADER_ACCESS_TOKEN not set"):
+    with pytest.raises(
+        CredentialsError, match="CTRADER_CLIENT_ID is set, CTRADER_CLIENT_SECRET, CTRADER_ACCESS_TOKEN not; run"
+    ):
         EnvironmentStore("default", tmp_path, {"CTRADER_CLIENT_ID": "a"}).load()
     full = {"CTRADER_CLIENT_ID": "a", "CTRADER_CLIENT_SECRET": "b", "CTRADER_ACCESS_TOKEN": "c"}
     store = EnvironmentStore("default", tmp_path, full)
