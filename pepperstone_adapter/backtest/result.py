@@ -5,6 +5,7 @@ Files: `result.json` (`schema.py`), `ledger.csv`, `orders.csv`, `fills.csv`, `po
 its place at the end; a result that was there is replaced, anything else is refused before the run.
 """
 
+import errno
 import glob
 import json
 import secrets
@@ -65,7 +66,11 @@ def check_output(folder: Path, mark: str = RESULT) -> None:
     """
     if folder.is_file():
         raise ConfigurationError(f"{folder}: is a file; name a folder for the result (--out DIR)")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
+    names = set[str]()
+    # There may be none, or another run has just taken it away to put its own there.
+    with suppress(FileNotFoundError, NotADirectoryError):
+        names = {path.name for path in folder.iterdir()}
+    if names and mark not in names:
         what = f"holds files that are not a result (there is no {mark})"
         raise ConfigurationError(f"{folder}: {what}; name another folder (--out DIR)")
     parent = next(p for p in folder.absolute().parents if p.exists())
@@ -80,15 +85,19 @@ def check_output(folder: Path, mark: str = RESULT) -> None:
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder` (an absolute path), which takes its name when the block ends well, and the place of
-    one that was there; else nothing of it is left, but by a process that is killed: `recover` removes that."""
+    one that was there; else nothing of it is left, but by a process that is killed: `recover` removes that.
+
+    Raises
+    ------
+    ConfigurationError
+        Another run put its folder there in the same moment.
+    """
     beside = _Beside(folder, secrets.token_hex(4))
     with beside.lock():
         try:
             beside.new.mkdir()
             yield beside.new
-            if folder.exists():
-                folder.rename(beside.old)
-            beside.new.rename(folder)
+            beside.swap()
         finally:
             if beside.old.exists() and not folder.exists():
                 beside.old.rename(folder)
@@ -138,6 +147,20 @@ class _Beside:
             if mine:
                 with suppress(OSError):  # Windows, where another process looks at it
                     path.unlink(missing_ok=True)
+
+    def swap(self) -> None:
+        """Put the new folder in the place of what is there. Raises `ConfigurationError` where another run does so too."""
+        try:
+            if self.folder.exists():
+                self.folder.rename(self.old)
+            self.new.rename(self.folder)
+        except OSError as e:
+            if e.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            raise ConfigurationError(
+                f"{self.folder}: another run put its result there at the same moment, and this one was not kept: run it "
+                "again, or give each a folder of its own (--out DIR)"
+            ) from e
 
     def remove(self) -> None:
         for path in (self.new, self.old):

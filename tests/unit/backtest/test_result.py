@@ -184,6 +184,63 @@ def cut_short(out: Path, step: int, by: str) -> int:
     return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
 
 
+# A run that another one comes before: in the moment of its n-th renaming, or of its look into the folder.
+OVERTAKEN = """
+import os, sys
+from pathlib import Path
+from tests.kit.records import random_trades, record_of
+from tests.unit.backtest.test_result import FACTS
+from pepperstone_adapter.backtest.result import write_result
+
+out, moment, seen = Path(sys.argv[1]), sys.argv[2], 0
+
+def hook(event, arguments):
+    global moment, seen
+    if event == "os.rename" and Path(arguments[0]).is_dir():
+        seen += 1
+    looks = event in ("os.listdir", "os.scandir") and arguments[0] == str(out)
+    if moment == "looks" and looks or moment == "takes away" and seen == 1:
+        moment = ""
+        out.rename(out.with_name("taken by the other"))
+    if moment == "puts" and seen == 2:
+        moment = ""
+        write_result(out, record_of(random_trades(5)), FACTS)
+
+sys.addaudithook(hook)
+try:
+    write_result(out, record_of(random_trades(9)), FACTS)
+except Exception as error:
+    print(type(error).__name__, error, sep=": ")
+"""
+
+
+def overtaken(out: Path, moment: str) -> str:
+    command = [sys.executable, "-c", OVERTAKEN, str(out), moment]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a folder that is renamed while it is in use")
+@pytest.mark.parametrize(("moment", "left"), [("takes away", None), ("puts", 5)])
+def test_two_runs_that_replace_one_result_at_once(tmp_path: Path, moment: str, left: int | None) -> None:
+    out = tmp_path / "out"
+    write_result(out, record_of(random_trades(3)), FACTS)
+    assert overtaken(out, moment) == (
+        f"ConfigurationError: {out}: another run put its result there at the same moment, and this one was not kept: run it "
+        "again, or give each a folder of its own (--out DIR)\n"
+    )
+    assert out.exists() == (left is not None)
+    if left is not None:
+        assert read_result(out)["trades"]["count"] == left
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a folder that is renamed while it is in use")
+def test_a_result_that_another_run_takes_away_while_one_looks_at_it_is_not_in_the_way(tmp_path: Path) -> None:
+    write_result(tmp_path / "out", record_of(random_trades(3)), FACTS)
+    assert overtaken(tmp_path / "out", "looks") == ""
+    assert read_result(tmp_path / "out")["trades"]["count"] == 9
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 @pytest.mark.parametrize("step", [1, 2])
 def test_a_run_interrupted_while_it_replaces_a_result_leaves_one_and_nothing_beside_it(
