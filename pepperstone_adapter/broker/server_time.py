@@ -3,7 +3,9 @@
 Theory. A clock is UTC plus an offset that changes at known instants. Where the offset grows (spring) an hour of wall
 clock does not exist; where it shrinks (autumn) an hour happens twice. A time in the first kind of hour cannot be right
 and is reported as bad. A time in the second kind is resolved by the order of rows: times are in the first pass until
-they step back, then in the second; when they never step back they stay in the first. Both kinds are counted.
+they step back, then in the second; when they never step back they stay in the first. Both kinds are counted. Bars as long
+as the repeated hour cannot step back in it: of two at one time the second is of the second pass, where the caller knows
+that it is another bar.
 
 MetaTrader servers of most FX brokers, Pepperstone's among them, run New York + 7 h: their day begins at the New York
 close (17:00) and they change to summer time with the United States, not with Europe. `new-york+7` is that rule.
@@ -123,8 +125,13 @@ def parse_clock(text: str) -> ServerClock:
     )
 
 
-def to_utc(local_ns: Int64s, clock: ServerClock, state: FoldState | None = None) -> UtcTimes:
-    """Convert wall-clock times of consecutive rows; give the returned `state` to the next block of the same source."""
+def to_utc(
+    local_ns: Int64s, clock: ServerClock, state: FoldState | None = None, again: Bools | None = None
+) -> UtcTimes:
+    """Convert wall-clock times of consecutive rows; give the returned `state` to the next block of the same source.
+
+    `again` marks rows that begin the second pass of a repeated hour without stepping back.
+    """
     state = state or FoldState()
     if not clock.zone:
         return UtcTimes(local_ns - clock.shift_ns, state=state)
@@ -144,7 +151,7 @@ def to_utc(local_ns: Int64s, clock: ServerClock, state: FoldState | None = None)
         for i in fold:
             if state.transition != segment[i]:
                 state = FoldState(transition=int(segment[i]))
-            elif wall[i] < state.last_ns:
+            elif wall[i] < state.last_ns or (again is not None and again[i]):
                 state.second_pass = True
             state.last_ns = int(wall[i])
             if state.second_pass:

@@ -23,6 +23,7 @@ from pepperstone_adapter.common.errors import DataError
 
 EARLIEST_NS = 631_152_000_000_000_000  # 1990-01-01
 DAY_NS = periods.DAY_NS
+FAR_NS = np.iinfo(np.int64).max  # a time no row has
 SPIKE = 0.2
 SORT_WINDOW_ROWS = 500_000
 _UNITS_PER_S = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -49,6 +50,7 @@ class Pipeline:
         )
         self._clock = reading.clock or UTC_CLOCK
         self._fold = FoldState()
+        self._last_two = np.full((2, 2), FAR_NS)  # times and opens of the two bars before a block
         self._order = Order()
         self._as_written, self._disordered = Order(), False  # before a sort
         self._scratch = scratch
@@ -91,15 +93,17 @@ class Pipeline:
         self._check_offsets(rows.utc)
         with_offset = bool(rows.utc[0])
         clock = UTC_CLOCK if with_offset else self._clock
-        converted = to_utc(rows.ts_ns, clock, self._fold)
+        local, period = rows.ts_ns, None
+        if self.reading.form.kind == formats.BARS:
+            period = self._known_period(local[(local >= EARLIEST_NS) & (local <= self._latest_ns)])
+        converted = to_utc(local, clock, self._fold, self._hour_again(rows) if period is BarPeriod.H1 else None)
         self._fold = converted.state
         self.bad.note("folded", converted.folded)
-        local, utc = rows.ts_ns, converted.ns
+        utc = converted.ns
         bad: dict[str, Bools] = {"epoch": (utc < EARLIEST_NS) | (utc > self._latest_ns)}
         if converted.gap is not None:
             bad["gap"] = converted.gap
-        if self.reading.form.kind == formats.BARS:
-            period = self._known_period(local[~bad["epoch"]])
+        if period is not None:
             if self.reading.form.stamp == "close":
                 local = periods.open_times(local, period)
                 closed = utc
@@ -114,6 +118,16 @@ class Pipeline:
         elif self.reading.form.carry:
             self._check_sides(rows.ts_ns)
         return Chunk(rows.ts_ns, self._values(rows))
+
+    def _hour_again(self, rows: Rows) -> Bools:
+        """H1 bars that stand where the row before them stands, are another bar than it, and come in a file that begins with
+        the oldest. A copy of a bar, and the same bar read again when it was complete, have its open: of such a row nothing
+        tells whether it is the hour's second pass, so it stays a double."""
+        now = np.stack([rows.ts_ns, rows.prices[self.reading.form.price_roles[0]]])
+        joined = np.concatenate([self._last_two, now], axis=1)
+        self._last_two = joined[:, -2:]
+        ts_ns, opens = joined
+        return np.asarray((ts_ns[2:] == ts_ns[1:-1]) & (ts_ns[1:-1] > ts_ns[:-2]) & (opens[2:] != opens[1:-1]))
 
     def _check_sides(self, ts_ns: Int64s) -> None:
         """A blank side stands for the price before it, and what was before it only the order of recording knows."""
