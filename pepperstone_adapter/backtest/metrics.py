@@ -179,8 +179,8 @@ def return_statistics(record: RunRecord) -> returns.ReturnStatistics:
 
 
 def days(record: RunRecord) -> list[returns.Day]:
-    """Trading days of the run; the last has what was booked after the last sample too (orders on their way at the end)."""
-    times, values = [p.ts_ns for p in record.equity], [p.equity for p in record.equity]
+    """Trading days of the run; the last has what was booked behind the last row too (orders on their way at the end)."""
+    times, values = [min(p.ts_ns, record.end_ns - 1) for p in record.equity], [p.equity for p in record.equity]
     if values:
         values[-1] = record.end_equity
     return returns.daily(times, values, record.start_balance)

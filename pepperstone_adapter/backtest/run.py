@@ -179,9 +179,9 @@ def _finish(venue: SimulatedVenue, end_ns: int) -> None:
     venue.failures.raise_first()
     record, books, plan_currency = venue.record, venue.books, venue.plan.currency
     venue.settle(end_ns)
-    venue.curve.finish()
+    record.end_balance = books.balance
+    record.end_equity = rounded(venue.account.equity(end_ns), plan_currency)
+    venue.curve.finish(record.end_equity)
     venue.curve.write(books.tickets.values(), end_ns)
     record.events_sha256 = venue.recorder.finish()
     record.end_ns = end_ns
-    record.end_balance = books.balance
-    record.end_equity = rounded(venue.account.equity(end_ns), plan_currency)

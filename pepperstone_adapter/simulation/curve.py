@@ -51,7 +51,8 @@ class Curve:
         self._step_ns = step_s * NS
         self._margin_of = margin
         self._minor = 0  # the balance when the window began
-        self._seen_ns = -1
+        self._seen_ns = -1  # the last row, and the last change of the balance
+        self._booked_ns = -1
         # Of the step that has not ended: the first lowest, the first highest and the last.
         self._open: list[_Point] = []
         self.points = Table(self._made_point)
@@ -66,11 +67,19 @@ class Curve:
         if len(times):
             self._seen_ns = int(times[-1])
             self._sample(times)
+        if self._books.ledger.fresh:
+            self._booked_ns = self._books.ledger.fresh[-1][0]
         self._books.forget()
         self._minor = self._books.minor
 
-    def finish(self) -> None:
-        """Put down the last step."""
+    def finish(self, equity: Decimal) -> None:
+        """Put down the last step, to the equity of the end: with what latency has put behind the last row."""
+        booked_ns = max(self._booked_ns, *(history[-1].ts_ns for history in self._books.held.values()))
+        if booked_ns > self._seen_ns:
+            self._sample(np.array([booked_ns], np.int64))
+        if self._open:
+            ts_ns, balance, _, margin, count = self._open[-1]
+            self._open[-1] = ts_ns, balance, self._books.in_minor(equity), margin, count
         for point in self._open:
             if point is self._open[-1] or point[EQUITY] != self._open[-1][EQUITY]:
                 self.points.add(point)

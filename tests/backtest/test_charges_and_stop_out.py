@@ -91,6 +91,8 @@ def test_charges_of_the_last_row_arrive_with_latency() -> None:
     )  # fmt: skip
     assert amounts(record, "conversion") == [D("-1.25")]
     assert record.end_balance == D("9748.75")
+    last = record.equity[-1]
+    assert (last.ts_ns, last.balance, last.equity) == (record.ledger[-1].ts_ns, D("9748.75"), D("9748.75"))
 
 
 def rollover_bar(prices, acts, *, latency_ms=0, **kw):  # type: ignore[no-untyped-def]

@@ -12,7 +12,7 @@ from nautilus_trader.execution import FixedFeeModel
 from nautilus_trader.model import AccountType, BarType, Currency, Money, OmsType, OrderSide, Venue
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.backtest.metrics import equity_drawdowns
+from pepperstone_adapter.backtest.metrics import days, equity_drawdowns
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.backtest.tables import csv_tables
 from pepperstone_adapter.broker import symbol_table
@@ -260,6 +260,33 @@ def test_the_equity_curve_is_balance_and_open_profit() -> None:
         (utc(2024, 1, 8, 12, 30), Decimal("99900.00"), Decimal("100000.00"), 1),
     ]
     assert record.end_equity == Decimal("99900.00")
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_the_equity_curve_ends_with_what_is_filled_behind_the_last_row(chunk: int | None) -> None:
+    # 100,000 sent at the last row, 10:04, arrive 50 ms later and pay 10 points: 10 USD. Used: 110,010 / 30 = 3,667.
+    record = run_steps([1.1] * 4, {3: buy(100_000)}, spread=10, latency=Latency(base_ms=50), chunk_size=chunk)
+    last = record.equity[-1]
+    assert last.ts_ns == record.fills[0].ts_ns == utc(2024, 1, 8, 10, 4) + 50 * 10**6
+    assert (last.balance, last.equity) == (Decimal("100000.00"), Decimal("99990.00"))
+    assert (last.used_margin, last.margin_level, last.open_positions) == (Decimal("3667.00"), Decimal("2726.75"), 1)
+    assert (record.end_balance, record.end_equity) == (last.balance, last.equity)
+    assert [p.equity for p in record.equity] == [Decimal("100000.00"), Decimal("99990.00")]
+
+
+def test_what_is_filled_behind_a_last_row_that_ends_the_day_is_of_that_day() -> None:
+    # The last row of the data ends at 17:00 New York, as that of a Friday does: no trading day of 50 ms follows.
+    market = bars(EURUSD, [1.1] * 3, start_ns=utc(2024, 1, 12, 19), period="1-HOUR")
+    record = run_steps(market, {2: buy(100_000)}, spread=10, latency=Latency(base_ms=50))
+    assert record.equity[-1].ts_ns > utc(2024, 1, 12, 22)
+    assert [(str(d.day), d.equity) for d in days(record)] == [("2024-01-12", Decimal("99990.00"))]
+
+
+def test_the_equity_curve_ends_with_the_equity_of_the_result() -> None:
+    # A hundredth of a Bitcoin is half a dollar up: half a cent, rounded up as all money is.
+    btcusd = spec("BTCUSD")
+    record = run_steps([50_000, 50_000, 50_000.5], {0: buy("0.01", btcusd)}, symbol=btcusd)
+    assert record.equity[-1].equity == record.end_equity == Decimal("100000.01")
 
 
 @pytest.mark.parametrize("chunk", [None, 7])
