@@ -49,7 +49,7 @@ def command(
 
 def _write_project(project: Path, name: str) -> None:
     from pepperstone_adapter import __version__
-    from pepperstone_adapter.cli.scaffold import fill
+    from pepperstone_adapter.cli.scaffold import commands_of_tests, fill
     from pepperstone_adapter.common.files import write_atomic
     from pepperstone_adapter.common.resources import resource
 
@@ -61,7 +61,8 @@ def _write_project(project: Path, name: str) -> None:
         write_atomic(project / "configs" / source.relative_to(configs), text)
     (project / "tests").mkdir()
     write_atomic(project / ".gitignore", fill("gitignore.txt"))
-    readme = fill("project_readme.md.txt", name=name, version=__version__, example=_EXAMPLE)
+    tests = "\n".join(f"{line:<57} # tests of your strategies" for line in commands_of_tests())
+    readme = fill("project_readme.md.txt", name=name, version=__version__, example=_EXAMPLE, tests=tests)
     write_atomic(project / "README.md", as_started(readme, elsewhere=True))
 
 

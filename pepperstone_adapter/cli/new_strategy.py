@@ -1,7 +1,5 @@
 """`pepperstone new-strategy`: a strategy, its settings and a test that pass as written."""
 
-import shutil
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +26,13 @@ def command(
 
         pepperstone new-strategy gold-breakout --template breakout
     """
-    from pepperstone_adapter.cli.scaffold import STRATEGY_TEMPLATES, StrategyName, fill, strategy_source
+    from pepperstone_adapter.cli.scaffold import (
+        STRATEGY_TEMPLATES,
+        StrategyName,
+        commands_of_tests,
+        fill,
+        strategy_source,
+    )
     from pepperstone_adapter.common.files import write_atomic
     from pepperstone_adapter.common.settings_errors import did_you_mean
 
@@ -58,15 +62,8 @@ def command(
         write_atomic(path, text)
         typer.echo(f"wrote {path.relative_to(project)}")
     typer.echo(as_started(f"next:\n  pepperstone backtest configs/backtest/{parsed.file_name}.yaml"))
-    typer.echo(f"  {_python()} -m pytest tests/test_{parsed.module}.py")
-
-
-def _python() -> str:
-    """What to type for the Python this runs in, the one that has the framework: `./run` has it in a folder of its own."""
-    found = shutil.which("python")
-    if found is not None and Path(found).absolute() == Path(sys.executable):
-        return "python"
-    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    for line in commands_of_tests(f"tests/test_{parsed.module}.py"):
+        typer.echo(f"  {line}")
 
 
 def _project_of(folder: Path) -> Path:

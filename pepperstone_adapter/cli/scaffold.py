@@ -3,7 +3,11 @@
 A strategy template is the bundled strategy under another name, so there is no second copy that could rot.
 """
 
+import importlib.util
 import re
+import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -12,6 +16,7 @@ from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.common.resources import resource
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_PYTHON = "python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,35 @@ def strategy_source(template: StrategyTemplate, name: StrategyName) -> str:
     )
 
 
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
 def fill(template: str, **values: str) -> str:
     """A text template of this folder with its `$names` replaced."""
     return Template((_TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)
 
 
+def python() -> str:
+    """What to type for the Python this runs in, the one that has the framework: `./run` has it in a folder of its own."""
+    found, own = shutil.which(_PYTHON), Path(sys.executable)
+    if found is not None and Path(found).absolute().parent == own.parent and own.samefile(found):
+        return _PYTHON  # own may be python3.13
+    return f'"{own}"' if " " in str(own) else str(own)
+
+
+def commands_of_tests(tests: str = "", *, installed: Callable[[str], bool] = _is_installed) -> list[str]:
+    """What to type to run the tests of a project; where there is no pytest yet, first how to install it."""
+    own = python()
+    commands = [f"{own} -m pytest {tests}".rstrip()]
+    if not installed("pytest"):
+        # An environment that uv made has no pip; uv itself finds the one that is active or of this project.
+        uv = "uv pip install" if own == _PYTHON else f"uv pip install --python {own}"
+        commands.insert(0, f"{f'{own} -m pip install' if installed('pip') else uv} pytest")
+    return commands
+
+
 def _free(module: str) -> bool:
     import keyword
-    import sys
 
     return not keyword.iskeyword(module) and module not in sys.stdlib_module_names

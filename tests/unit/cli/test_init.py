@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.cli.main import main
+from pepperstone_adapter.cli.scaffold import python
 from pepperstone_adapter.common.resources import resource
 
 
@@ -21,7 +22,9 @@ def test_a_project_has_everything_and_its_settings_hold(capsys: pytest.CaptureFi
     assert main(["config", "check", *map(str, settings)]) == 0
     # What it says to do next is there to be done.
     assert all((project / word).is_file() for word in out.split() if word.endswith(".yaml"))
-    assert "$" not in (project / "README.md").read_text()
+    readme = (project / "README.md").read_text()
+    assert "$" not in readme
+    assert f"\n{python()} -m pytest " in readme
 
 
 def test_a_project_comes_with_data(tmp_path: Path) -> None:

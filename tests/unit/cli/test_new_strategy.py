@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pepperstone_adapter.cli.main import main
-from pepperstone_adapter.cli.scaffold import STRATEGY_TEMPLATES, StrategyName
+from pepperstone_adapter.cli.scaffold import STRATEGY_TEMPLATES, StrategyName, commands_of_tests, python
 from pepperstone_adapter.common.errors import ConfigurationError
 
 
@@ -59,6 +59,34 @@ def test_its_test_is_to_be_run_by_the_python_that_has_the_framework(
     monkeypatch.setenv("PATH", str(python.parent))  # an activated one
     assert main(["new-strategy", "another", "--dir", str(project)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "  python -m pytest tests/test_another.py"
+    versioned = python.with_name("python3.13")  # as `python3.13 -m venv` starts it: the same one by another name
+    versioned.symlink_to(python)
+    monkeypatch.setattr(sys, "executable", str(versioned))
+    assert main(["new-strategy", "third", "--dir", str(project)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  python -m pytest tests/test_third.py"
+
+
+@pytest.mark.parametrize(
+    ("there", "first"),
+    [
+        ({"pytest", "pip"}, []),
+        ({"pip"}, ["{python} -m pip install pytest"]),
+        (set(), ["uv pip install --python {python} pytest"]),  # an environment of uv has no pip
+    ],
+    ids=["pytest", "pip", "uv"],
+)
+@pytest.mark.parametrize("active", [True, False])
+def test_where_pytest_is_not_installed_the_line_that_does_it_comes_first(
+    there: set[str], first: list[str], active: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent) if active else "")
+    own = "python" if active else sys.executable
+    assert python() == own
+    lines = commands_of_tests("tests/test_my_idea.py", installed=there.__contains__)
+    assert lines == [
+        *(line.format(python=own).replace(" --python python ", " ") for line in first),
+        f"{own} -m pytest tests/test_my_idea.py",
+    ]
 
 
 @pytest.mark.slow
