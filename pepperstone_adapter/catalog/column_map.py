@@ -10,10 +10,11 @@ columns:                         # ours: theirs, by name, or by number from 1 wh
   volume: Volume                 # optional, ticks
 time_form: DD.MM.YYYY hh:mm:ss.fff   # YYYY MM DD hh mm ss f; left out: ISO order (2024-01-31 23:59:59);
                                  # of date: and clock: both forms, the date's first
-zone: utc                        # utc | +02:00 | new-york+7 | Europe/London
+zone: utc                        # utc | +02:00 | new-york+7 | Europe/London; left out where times say their offset
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -30,6 +31,7 @@ from pepperstone_adapter.catalog.formats import (
     split_header,
 )
 from pepperstone_adapter.catalog.source import Source
+from pepperstone_adapter.catalog.times import template_of
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.common.settings import StrictModel, load_settings
 
@@ -154,6 +156,7 @@ def mapped_format(column_map: ColumnMap, source: Source) -> TableFormat:
         header=column_map.header,
         roles=roles,
         clock=parse_clock(column_map.zone) if column_map.zone else None,
+        offsets=column_map.zone is None and _has_offset(column_map, lines[column_map.header], delimiter, names, roles),
         points=column_map.points,
         template=column_map.time_form,
         epoch=column_map.epoch,
@@ -161,3 +164,13 @@ def mapped_format(column_map: ColumnMap, source: Source) -> TableFormat:
         quoted='"' in lines[0] or (len(lines) > 1 and '"' in lines[1]),
         stamp=column_map.stamp,
     )
+
+
+def _has_offset(
+    column_map: ColumnMap, row: str, delimiter: str, names: Sequence[str], roles: Mapping[str, str]
+) -> bool:
+    """Whether the first row's time ends with an offset from UTC."""
+    cells = dict(zip(names, (c.strip().strip('"') for c in row.split(delimiter)), strict=False))
+    text = " ".join(cells.get(roles[r], "") for r in ("time", "date", "clock") if r in roles)
+    form = column_map.time_form or template_of(text) or ""
+    return "o" in form or "Z" in form

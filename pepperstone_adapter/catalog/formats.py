@@ -6,6 +6,7 @@
 | mt5-ticks | MetaTrader 5 export: `<DATE> <TIME> <BID> <ASK> ...`; a blank side is unchanged | must be given |
 | mt5-points | `Date,open,high,low,close,tick_volume`, prices in integer points | must be given |
 | histdata-ticks | `YYYYMMDD HHMMSSmmm,bid,ask,volume` | EST all year (UTC-5) |
+| histdata-bars | `YYYYMMDD HHMMSS;open;high;low;close;0`, bid | EST all year (UTC-5) |
 | truefx-ticks | `EUR/USD,YYYYMMDD HH:MM:SS.mmm,bid,ask`, or `timestamp,bid,ask` with offsets | UTC |
 | fxcm-bars | `timestamp,open,high,low,close` with offsets, one file a side | UTC |
 | csv | anything else, by a column map (`catalog.column_map`) | in the map |
@@ -27,7 +28,7 @@ BOTH_SIDES = tuple(f"{side}_{name}" for side in ("bid", "ask") for name in OHLC)
 EST = parse_clock("-05:00")
 DELIMITERS = ("\t", ",", ";", "|")
 
-_HISTDATA = re.compile(r"\d{8} \d{9}[,;\t]")
+_HISTDATA = re.compile(r"\d{8} (\d{9}|\d{6})[,;\t]")
 _TRUEFX = re.compile(r"[A-Z]{3}/[A-Z]{3},\d{8} \d\d:\d\d:\d\d\.\d{3},")
 _HEADLESS_BARS = re.compile(r"\d{4}\.\d\d\.\d\d[,\t]\d\d:\d\d[,\t]")
 _POINTS_HEADER = ("date", *OHLC, "tick_volume")
@@ -45,8 +46,8 @@ class TableFormat:
     roles
         What we need -> column name. Time is ``time``, or ``date`` with or without ``clock``. Bars have ``open`` to
         ``close`` (one side) or ``bid_open`` to ``ask_close``, and perhaps ``volume``; quotes have ``bid`` and ``ask``.
-    clock
-        The zone the format implies, None when it implies none.
+    clock, offsets
+        The zone the format implies, None when it implies none; whether times say their own offset from UTC instead.
     points
         Prices are integer points, perhaps with float noise.
     carry
@@ -66,6 +67,7 @@ class TableFormat:
     header: bool
     roles: Mapping[str, str]
     clock: ServerClock | None = None
+    offsets: bool = False
     points: bool = False
     carry: bool = False
     template: str | None = None
@@ -99,14 +101,20 @@ def detect(source: Source) -> TableFormat:
     if not lines:
         raise DataError(f"{source.path} holds no rows; export the data again")
     first = lines[0]
-    if _HISTDATA.match(first):
-        return _histdata(first)
+    if histdata := _HISTDATA.match(first):
+        return _histdata(first, QUOTES if len(histdata[1]) == 9 else BARS)
     if _TRUEFX.match(first):
         return _truefx_raw(first)
     if _HEADLESS_BARS.match(first):
         return _headless_bars(first)
     delimiter = sniff_delimiter(first)
     names = split_header(first, delimiter)
+    if not any(name[:1].isalpha() for name in names):
+        raise DataError(
+            f"{source.path}:1: no header line, and none of the formats that have none; write a column map with header: "
+            "false and columns by number (`pepperstone config schema columns` shows its keys) and give it with --columns "
+            "map.yaml"
+        )
     if len(lines) < 2:
         raise DataError(f"{source.path} holds a header ({', '.join(names)}) and no rows; export the data again")
     return _by_header(source, names, delimiter, lines[1], quoted='"' in first)
@@ -187,13 +195,15 @@ def _headless_bars(first: str) -> TableFormat:
     )  # fmt: skip
 
 
-def _histdata(first: str) -> TableFormat:
+def _histdata(first: str, kind: str) -> TableFormat:
+    """Both have a column of volume that is always 0: no count of ticks."""
     delimiter = sniff_delimiter(first)
-    columns = ("time", "bid", "ask", "volume")[: first.count(delimiter) + 1]
-    roles = {"time": "time", "bid": "bid", "ask": "ask"}
+    prices = ("bid", "ask") if kind == QUOTES else OHLC
+    columns = ("time", *prices, "volume")[: first.count(delimiter) + 1]
     return TableFormat(
-        name="histdata-ticks", kind=QUOTES, delimiter=delimiter, columns=columns, header=False, roles=roles,
-        clock=EST, template="YYYYMMDD hhmmssfff",
+        name="histdata-ticks" if kind == QUOTES else "histdata-bars", kind=kind, delimiter=delimiter, columns=columns,
+        header=False, roles={"time": "time", **{p: p for p in prices}}, clock=EST,
+        template="YYYYMMDD hhmmssfff" if kind == QUOTES else "YYYYMMDD hhmmss",
     )  # fmt: skip
 
 

@@ -161,6 +161,8 @@ def _clock(request: ImportRequest, form: TableFormat) -> ServerClock | None:
         return parse_clock(request.zone)
     if form.clock is not None:
         return form.clock
+    if form.offsets:
+        return None
     raise DataError(
         f"{request.file}: {form.name} times do not say their time zone; give the server's clock with --zone: "
         f"{NEW_YORK_CLOSE} (Pepperstone and most MetaTrader servers), utc, +02:00 or an IANA name"

@@ -59,8 +59,9 @@ def import_(
 ) -> None:
     """Import files of bars or quotes into the catalog.
 
-    Formats are told from the first lines: MetaTrader 5 exports (bars, ticks), the same in integer points, HistData and
-    TrueFX ticks, FXCM bars, all plain, gzip or zip, UTF-8 or UTF-16. Any other CSV needs a column map (--columns).
+    Formats are told from the first lines: MetaTrader 5 exports (bars, ticks), the same in integer points, HistData
+    ticks and bars, TrueFX ticks, FXCM bars, all plain, gzip or zip, UTF-8 or UTF-16. Any other CSV needs a column map
+    (--columns).
 
     A file is imported whole or not at all. The same file twice changes nothing; rows that differ from stored ones of
     the same time range are refused unless --replace.

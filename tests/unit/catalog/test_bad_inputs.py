@@ -59,6 +59,10 @@ CASES = {
         r":1: format not recognised; columns seen: when, b, a \(split at ';'\);.* write a column map \(`pepperstone config "
         r"schema columns` shows its keys\) and give it with --columns map\.yaml",
     ),
+    "B38-no-header": (
+        "EURUSD.csv", "1704672000000,1.1,1.1,1.1,1.1\n1704672060000,1.1,1.1,1.1,1.1\n", (),
+        r":1: no header line, and none of the formats that have none; write a column map with header: false .* --columns",
+    ),
     "B39-decimal-comma": (
         "EURUSD.csv", bars(*GOOD, bar(prices="1,10450\t1,10460\t1,10440\t1,10455")), UTC,
         r"1 row with a price that is no number \(first at .*EURUSD\.csv:6: .*1,10450.*\); it has a decimal comma",

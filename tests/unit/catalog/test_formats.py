@@ -121,6 +121,19 @@ def test_histdata_is_eastern_standard_time_all_year(run: Run, write: Write, tmp_
     assert quotes.ask.tolist() == [112_172, 112_192]
 
 
+def test_histdata_bars_are_eastern_standard_time_too(run: Run, write: Write, tmp_path: Path) -> None:
+    rows = "".join(f"20200701 170{i}00;1.121200;1.121300;1.121100;1.12121{i};0\n" for i in ("1", "2"))
+    assert rows.startswith("20200701 170100;")
+    file = write("DAT_ASCII_EURUSD_M1_2020.csv", rows)
+    ran = run("import", file, "--catalog", tmp_path / "c", "--period", "M1", "--round")
+    assert ran.code == 0, ran.err
+    bars = CatalogStore(tmp_path / "c").bars("EURUSD", "1-MINUTE")
+    # The bar of 17:01 EST closes at 17:02, which is 22:02 UTC in July too.
+    assert times(bars.ts_ns) == ["2020-07-01T22:02:00Z", "2020-07-01T22:03:00Z"]
+    assert bars.high.tolist() == [112_130, 112_130]
+    assert bars.ticks.tolist() == [1, 1]  # their volume is always 0: no count of ticks
+
+
 def test_truefx_rows_name_their_pair(run: Run, write: Write, tmp_path: Path) -> None:
     file = write(
         "truefx.csv", "EUR/USD,20130101 22:00:00.295,1.32010,1.32080\nEUR/USD,20130101 22:00:01.001,1.32011,1.32080\n"
@@ -168,6 +181,24 @@ def test_any_csv_by_a_column_map(run: Run, write: Write, tmp_path: Path) -> None
     assert times(bid.ts_ns) == ["2025-04-03T10:05:00Z", "2025-04-03T10:10:00Z", "2025-04-03T10:15:00Z"]
     assert (ask.close - bid.close).tolist() == [20, 20, 20]
     assert bid.ticks.tolist() == ask.ticks.tolist() == [5, 7, 8]
+
+
+@pytest.mark.parametrize("form", ["", "time_form: YYYY-MM-DD hh:mm:ss+oo:oo\n"])
+def test_times_with_an_offset_need_no_zone_in_a_column_map(form: str, run: Run, write: Write, tmp_path: Path) -> None:
+    rows = "".join(f"2024-03-04 {9 + i:02}:00:00+02:00,1.1,1.2,1.0,1.1,1.1\n" for i in range(3))
+    file = write("EURUSD.csv", "Datetime,Open,High,Low,Close,Adj Close\n" + rows)
+    columns = write(
+        "map.yaml", f"kind: bars\ncolumns: {{time: Datetime, open: Open, high: High, low: Low, close: Close}}\n{form}"
+    )
+    ran = run("import", file, "--columns", columns, "--catalog", tmp_path / "c")
+    assert ran.code == 0, ran.err
+    assert "times with their own offset" in ran.out
+    # opened at 09:00 of a clock two hours ahead of UTC, closed an hour later
+    stored = times(CatalogStore(tmp_path / "c").bars("EURUSD", "1-HOUR").ts_ns)
+    assert stored == ["2024-03-04T08:00:00Z", "2024-03-04T09:00:00Z", "2024-03-04T10:00:00Z"]
+    ran = run("import", file, "--columns", columns, "--catalog", tmp_path / "d", "--zone", "utc")
+    assert ran.code == 3
+    assert "its times carry their own offset from UTC; leave --zone out" in ran.line
 
 
 def test_a_form_of_date_and_clock_in_columns_of_their_own(run: Run, write: Write, tmp_path: Path) -> None:
