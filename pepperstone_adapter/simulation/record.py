@@ -93,7 +93,7 @@ class PositionRow:
     """A position ticket from open to close (still open ones at the end have `closed_ns` = 0).
 
     `mae`, `mfe`: worst and best profit while it was held, in account currency (mae <= 0, gross <= mfe): what was realized
-    so far, and the range of prices times the size held at the time.
+    so far, and the range of prices times the size held at the time, from the moment of the fill (less the spread) on.
     `net` = `gross` + `swap` - `commission`.
     """
 

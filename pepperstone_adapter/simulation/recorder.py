@@ -32,10 +32,10 @@ from pepperstone_adapter.simulation.times import iso
 
 GRACE = 16
 BACKLOG = 64
+ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _MARKET = OrderType.MARKET.name
 _OF_MARKET_ORDER = 11  # values kept of an order at market that was filled at once
-_ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 
 
 class Recorder:
@@ -113,7 +113,7 @@ class Recorder:
     def _noted(self, event: Any, key: str) -> None:
         name, ts_ns = type(event).__name__, event.ts_event
         self._lines.append(f"{name}|{key}|{ts_ns}\n")
-        if name in _ENDED:
+        if name in ENDED:
             self._ended(event, str(getattr(event, "reason", None) or ""))
         elif name == "OrderUpdated":
             self._amended[key] = ts_ns
@@ -148,6 +148,9 @@ class Recorder:
         parts = self.books.fill(ts_ns, position_id, strategy_id, grid, 1 if buy else -1, steps, price, met_ns)
         realized = self._book_money(ts_ns, balance, parts, charge, grid, (self._ids[grid.name], position_id, trade_id))
         ticket, _, closed, _ = parts[0]
+        grown, opened, _, _ = parts[-1]
+        if opened:  # the first of its prices is that at which it could be closed again
+            grown.lowest = grown.highest = bid if buy else ask
         reason = self.reasons.get(key) or ("client" if at_market else _reason(order_type, closed > 0))
         if charge.xrate is ONE:
             self._spreads[grid.name] += (ask - bid) * steps

@@ -7,7 +7,7 @@ import pytest
 from nautilus_trader.model import OrderSide
 
 from pepperstone_adapter.broker.account import PositionMode
-from pepperstone_adapter.simulation.plan import Latency
+from pepperstone_adapter.simulation.plan import Latency, Slippage
 from tests.kit.runs import EURUSD, Steps, buy, close_all, reduce, run_steps, sell, spec
 
 
@@ -133,3 +133,39 @@ def test_excursions_in_another_currency() -> None:
     acts = {1: buy(100_000, usdjpy), 2: reduce(50_000, usdjpy), 3: close_all(usdjpy)}
     (row,) = run_steps([150, 150, 151, (149, 149, 149, 149), 149], acts, symbol=usdjpy).positions
     assert (row.gross, row.mae, row.mfe) == (Decimal("-4.44"), Decimal("-4.44"), Decimal("662.25"))
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+@pytest.mark.parametrize(("side", "trigger", "fall"), [(OrderSide.BUY, "1.101", 1), (OrderSide.SELL, "1.099", -1)])
+def test_a_stop_that_enters_inside_a_bar_has_lost_the_spread(
+    side: OrderSide, trigger: str, fall: int, chunk: int | None
+) -> None:
+    # 100,000 are entered where the stop is met, 10 points from the side that closes them: -10. The market then goes on, to
+    # 20 and more points beyond the stop, and never comes back.
+    def enter(s: Steps) -> None:
+        s.submit_order(
+            s.order_factory.stop_market(s.id_of(EURUSD), side, s.qty(EURUSD, 100_000), s.px(EURUSD, trigger))
+        )
+
+    prices = [1.1, 1.1, *(round(1.1 + fall * move, 4) for move in (0.002, 0.003, 0.003))]
+    (row,) = run_steps(prices, {0: enter, 3: close_all()}, spread=10, chunk_size=chunk).positions
+    assert row.open_price == Decimal(trigger)
+    assert row.mae == Decimal("-10.00")
+    assert row.mfe == row.gross > 0
+
+
+def test_what_a_fill_slips_is_lost_with_its_spread() -> None:
+    # Long 100,000 at ASK 1.10010 and 5 points more; the BID is 1.10000: -15. The next bar opens above that.
+    slips = {"EURUSD": Slippage(probability=1.0, min_points=5, max_points=5)}
+    rows: list[Any] = [1.1, 1.1, (1.105,) * 4, 1.105]
+    (row,) = run_steps(rows, {1: buy(100_000), 2: close_all()}, spread=10, slippage=slips).positions
+    assert (row.open_price, row.mae) == (Decimal("1.10015"), Decimal("-15.00"))
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_what_is_added_to_a_position_has_lost_its_spread_too(chunk: int | None) -> None:
+    # Long 10,000 at ASK 1.10010; at BID 1.10020 it is 1 up, and 90,000 more at 1.10030 are 9 down: -8. Then it only rises.
+    rows: list[Any] = [1.1, 1.1, 1.1002, (1.105,) * 4, 1.105]
+    acts = {1: buy(10_000), 2: buy(90_000), 3: close_all()}
+    (row,) = run_steps(rows, acts, spread=10, mode=PositionMode.NETTING, chunk_size=chunk).positions
+    assert row.mae == Decimal("-8.00")
