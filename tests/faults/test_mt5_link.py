@@ -12,8 +12,9 @@ from pepperstone_adapter.broker.market import Tick
 from pepperstone_adapter.broker.orders import (
     AmendRequest,
     OrderType,
+    Side,
 )
-from pepperstone_adapter.common.errors import LinkLost, NotFound, OutcomeUnknown, RateLimited
+from pepperstone_adapter.common.errors import LinkLost, NotFound, OutcomeUnknown, RateLimited, VenueError
 from pepperstone_adapter.mt5.client.identity import magic_of
 from pepperstone_adapter.sandbox.clock import TestClock
 from tests.kit import mt5 as kit
@@ -199,6 +200,35 @@ def test_f83_accounts_of_one_gateway_share_no_order_keys(tmp_path: Path) -> None
 
                 run(main)
         assert [kit.magic_counts(broker, login) for login in (LOGIN, NETTING)] == [{magic_of("mine-1"): 1}] * 2
+
+
+def test_f83_a_name_that_an_older_order_had_is_refused_and_nothing_of_that_order_is_taken(tmp_path: Path) -> None:
+    """A strategy that names its orders itself, and a node whose state is lost: the gateway still knows the name."""
+
+    async def script(s: Scene) -> None:
+        opened = await s.open("mine-1")
+        working = await s.session.submit(order("mine-2", OrderType.LIMIT, limit_price=D("1.09000")))
+        for again in (
+            order("mine-1"),  # the same words, and yet another order
+            order("mine-1", units=D(20_000)),
+            order("mine-1", OrderType.LIMIT, limit_price=D("1.08000")),
+            order("mine-2", side=Side.SELL),
+        ):
+            with pytest.raises(VenueError, match=r"was sent on 20\d\d-.*nothing was sent now: give it another name"):
+                await s.session.submit(again)
+        with pytest.raises(VenueError, match="another name"):
+            await s.session.close_position(opened.position_id, D(10_000), "mine-1")
+        assert (s.told.changes("mine-1"), s.told.changes("mine-2")) == (["accepted", "filled"], ["accepted"])
+        assert (s.orders_of("mine-1"), s.orders_of("mine-2")) == (1, 1)
+        # An order of that name that nobody answered is not the older one, either.
+        in_two_days_ns = time.time_ns() + 2 * 86_400 * NS
+        for name, order_id in (("mine-1", opened.order_id), ("mine-2", working.order_id)):
+            assert (await s.session.find_order(client_order_id=name)).order.order_id == order_id
+        assert await s.session.find_order(client_order_id="mine-1", since_ns=in_two_days_ns) is None
+        await s.session.close_position(opened.position_id, D(10_000), "C-1")
+        await s.filled("C-1")
+
+    play(tmp_path, script)
 
 
 def test_f87_an_order_without_a_durable_key_is_not_sent(tmp_path: Path) -> None:

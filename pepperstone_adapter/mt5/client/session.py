@@ -78,6 +78,7 @@ class Mt5Session:
         self._expected = account
         self._open_link = open_link
         self._clock = parse_clock(account.server_time)
+        self.capabilities: Capabilities = replace(CAPABILITIES, server_clock=self._clock)
         self._market_rows = MarketRows(self._emit, now_ns)
         self._quotes = Quotes(self._call, self._clock, self._market_rows, self._emit, now_ns)
         self._link: GatewayLink | None = None
@@ -98,10 +99,6 @@ class Mt5Session:
         self._early: list[GatewayNews] = []  # what the gateway told while the first snapshot was read
         self._alive_s = self._now_ns() // NS
         self._bars = LiveBars(self._spec, self.history_bars, self._emit, self._clock, now_ns, pause)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(CAPABILITIES, server_clock=self._clock)
 
     # -- connecting ---------------------------------------------------------------------------------------------------
 

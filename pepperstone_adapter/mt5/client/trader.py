@@ -380,13 +380,15 @@ class Trader:
         return FoundOrder(order=state, deals=tuple(deals))
 
     async def _find_ticket(self, client_order_id: str, since_ns: int) -> int | None:
-        """By the gateway's kept answer, else by magic number in working orders, ended orders, deals: all of them."""
-        kept = await self._call("order_key", self._key(client_order_id))
-        if kept["state"] == "answered" and (data := kept["answer"]["data"]) and data["order"]:
-            return int(data["order"])
-        magic = magic_of(client_order_id)
+        """By the gateway's kept answer, else by magic number in working orders, ended orders, deals: all of them. An answer
+        to what was sent before `since_ns` (and a day, clocks differ) is that of an older order of the same name."""
         now_s = self._now_ns() // NS
         since_s = max(0, since_ns // NS - DAY_S) if since_ns else now_s - 7 * DAY_S
+        kept = await self._call("order_key", self._key(client_order_id))
+        older = since_ns and kept.get("sent_ns", since_ns) < since_s * NS
+        if kept["state"] == "answered" and not older and (data := kept["answer"]["data"]) and data["order"]:
+            return int(data["order"])
+        magic = magic_of(client_order_id)
         window = (since_s, now_s + 2 * DAY_S)
         for fn, args, name in (
             ("orders_get", (), "ticket"),

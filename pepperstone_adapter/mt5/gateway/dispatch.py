@@ -19,10 +19,11 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pepperstone_adapter.mt5.gateway.calls import CALLS, BadCall, checked, is_new_risk
-from pepperstone_adapter.mt5.gateway.keys import OrderKeys
+from pepperstone_adapter.mt5.gateway.keys import Kept, OrderKeys
 from pepperstone_adapter.mt5.gateway.wire import Message
 
 log = logging.getLogger("pepperstone.mt5_gateway")
@@ -116,7 +117,7 @@ class Dispatcher:
                 reply(_reply(client_id, "not_sent", error=[-3, text]))
                 return
             if kept is not None:
-                reply({**kept.answer, "id": client_id} if kept.answer else _reply(client_id, "unknown"))
+                reply(_used(client_id, kept) if kept.answer else _reply(client_id, "unknown"))
                 return
             self._orders.append(request)
         self._next(now_s)
@@ -126,7 +127,9 @@ class Dispatcher:
         kept = self._keys.look(key)
         if kept is None:
             return {"state": "absent"}
-        return {"state": "answered", "answer": kept.answer} if kept.answer else {"state": "unknown"}
+        if not kept.answer:
+            return {"state": "unknown"}
+        return {"state": "answered", "answer": kept.answer, "sent_ns": kept.created_ns}
 
     def worker_up(self, now_s: float) -> None:
         self._up = True
@@ -198,3 +201,11 @@ class Dispatcher:
 
 def _reply(client_id: object, outcome: str, data: Any = None, error: list[Any] | None = None) -> Message:
     return {"t": "rep", "id": client_id, "outcome": outcome, "data": data, "error": error or [1, ""]}
+
+
+def _used(client_id: object, kept: Kept) -> Message:
+    """No client sends an order again: who comes with an answered key has another order of the same name, whose node does
+    not know of the first one. The answer kept is of that one; taken for the new one's, it would make up its fill."""
+    sent = datetime.fromtimestamp(kept.created_ns / 1e9, UTC)
+    text = f"an order of this name was sent on {sent:%Y-%m-%d %H:%M:%S} UTC; nothing was sent now: give it another name"
+    return _reply(client_id, "refused", error=[-2, text])

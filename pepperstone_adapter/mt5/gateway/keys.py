@@ -15,8 +15,9 @@ from pepperstone_adapter.common.journal import open_journal
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A key met before; `answer` is None while pending or unknown."""
+    """A key met before, and when that was; `answer` is None while pending or unknown."""
 
+    created_ns: int
     answer: dict[str, Any] | None
 
 
@@ -42,8 +43,8 @@ class OrderKeys:
 
     def look(self, key: str) -> Kept | None:
         """What is kept for `key`; None when it was never claimed."""
-        row = self._db.execute("SELECT answer FROM keys WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Kept(None if row[0] is None else json.loads(row[0]))
+        row = self._db.execute("SELECT created_ns, answer FROM keys WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Kept(row[0], None if row[1] is None else json.loads(row[1]))
 
     def settle(self, key: str, answer: dict[str, Any]) -> None:
         self._db.execute("UPDATE keys SET answer = ? WHERE key = ?", (json.dumps(answer), key))

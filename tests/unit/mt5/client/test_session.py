@@ -66,6 +66,7 @@ class Link:
 def test_days_begin_by_the_rule_of_the_account() -> None:
     session = Mt5Session(Mt5Account(login=LOGIN, server_time="+02:00"), Link)  # type: ignore[arg-type]
     assert session.capabilities.server_clock == parse_clock("+02:00")
+    assert session.capabilities is session.capabilities  # asked for with every order
     assert Mt5Session(Mt5Account(login=LOGIN), Link).capabilities.server_clock == NEW_YORK_CLOCK  # type: ignore[arg-type]
 
 

@@ -45,14 +45,18 @@ def test_one_request_at_a_time_and_orders_first() -> None:
     assert [m["fn"] for m in desk.sent] == ["symbol_info", "order_send", "symbol_info"]
 
 
-def test_a_repeated_key_gets_the_stored_answer_and_is_never_sent_again() -> None:
+def test_an_answered_key_is_never_sent_again_and_its_answer_is_that_of_its_own_order() -> None:
     desk = Desk()
     desk.ask(ORDER)
     desk.answer({"deal": 9})
     desk.ask({**ORDER, "id": 77})
     assert len(desk.sent) == 1
-    assert desk.replies[-1]["id"] == 77
-    assert desk.replies[-1]["data"] == {"deal": 9}
+    assert desk.outcomes == [(1, "answered"), (77, "refused")]
+    assert desk.replies[-1]["data"] is None
+    said = "an order of this name was sent on 1970-01-01 00:00:00 UTC; nothing was sent now: give it another name"
+    assert desk.replies[-1]["error"][1] == said
+    kept = desk.dispatcher.key_state("key-0001")
+    assert (kept["state"], kept["answer"]["data"], kept["sent_ns"]) == ("answered", {"deal": 9}, 1)
 
 
 def test_a_worker_that_dies_with_an_order_leaves_it_unknown_for_good() -> None:
