@@ -149,13 +149,15 @@ class LiveRun:
                 exec_factories={c.account.venue: c.exec_factory for c in self._clients if c.account.trading},
             )
             self._instance = str(node.instance_id)
+            main = self._main(node)
             try:
                 for one in self._strategies:
                     node.add_strategy(one.strategy)
                     if one.claims:
                         one.strategy.set_external_order_instrument_ids(list(one.claims))
-                asyncio.run(self._main(node))
+                asyncio.run(main)
             finally:
+                main.close()  # one that Ctrl-C kept from beginning ends without a warning
                 lines = self._sum_up()
                 recorded = self._recorded()
                 node.dispose()

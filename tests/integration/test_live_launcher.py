@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from contextlib import ExitStack
 from datetime import datetime
@@ -297,6 +298,28 @@ def test_what_does_not_fit_the_account_is_refused_before_anything_is_sent(tmp_pa
             # What the account holds is said as the broker showed it, although the node never took it in.
             assert "at the broker: EURUSD sell 5,000 (no. 5000001), no working orders" in out
         assert len(report(broker)["orders"]) == 1
+
+
+def test_f96_ctrl_c_while_the_loop_is_made_says_that_and_nothing_of_python(tmp_path: Path) -> None:
+    code = """
+        import signal, sys
+        from pepperstone_adapter.cli.main import run
+
+        def while_it_is_made(frame, event, argument):
+            if event == "call" and frame.f_code.co_name == "new_event_loop":
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(while_it_is_made)
+        run()
+    """
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker)
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), "live", str(path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (130, "error: interrupted\n"), ran.stdout[-3000:]
 
 
 @pytest.mark.slow

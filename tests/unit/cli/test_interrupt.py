@@ -91,6 +91,24 @@ def test_tasks_end_in_order(tmp_path: Path) -> None:
     assert python(tmp_path, code).stdout == "put away\ninterrupted\nlistens again\n"
 
 
+def test_while_the_loop_is_made_it_leaves_no_warning(tmp_path: Path) -> None:
+    code = """
+        def while_it_is_made(frame, event, argument):
+            if event == "call" and frame.f_code.co_name == "new_event_loop":
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+        interrupt.listen()
+        sys.setprofile(while_it_is_made)
+        try:
+            interrupt.run(asyncio.sleep(60))
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    ran = python(tmp_path, code)
+    assert (ran.stdout, ran.stderr) == ("interrupted\n", "")
+
+
 @pytest.fixture
 def handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
