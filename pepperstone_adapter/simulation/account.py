@@ -23,7 +23,7 @@ from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates, conversions
 from pepperstone_adapter.simulation.record import LedgerKind
-from pepperstone_adapter.simulation.recorder import BACKLOG, Recorder
+from pepperstone_adapter.simulation.recorder import BACKLOG, ENDED, Recorder
 from pepperstone_adapter.simulation.rollover import Rollover
 from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.stop_out import MarginWatch, Path, breach, ways
@@ -98,7 +98,7 @@ class Account:
                 self.settle(event.ts_event)
             if self.recorder.backlog > BACKLOG:
                 self.due_ns = 0
-        elif self._on_way or self.recorder.sent:
+        elif type(event).__name__ in ENDED:
             self._on_way.pop(key, None)
             self.recorder.sent.pop(key, None)
         if self._closing and self.netting and key == self._closing:
@@ -192,8 +192,8 @@ class Account:
                 return
             if not child:
                 entry = entry_price(order, self._tapes[str(order.instrument_id.symbol)], now)
+                self._note_on_way(order)
             self.broker.stop_limits.watch(order)
-        self._note_on_way(orders[0])
         send()
         self.sent()
 
@@ -315,34 +315,32 @@ class Account:
             return ZERO
         sign = sign_of(order)
         if self.netting:
-            under_way = sum((o.quantity.as_decimal() * sign_of(o) for o in self._under_way(symbol)), ZERO)
-            return max(ZERO, units - max(ZERO, -(self.books.net(symbol) + under_way) * sign))
+            added = self._added(self._under_way())
+            net = self.books.net(symbol) + added.get((symbol, LONG), ZERO) - added.get((symbol, SHORT), ZERO)
+            return max(ZERO, units - max(ZERO, -net * sign))
         if position_id is not None:
             ticket = self.books.tickets.get(str(position_id))
             if ticket is not None and ticket.sign != sign:
                 return max(ZERO, units - ticket.units)
         return units
 
-    def _under_way(self, symbol: str = "") -> list[Any]:
-        """Orders at market that have passed the desk and are not filled yet, of one symbol or of all."""
-        orders = (*self._on_way.values(), *self.recorder.sent.values())
-        return [o for o in orders if not symbol or str(o.instrument_id.symbol) == symbol]
+    def _under_way(self) -> list[tuple[Any, Any]]:
+        """Orders at market that have passed the desk and are not filled yet, each with its ticket."""
+        return [(o, self._ticket_of(o)) for o in (*self._on_way.values(), *self.recorder.sent.values())]
 
     def _added(self, orders: Iterable[tuple[Any, Any]]) -> dict[tuple[str, int], Decimal]:
         """Units that orders, each with its ticket, put on the sides of their symbols, or take off them."""
         added: dict[tuple[str, int], Decimal] = {}
-        net: dict[str, Decimal] = {}
+        left: dict[str, Decimal] = {}  # of a ticket, in netting of a symbol, by the orders before; below zero is short
         for order, position_id in orders:
             symbol, sign, units = str(order.instrument_id.symbol), sign_of(order), order.quantity.as_decimal()
-            net[symbol] = net.get(symbol, self.books.net(symbol)) + units * sign
-            if not self.netting:
-                opened = self._opens(order, symbol, position_id)
-                added[symbol, sign] = added.get((symbol, sign), ZERO) + opened
-                added[symbol, -sign] = added.get((symbol, -sign), ZERO) - (units - opened)
-        if self.netting:
-            for symbol, after in net.items():
-                before = self.books.net(symbol)
-                added |= {(symbol, s): max(ZERO, after * s) - max(ZERO, before * s) for s in (LONG, SHORT)}
+            place = symbol if self.netting else str(position_id or order.client_order_id)
+            before = left.get(place, self.books.net(symbol) if self.netting else self.books.net_of(place))
+            closed = min(units, max(ZERO, -before * sign))
+            opened = ZERO if order.is_reduce_only else units - closed
+            left[place] = before + (opened + closed) * sign
+            added[symbol, sign] = added.get((symbol, sign), ZERO) + opened
+            added[symbol, -sign] = added.get((symbol, -sign), ZERO) - closed
         return added
 
     # --- money
@@ -363,7 +361,7 @@ class Account:
 
     def _short_of_margin(self, order: Any, position_id: Any, ts_ns: int) -> str | None:
         """Why an order opens more than free margin allows, beside those that are under way; None when it does not."""
-        under_way = [(o, self._ticket_of(o)) for o in self._under_way()]
+        under_way = self._under_way()
         used = self.margin.with_more(self._added(under_way), ts_ns)
         needed = self.margin.with_more(self._added([*under_way, (order, position_id)]), ts_ns) - used
         free = self.equity(ts_ns) - used
@@ -382,11 +380,11 @@ class Account:
         """Book the night of every open position, and end the orders that were good for the day."""
         rollover = self._rollover
         while ts_ns >= rollover.due_ns:
-            rollover.held = bool(self._closing) or ts_ns < self.broker.stop_limits.held_until_ns
-            if rollover.held:
+            if self._closing or ts_ns < self.broker.stop_limits.held_until_ns:
+                rollover.held = True
                 self._headroom.close()  # so that no fill waits to be booked
                 return
-            self.broker.end_day_orders()
+            self.broker.end_day_orders(rollover.due_ns)
             self.broker.post(rollover.charges(self.books.tickets.values()))
             rollover.done()
             self.broker.wake_at(rollover.due_ns)
@@ -396,9 +394,8 @@ class Account:
 
         But for a stop-out and a stop-limit that was met on the way to 17:00: those are what it is held back for.
         """
-        ticket = self.books.tickets.get(str(event.position_id))
-        if ticket is not None and key != self._closing and key not in self.recorder.limits:
-            self.broker.post(self._rollover.charges([ticket]))
+        if key != self._closing and key not in self.recorder.limits:
+            self.broker.post(self._rollover.charges_before(str(event.position_id)))
 
     def paid(self, ts_ns: int) -> None:
         """After postings: protect the client, and look ahead anew, for every charge brings a stop-out nearer."""
@@ -434,7 +431,7 @@ class Account:
             self.due_ns = min(self.due_ns, found)
 
     def _measure(self) -> None:
-        if self.latency_ns or self._closing or self._margin_called or self._on_way:
+        if self.latency_ns or self._closing or self._margin_called or self._on_way or self._rollover.held:
             self._headroom.close()
             return
         self._headroom.measure(self.books.tickets.values(), self.books.balance, self.margin.both_sides)

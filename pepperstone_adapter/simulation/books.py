@@ -158,6 +158,11 @@ class Books:
         """Units held of a symbol, those of short tickets negative."""
         return sum((t.units * t.sign for t in self.tickets.values() if t.symbol == symbol), ZERO)
 
+    def net_of(self, position_id: str) -> Decimal:
+        """Units of one ticket, those of a short one negative; zero when there is none."""
+        ticket = self.tickets.get(position_id)
+        return ZERO if ticket is None else ticket.units * ticket.sign
+
     def in_minor(self, amount: Decimal) -> int:
         """A rounded amount as an integer."""
         return int(amount * self._cents)

@@ -88,9 +88,10 @@ class Broker(Strategy):
 
         self.later(0, cancel)
 
-    def end_day_orders(self) -> None:
-        """Cancel the orders that were good for the day; the framework would keep them."""
-        ending = [order for order in self.cache.orders_open() if order.time_in_force == TimeInForce.DAY]
+    def end_day_orders(self, ts_ns: int) -> None:
+        """Cancel the orders that were good for the day that ended at a time; the framework would keep them."""
+        of_day = (order for order in self.cache.orders_open() if order.time_in_force == TimeInForce.DAY)
+        ending = [order for order in of_day if order.ts_init < ts_ns]
         ending.sort(key=lambda order: (order.ts_init, str(order.client_order_id)))  # the cache has no order
         for order in ending:
             self.account.recorder.reasons[str(order.client_order_id)] = "the trading day has ended"

@@ -3,12 +3,12 @@
 from decimal import Decimal
 
 import pytest
-from nautilus_trader.model import OrderSide
+from nautilus_trader.model import OrderSide, TimeInForce
 
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
 from pepperstone_adapter.simulation.plan import Latency
-from tests.kit.runs import amounts, bars, both, buy, close_all, run_steps, spec, utc
+from tests.kit.runs import EURUSD, Steps, amounts, bars, both, buy, close_all, run_steps, sell, spec, utc
 
 D = Decimal
 EURGBP, GBPUSD = spec("EURGBP"), spec("GBPUSD")
@@ -95,11 +95,12 @@ def test_charges_of_the_last_row_arrive_with_latency() -> None:
     assert (last.ts_ns, last.balance, last.equity) == (record.ledger[-1].ts_ns, D("9748.75"), D("9748.75"))
 
 
-def rollover_bar(prices, acts, *, latency_ms=0, **kw):  # type: ignore[no-untyped-def]
+def rollover_bar(prices, acts, *, latency_ms=0, short=0, strategy=None, **kw):  # type: ignore[no-untyped-def]
     """Hourly bars of which the third ends at 17:00 New York (22:00 UTC); -10 points a night, 0.0001 a unit."""
-    symbol = spec("EURUSD", swap=SwapTerms(mode=SwapMode.POINTS, long=D(-10), short=D(0)))
+    symbol = spec("EURUSD", swap=SwapTerms(mode=SwapMode.POINTS, long=D(-10), short=D(short)))
     market = bars(symbol, prices, start_ns=utc(2024, 1, 8, 19), period="1-HOUR")
     kw = {"start_balance": D(1_150), "latency": Latency(base_ms=latency_ms), **kw}
+    kw |= {"strategy": strategy(symbol)} if strategy else {}
     return run_steps(market, {k: act(symbol) for k, act in acts.items()}, symbol=symbol, **kw)
 
 
@@ -226,3 +227,87 @@ def test_a_stop_loss_in_the_bar_before_the_rollover_pays_no_swap() -> None:
     assert [(f.price, f.reason) for f in record.fills[1:]] == [(D("1.09500"), "stop_loss")]
     assert amounts(record, "swap") == []
     assert record.end_balance == D("1100.00")
+
+
+# A fall through a stop-limit in the hour that ends at 17:00: the order is executed behind the bar, and the rollover waits.
+FALL = [1.1, 1.1, (1.1, 1.1, 1.08, 1.08), 1.08, 1.08]
+
+
+def stop_limit_below(symbol):  # type: ignore[no-untyped-def]
+    """Sell 1,000 at 1.095."""
+
+    def act(s):  # type: ignore[no-untyped-def]
+        order = s.order_factory.stop_limit(
+            s.id_of(symbol), OrderSide.SELL, s.qty(symbol, 1_000), s.px(symbol, 1.094), s.px(symbol, 1.095)
+        )
+        s.submit_order(order)
+
+    return act
+
+
+@pytest.mark.parametrize("latency_ms", [0, 40])
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_what_is_opened_while_a_stop_limit_at_the_rollover_is_executed_has_not_held_the_night(
+    latency_ms: float, chunk: int | None
+) -> None:
+    # What the stop-limit opens, at 1.095 on the way to 17:00, has: 1,000 × 0.0001 = -0.10 (both sides pay 10 points). The
+    # 5,000 that are bought when the hour is over have not.
+    record = rollover_bar(
+        FALL, {1: stop_limit_below, 2: lambda s: buy(5_000, s)}, latency_ms=latency_ms, chunk_size=chunk, short=-10
+    )
+    assert sorted((f.side, f.units, f.price) for f in record.fills) == [
+        ("BUY", D(5_000), D("1.08000")), ("SELL", D(1_000), D("1.09500"))
+    ]  # fmt: skip
+    (sold,) = [f.position_id for f in record.fills if f.side == "SELL"]
+    assert [(row.amount, row.position_id) for row in record.ledger if row.kind == "swap"] == [(D("-0.10"), sold)]
+
+
+@pytest.mark.parametrize("latency_ms", [0, 40])
+def test_what_a_reversal_leaves_while_the_rollover_waits_has_not_held_the_night(latency_ms: float) -> None:
+    # 1,000 held long: -0.10; 3,000 sold when the hour is over, while a stop-limit of GBPUSD is executed: the 2,000 short
+    # that this leaves pay nothing for the night before.
+    gbpusd = spec("GBPUSD")
+    others = bars(gbpusd, FALL, start_ns=utc(2024, 1, 8, 19), period="1-HOUR")
+    record = rollover_bar(
+        FALL,
+        {0: lambda s: buy(1_000, s), 1: lambda _: stop_limit_below(gbpusd), 2: lambda s: sell(3_000, s)},
+        latency_ms=latency_ms, others=[(gbpusd, others)], mode=PositionMode.NETTING, short=-10,
+    )  # fmt: skip
+    assert amounts(record, "swap") == [D("-0.10")]
+    assert [(p.side, p.units, p.swap) for p in record.positions if p.closed_ns] == [("LONG", D(1_000), D("-0.10"))]
+
+
+def test_what_closes_behind_another_fill_while_the_rollover_waits_has_held_the_night() -> None:
+    # When the hour is over 3,000 are bought, and when they are filled the 2,000 of before are sold: these have held the
+    # night: -0.20, and the 1,000 of the stop-limit: -0.10.
+    class Follows(Steps):
+        def on_order_filled(self, event):  # type: ignore[no-untyped-def]
+            if self.count == 2 and event.last_qty.as_double() == 3_000:
+                close_oldest_of(2_000, EURUSD, self)
+
+    record = rollover_bar(
+        FALL, {}, short=-10, start_balance=D(100_000),
+        strategy=lambda s: Follows(
+            {0: buy(2_000, s), 1: stop_limit_below(s), 2: buy(3_000, s)}, "EURUSD.PEPPERSTONE-1-HOUR-BID-EXTERNAL"
+        ),
+    )  # fmt: skip
+    assert [(f.side, f.units) for f in record.fills[1:]] == [
+        ("SELL", D(1_000)), ("BUY", D(3_000)), ("SELL", D(2_000))
+    ]  # fmt: skip
+    assert sorted(amounts(record, "swap")) == [D("-0.20"), D("-0.10")]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_order_good_for_the_day_that_is_sent_at_the_rollover_is_of_the_next_day(held: bool) -> None:
+    def for_the_day(symbol):  # type: ignore[no-untyped-def]
+        return lambda s: s.submit_order(
+            s.order_factory.limit(
+                s.id_of(symbol), OrderSide.BUY, s.qty(symbol, 1_000), s.px(symbol, 1.05), time_in_force=TimeInForce.DAY
+            )
+        )
+
+    acts = {1: for_the_day, 2: for_the_day}
+    if held:
+        acts[1] = lambda s: both(for_the_day(s), stop_limit_below(s))
+    record = rollover_bar(FALL, acts)
+    assert [o.status for o in record.orders if o.order_type == "LIMIT"] == ["CANCELED", "ACCEPTED"]

@@ -115,6 +115,54 @@ def test_an_order_finds_the_margin_that_one_under_way_before_it_sets_free(latenc
 
 
 @pytest.mark.parametrize("latency_ms", [0, 50])
+def test_orders_at_market_of_one_list_do_not_share_one_margin(latency_ms: float) -> None:
+    # 20,000 at 1.10 need 733.33 of 1,000, so two of them are refused together; a list of 10,000 twice has room, and another
+    # 10,000 sent behind it finds 1,000 - 2 × 366.67.
+    def together(*units: int) -> Any:
+        return lambda s: s.submit_order_list(
+            [s.order_factory.market(s.id_of(EURUSD), OrderSide.BUY, s.qty(EURUSD, u)) for u in units]
+        )
+
+    acts = {0: together(20_000, 20_000), 1: both(together(10_000, 10_000), buy(10_000))}
+    record, steps = run_with([1.1] * 4, acts, start_balance=D(1_000), latency=Latency(base_ms=latency_ms))
+    assert denied(steps) == [
+        *["NOT_ENOUGH_MONEY: needs 733.33 USD of margin, 266.67 USD are free"] * 2,
+        "NOT_ENOUGH_MONEY: needs 366.67 USD of margin, 266.67 USD are free",
+    ]
+    assert [f.units for f in record.fills] == [D(10_000)] * 2
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+def test_a_position_that_is_closed_twice_sets_its_margin_free_once(mode: PositionMode, latency_ms: float) -> None:
+    # 13,000 EURUSD at 1.10 use 476.67 of 1,000, and so do 13,000 GBPUSD. EURUSD is closed twice at once; 27,000 more need
+    # 990.00, and without EURUSD 523.33 are free.
+    def close_twice(s: Steps) -> None:
+        close_all()(s)
+        close_all()(s)
+
+    acts = {0: both(buy(13_000), buy(13_000, GBPUSD)), 1: both(close_twice, buy(27_000))}
+    record, steps = run_with(
+        [1.1] * 4, acts, others=[(GBPUSD, bars(GBPUSD, [1.1] * 4))], start_balance=D(1_000), mode=mode,
+        latency=Latency(base_ms=latency_ms),
+    )  # fmt: skip
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 990.00 USD of margin, 523.33 USD are free"]
+    assert [f.side for f in record.fills] == ["BUY", "BUY", "SELL"]
+
+
+def test_an_order_whose_amendment_is_refused_is_still_under_way() -> None:
+    # 20,000 at 1.10 need 733.33 of 1,000, and the volume it was to have instead is no multiple of 1,000.
+    def amended(s: Steps) -> None:
+        order = s.order_factory.market(s.id_of(EURUSD), OrderSide.BUY, s.qty(EURUSD, 20_000))
+        s.submit_order(order)
+        s.modify_order(order.client_order_id, s.qty(EURUSD, 20_500))
+
+    _, steps = run_with([1.1] * 4, {1: both(amended, buy(20_000))}, start_balance=D(1_000), latency=Latency(base_ms=50))
+    assert "OrderModifyRejected" in [type(e).__name__ for e in steps.events]
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 733.33 USD of margin, 266.67 USD are free"]
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
 def test_pending_orders_that_one_bar_meets_do_not_share_one_margin(latency_ms: float) -> None:
     # 20,000 at 1.10 need 733.33 of 1,000: the second that is met finds no more than 266.67.
     acts = {0: both(stop_order(OrderSide.BUY, 1.101, 20_000), stop_order(OrderSide.BUY, 1.102, 20_000))}
