@@ -41,6 +41,7 @@ class BuiltBars:
         self._log = log
         self._builders: dict[BarType, TickBars] = {}
         self._gaps = 0
+        self._filling = 0
         self._behind_ns = 0  # how far the broker's last tick was behind this machine's clock (negative: ahead)
 
     def __len__(self) -> int:
@@ -78,11 +79,23 @@ class BuiltBars:
         for _, builder in self._of(symbols):
             builder.interrupt()
 
-    async def fill_gaps(self) -> None:
-        """Read what passed unseen, and hand over the bars that it belongs to; called when prices flow again."""
+    def to_fill(self, dead: Collection[str]) -> bool:
+        """Whether ticks passed unseen that nobody reads, but for symbols whose prices do not flow again."""
+        return not self._filling and any(b.missing_from_ns and b.symbol not in dead for b in self._builders.values())
+
+    async def fill_gaps(self, dead: Collection[str] = ()) -> None:
+        """Read what passed unseen, and hand over the bars that it belongs to; called when prices flow again, but for
+        those of `dead` symbols."""
+        self._filling += 1
+        try:
+            await self._fill_gaps(dead)
+        finally:
+            self._filling -= 1
+
+    async def _fill_gaps(self, dead: Collection[str]) -> None:
         gaps = self._gaps
         await asyncio.sleep(HISTORY_LAG_S)
-        for symbol in dict.fromkeys(builder.symbol for builder in self._builders.values()):
+        for symbol in dict.fromkeys(b.symbol for b in self._builders.values() if b.symbol not in dead):
             until_ns = max(self._now_ns(), self._now_ns() - self._behind_ns)
             for bar_type, builder in self._of((symbol,)):
                 if (

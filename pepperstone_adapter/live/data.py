@@ -201,9 +201,9 @@ class BrokerDataClient(ClientWithoutTrades):
             except PepperstoneError as error:
                 stale.again(gone, time.monotonic_ns())
                 self._log.warning(f"could not subscribe again, tried once more in {self._stale_after_s:g} s: {error}")
-                return
-            if self.built.interrupted:
-                self.create_task(self.built.fill_gaps(), "fill-bar-gaps")
+        dead = set(stale.dead_since_ns)
+        if self.connection.up and self.built.to_fill(dead):  # a link that is lost meanwhile is filled when it is back
+            self.create_task(self.built.fill_gaps(dead), "fill-bar-gaps")
 
     def _publish_status(self, symbol: str, now_ns: int) -> None:
         spec = self.connection.specs[symbol]

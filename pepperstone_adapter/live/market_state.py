@@ -51,14 +51,20 @@ class StaleFeed:
     ----------
     after_s
         Silence of a trading symbol that counts as stale; 0 turns the alarm off.
+
+    Attributes
+    ----------
+    dead_since_ns
+        The stale ones about which nothing could be done, and when it was tried.
     """
 
     after_s: float
+    dead_since_ns: dict[str, int] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
     _since_ns: dict[str, int] = field(default_factory=dict)
 
     def check(self, trading: Iterable[tuple[str, int]], now_ns: int) -> tuple[list[str], list[str]]:
-        """Symbols that have just become stale, and stale ones that have just come back.
+        """Symbols that have just become stale (of the dead ones: as long again), and stale ones that have just come back.
 
         Parameters
         ----------
@@ -75,20 +81,24 @@ class StaleFeed:
             # Silence counts from the opening of the market at the earliest, not from Friday's last tick.
             last = max(last_ns, self._since_ns.setdefault(symbol, now_ns))
             if self.after_s and now_ns - last > self.after_s * NS:
-                if symbol not in self._stale:
+                tried_ns = self.dead_since_ns.get(symbol, now_ns)
+                if symbol not in self._stale or now_ns - tried_ns > self.after_s * NS:
                     self._stale.add(symbol)
+                    self.dead_since_ns.pop(symbol, None)
                     gone.append(symbol)
             elif symbol in self._stale:
-                self._stale.discard(symbol)
+                self._forget(symbol)
                 back.append(symbol)
         for symbol in list(self._since_ns):
             if symbol not in seen:
                 del self._since_ns[symbol]
-                self._stale.discard(symbol)
+                self._forget(symbol)
         return gone, back
 
     def again(self, symbols: Iterable[str], now_ns: int) -> None:
         """Nothing could be done about these: they are told once more when they have been silent for as long again."""
-        for symbol in symbols:
-            self._stale.discard(symbol)
-            self._since_ns[symbol] = now_ns
+        self.dead_since_ns |= dict.fromkeys(symbols, now_ns)
+
+    def _forget(self, symbol: str) -> None:
+        self._stale.discard(symbol)
+        self.dead_since_ns.pop(symbol, None)

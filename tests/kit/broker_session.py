@@ -52,6 +52,7 @@ class KitSession:
         self.bars: dict[tuple[str, BarPeriod], list[Bar]] = {}
         self.ticks: dict[str, list[Tick]] = {}
         self.no_history: Exception | None = None
+        self.unheard: Exception | None = None  # what a subscription of quotes ends with, though the broker has it
         facts: dict[str, object] = {
             "time_in_force": {
                 OrderType.MARKET: frozenset({TimeInForce.IOC, TimeInForce.FOK}),
@@ -128,6 +129,8 @@ class KitSession:
         for symbol in symbols:
             self._quotes.add(symbol)
             self.tick(symbol)
+        if self.unheard is not None:
+            raise self.unheard
 
     async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
         self._quotes -= set(symbols)

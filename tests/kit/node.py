@@ -199,6 +199,7 @@ def run_bench(
     capabilities: dict[str, object] | None = None,
     node_options: dict[str, Any] | None = None,
     setup: Callable[[LiveNode], None] | None = None,
+    data_config: LiveDataConfig | None = None,
     **exec_options: Any,
 ) -> Bench:
     """Run a node over a kit broker and a script beside it; the node is stopped when the script ends."""
@@ -217,7 +218,7 @@ def run_bench(
     return run_node(
         bench,
         script,
-        data=(LiveDataConfig(), data) if with_data else None,
+        data=(data_config or LiveDataConfig(), data) if with_data else None,
         execution=(LiveExecConfig(state_dir=str(tmp_path), **options), execution),
         claim=claim,
         node_options=node_options,

@@ -13,7 +13,7 @@ from pepperstone_adapter.live.built_bars import BuiltBars
 from pepperstone_adapter.live.connection import Connection
 from tests.kit.broker import KitBroker
 from tests.kit.broker_session import KitSession
-from tests.kit.node import EURUSD, VENUE
+from tests.kit.node import EURUSD, USDJPY, VENUE
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -216,3 +216,27 @@ def test_ticks_are_asked_for_by_the_clock_that_is_ahead() -> None:
         await s.built.fill_gaps()
 
     assert play(session, script).bars == [(0, 700, 2)]
+
+
+def test_a_gap_of_prices_that_do_not_flow_again_is_not_read_with_the_others() -> None:
+    session = KitSession(KitBroker())
+    yen_bars = BarType.from_str(f"{USDJPY}-1-MINUTE-ASK-EXTERNAL")
+    session.ticks["EURUSD"] = ticks((10, 500), (40, 900))
+
+    async def script(s: Scene) -> None:
+        s.built.begin(yen_bars, "USDJPY", BarPeriod.M1, PriceType.ASK)
+        s.quote(10, 500)
+        s.built.quote("USDJPY", 1_490, 1_500, s.now_ns)
+        s.built.interrupt()
+        s.quote(50, 600)
+        assert s.built.to_fill({"USDJPY"})
+        filling = asyncio.ensure_future(s.built.fill_gaps({"USDJPY"}))
+        await asyncio.sleep(0)
+        assert not s.built.to_fill({"USDJPY"})  # it is being read
+        await filling
+        assert s.built.interrupted
+        assert not s.built.to_fill({"USDJPY"})
+        assert s.built.to_fill(())
+        s.quote(70, 600)
+
+    assert play(session, script).bars == [(0, 900, 3)]

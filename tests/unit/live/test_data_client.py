@@ -6,7 +6,8 @@ from typing import Any
 from nautilus_trader.model import BarType, BookAction, BookType
 
 from pepperstone_adapter.broker.market import DepthLevel, DepthUpdate, Tick
-from pepperstone_adapter.common.errors import VenueError
+from pepperstone_adapter.common.errors import Silent, VenueError
+from pepperstone_adapter.live.config import LiveDataConfig
 from pepperstone_adapter.mapping.data import UNITS_PER_TICK
 from tests.kit.node import EURUSD, Bench, run_bench
 
@@ -148,3 +149,29 @@ def test_bars_of_the_ask_that_lack_ticks_nobody_has_are_left_out(tmp_path: Path)
         assert [shown(bar) for bar in b.probe.bars] == [(p.ended(4), ["1.08610"] * 4, 1)]
 
     run_bench(tmp_path, script)
+
+
+def test_bars_of_the_ask_go_on_with_prices_that_come_although_asking_for_them_again_failed(tmp_path: Path) -> None:
+    """A silent symbol is asked for again and no answer comes, though the broker has it: a price of 1.08900 had passed
+    unseen, and the next ones are there without another word."""
+
+    async def script(b: Bench) -> None:
+        p = await begun(b, ASK_BARS)
+        assert b.data is not None
+        building = b.data.built
+        b.session.ticks["EURUSD"] = [p.tick(10, 108_500), p.tick(20, 108_900)]
+        b.broker.now_ns = p.begun + 30 * SECOND
+        b.session.unheard = Silent("no answer within 15 s")
+        await b.until(lambda: building.interrupted, "the silence")
+
+        def read() -> bool:
+            p.come(30, 108_600)  # from now on they flow
+            return not building.interrupted
+
+        await b.until(read, "the ticks that passed unseen")
+        p.come(70, 108_700)
+        await b.until(lambda: b.probe.bars, "the bar of the first minute")
+        ended_ns, prices, _ = shown(b.probe.bars[0])
+        assert (ended_ns, prices) == (p.ended(1), ["1.08510", "1.08910", "1.08510", "1.08610"])
+
+    run_bench(tmp_path, script, data_config=LiveDataConfig(stale_after_s=2.0))

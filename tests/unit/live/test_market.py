@@ -161,6 +161,12 @@ def test_f51_silence_that_nothing_could_be_done_about_is_told_again_after_as_lon
     feed.again(["EURUSD"], 62 * S)
     assert feed.check([("EURUSD", 1 * S)], 122 * S) == ([], [])
     assert feed.check([("EURUSD", 1 * S)], 123 * S) == (["EURUSD"], [])
+    assert not feed.dead_since_ns  # it is tried once more
+    feed.again(["EURUSD"], 123 * S)
+    assert set(feed.dead_since_ns) == {"EURUSD"}
+    assert feed.check([("EURUSD", 130 * S)], 131 * S) == ([], ["EURUSD"])  # it came back by itself
+    assert not feed.dead_since_ns
+    assert feed.check([("EURUSD", 130 * S)], 191 * S) == (["EURUSD"], [])
 
 
 def test_history_without_a_start_reaches_over_weekends() -> None:
