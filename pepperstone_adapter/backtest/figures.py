@@ -11,6 +11,16 @@ from pepperstone_adapter.catalog.bad_rows import rows_text
 DASH = "–"
 PLATFORMS = {"ctrader": "cTrader", "mt5": "MetaTrader 5"}
 
+# The costs of a `result.json` that `total` is the sum of.
+COSTS = {
+    "commission": "Commission",
+    "swap": "Swap",
+    "spread": "Spread",
+    "slippage": "Slippage",
+    "conversion": "Conversion",
+    "stop_out_fees": "Stop-out fees",
+}
+
 #: Names with their texts.
 type Figures = list[tuple[str, str]]
 
@@ -88,11 +98,7 @@ def _of_money(document: Mapping[str, Any]) -> Figures:
         ("Net profit", money(account["net_profit"], c)),
         ("Gross profit", money(t["gross_profit"], c)),
         ("Gross loss", money(0.0 - t["gross_loss"], c)),  # no loss is 0.00, not −0.00
-        ("Commission", money(costs["commission"], c)),
-        ("Swap", money(costs["swap"], c)),
-        ("Spread", money(costs["spread"], c)),
-        ("Slippage", money(costs["slippage"], c)),
-        ("Conversion", money(costs["conversion"], c)),
+        *((name, money(costs[kind], c)) for kind, name in COSTS.items()),
         ("Costs in all", money(costs["total"], c)),
     ]
 

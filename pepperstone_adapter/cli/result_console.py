@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pepperstone_adapter.backtest.compare import Comparison
-from pepperstone_adapter.backtest.figures import account_name, findings, money, pct, ratio
+from pepperstone_adapter.backtest.figures import COSTS, account_name, findings, money, pct, ratio
+from pepperstone_adapter.cli.tables import print_table
 
 
 def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -37,21 +39,37 @@ def summary_table(result: dict[str, Any]) -> Table:
     for _ in range(2):
         table.add_column(style="dim")
         table.add_column(justify="right")
-    rows = [
-        ("Start balance", money(account["start_balance"], currency), "Trades", str(t["count"])),
-        ("End balance", money(account["end_balance"], currency), "Won", pct(t["win_pct"])),
-        ("End equity", money(account["end_equity"], currency), "Profit factor", ratio(t["profit_factor"])),
-        ("Net profit", money(account["net_profit"], currency, True), "Expectancy", money(t["expectancy"], currency)),
-        ("Return", pct(account["return_pct"], 2, True), "Commission", money(costs["commission"], currency)),
-        ("CAGR", pct(m["cagr_pct"], 2), "Swap", money(costs["swap"], currency)),
-        ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2), "Spread", money(costs["spread"], currency)),
-        ("Sharpe", ratio(m["sharpe"]), "Costs in all", money(costs["total"], currency)),
-        ("Min margin level", pct(risk["min_margin_level"], 0), "Refused orders", str(_refused(result))),
-        ("Stop-outs", str(risk["stop_outs"]), "Data quality", pct(result["data"]["quality"], 1)),
-        ("Bars, ticks", f"{result['data']['bars']:,}, {result['data']['ticks']:,}", "Run time", _run_time(result)),
+    left = [
+        ("Start balance", money(account["start_balance"], currency)),
+        ("End balance", money(account["end_balance"], currency)),
+        ("End equity", money(account["end_equity"], currency)),
+        ("Net profit", money(account["net_profit"], currency, True)),
+        ("Return", pct(account["return_pct"], 2, True)),
+        ("CAGR", pct(m["cagr_pct"], 2)),
+        ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2)),
+        ("Sharpe", ratio(m["sharpe"])),
+        ("Sortino", ratio(m["sortino"])),
+        ("Min margin level", pct(risk["min_margin_level"], 0)),
+        ("Stop-outs", str(risk["stop_outs"])),
+        ("Bars, ticks", f"{result['data']['bars']:,}, {result['data']['ticks']:,}"),
     ]
-    for row in rows:
-        table.add_row(*row)
+    # Costs add up to the last of them: those that most runs do not have stand there where they are not zero.
+    shown = [
+        (name, costs[kind]) for kind, name in COSTS.items() if costs[kind] or kind in ("commission", "swap", "spread")
+    ]
+    right = [
+        ("Trades", str(t["count"])),
+        ("Won", pct(t["win_pct"])),
+        ("Profit factor", ratio(t["profit_factor"])),
+        ("Expectancy", money(t["expectancy"], currency)),
+        *((name, money(amount, currency)) for name, amount in shown),
+        ("Costs in all", money(costs["total"], currency)),
+        ("Refused orders", str(_refused(result))),
+        ("Data quality", pct(result["data"]["quality"], 1)),
+        ("Run time", _run_time(result)),
+    ]
+    for a, b in zip_longest(left, right, fillvalue=("", "")):
+        table.add_row(*a, *b)
     return table
 
 
@@ -71,7 +89,7 @@ def print_comparison(found: Comparison, a: Path, b: Path, html: Path | None, *, 
         table.add_column(name, justify="right")
     for figure in found.figures:
         table.add_row(figure.name, figure.a, figure.b, figure.change)
-    console.print(table)
+    print_table(table)
     inputs = ", ".join(f"{name} {'the same' if same else 'different'}" for name, same in found.same.items())
     console.print(f"Inputs: {inputs}", highlight=False)
     for key, (left, right) in found.settings.items():

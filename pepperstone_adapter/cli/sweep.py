@@ -119,20 +119,22 @@ def _print_best(sweep: "Sweep", rows: "Sequence[Row]", folder: Path) -> None:
     from rich.table import Table
 
     from pepperstone_adapter.backtest.sweep_table import TEST, luck, ranked, short_names, shown, text
-    from pepperstone_adapter.cli.tables import print_table
+    from pepperstone_adapter.cli.tables import print_whole
 
     columns = list(shown(sweep.by, False))
     test = sweep.test_from is not None
     best = [row for row in ranked(rows, sweep.by) if row.figures][:BEST]
     title = f"{sweep.file.stem}: the best {len(best)} of {len(rows)} by {dict(columns)[sweep.by]}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("Run", *short_names(sweep.axes), *(f"{title} / test" if test else title for _, title in columns)):
         table.add_column(name, justify="right")
     for row in best:
         pairs = ((key, TEST + key) if test else (key,) for key, _ in columns)
         table.add_row(str(row.number), *row.values, *(" / ".join(text(row, key) for key in pair) for pair in pairs))
-    print_table(table)
-    typer.echo(luck(rows, sweep.test_from))
+    if best:
+        if left_out := print_whole(table):
+            typer.echo(f"Not shown, the terminal is too narrow: {'; '.join(left_out)}.")
+        typer.echo(luck(rows, sweep.test_from))
     typer.echo(f"Table   {folder / 'sweep.csv'}")
     typer.echo(f"Report  {folder / 'sweep.html'}")
 

@@ -28,6 +28,26 @@ def test_amounts_have_the_digits_of_their_currency(currency: str, start: str, ca
     assert (".00 " in text) == (currency == "USD")
 
 
+def test_the_costs_that_are_shown_add_up(capsys: Any) -> None:
+    result = build_result(record_of(random_trades(20)), FACTS)
+    result["costs"] = {
+        "commission": 231.21, "swap": 837.15, "spread": 183.88, "slippage": 45.39, "conversion": 1.0, "stop_out_fees": 2.5,
+        "total": 1301.13,
+    }  # fmt: skip
+    print_result(result, Path("out"), as_json=False)
+    told = capsys.readouterr().out
+    rows = [line.split("│")[3:5] for line in told.splitlines() if line.startswith("│")]
+    texts = {name.strip(): text.strip() for name, text in rows}
+    names = ("Commission", "Swap", "Spread", "Slippage", "Conversion", "Stop-out fees")
+    # 231.21 + 837.15 + 183.88 + 45.39 + 1.00 + 2.50 = 1,301.13
+    assert sum(Decimal(texts[name]) for name in names) == Decimal("1301.13")
+    assert texts["Costs in all"] == "1,301.13"
+    result["costs"] |= {"slippage": 0.0, "conversion": 0.0, "stop_out_fees": 0.0, "total": 1252.24}
+    print_result(result, Path("out"), as_json=False)
+    told = capsys.readouterr().out
+    assert not any(name in told for name in names[3:])
+
+
 @pytest.mark.parametrize("name", ["out[old]", "out[/b]"])
 def test_a_folder_with_brackets_is_shown_as_it_is(name: str, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / name
