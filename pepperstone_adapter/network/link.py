@@ -135,6 +135,8 @@ class Link:
         writable = self._wire is not None and not self._wire.paused
         when_s = self._core.next_tick_s(now_s, writable)
         self._tick_due_s = now_s if when_s is None else when_s
+        if when_s is None or when_s > now_s:
+            self._looked = False  # for another alarm than the one that rang late
         self._alarm("tick", None if when_s is None else max(0.0, when_s - now_s), self._tick)
 
     def cut(self, error: PepperstoneError) -> None:

@@ -75,6 +75,24 @@ def test_a_thread_that_stood_still_over_some_bytes_reads_those_behind_them_first
     assert kinds.index(b"an answer") < kinds.index("tick")
 
 
+def test_a_thread_that_stands_still_twice_in_a_row_reads_first_each_time(world: World) -> None:
+    """What it read after the first time has put the alarm off, which never rang."""
+
+    def answer() -> None:
+        world.core.alarm_s = 13.0
+        world.server.send(b"an answer")
+
+    world.core.alarm_s = 3.0
+    world.link.start()
+    world.clock.callLater(5.0, answer)
+    world.clock.advance(10.0)
+    assert world.notes("tick") == []
+    world.clock.callLater(5.0, world.server.send, b"another")
+    world.clock.advance(10.0)
+    kinds = [what if kind == "received" else kind for kind, what in world.core.notes]
+    assert kinds.index(b"another") < kinds.index("tick")
+
+
 def test_a_late_alarm_rings_although_bytes_keep_coming(world: World) -> None:
     world.core.alarm_s = 3.0
     world.link.start()
