@@ -399,8 +399,7 @@ class OrderEvents:
                 self.table.foreign.pop(state.order_id, None)
             if self.table.deal_told(deal) or self.waits(state):
                 return out
-            if state.order_id not in self.table.introduced:
-                self.table.introduced.add(state.order_id)
+            if self.table.introduce(state.order_id):
                 met_less = state.status is OrderStatus.FILLED and Decimal(0) < state.filled_units < state.units
                 out.append(
                     StrangerOrder(replace(state, units=state.filled_units) if met_less else state, introduce=True)
@@ -434,7 +433,6 @@ class OrderEvents:
             self.table.foreign[state.order_id] = state.symbol
         elif self.table.foreign.pop(state.order_id, None) is None:
             return out
-        introduce = state.order_id not in self.table.introduced
-        self.table.introduced.add(state.order_id)
+        introduce = self.table.introduce(state.order_id)
         out.append(StrangerOrder(state, introduce=introduce and state.status.is_open))
         return out

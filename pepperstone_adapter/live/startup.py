@@ -137,7 +137,7 @@ class Startup:
             accepted = OrderChanged(change=OrderChange.ACCEPTED, order=order, ts_ns=order.created_ns)
             self._client.perform(self._events.on_order(accepted))
         for order, deals in state.stranger_deals:
-            self._client.table.introduced.add(order.order_id)
+            self._client.table.introduce(order.order_id)
             self._emitter.stranger(order, introduce=True)
             self._client.perform([StrangerFill(deal) for deal in deals])
 

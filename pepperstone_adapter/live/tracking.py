@@ -86,7 +86,7 @@ class OrderTable:
     _legs: dict[str, list[TrackedOrder]] = field(default_factory=dict)  # by entry
     positions: dict[str, PositionState] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # order id of a stranger's working order -> symbol
-    introduced: set[str] = field(default_factory=set)  # strangers' order ids the framework has been told of
+    introduced: dict[str, None] = field(default_factory=dict)  # strangers' order ids the framework has been told of
     whole_until: dict[str, int] = field(default_factory=dict)  # positions told without their deals -> last change then
     _deals: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
 
@@ -152,6 +152,16 @@ class OrderTable:
             o.kind == CLOSE and o.phase is Phase.SUBMITTED and o.position_id == position_id and o.units == units
             for o in self.open_orders()
         )
+
+    def introduce(self, order_id: str) -> bool:
+        """Whether the framework is told of a stranger's order for the first time; from now on it has been."""
+        new = order_id not in self.introduced
+        self.introduced[order_id] = None
+        if len(self.introduced) > KEPT_ORDERS:
+            for old in list(self.introduced)[: KEPT_ORDERS // 10]:
+                if old not in self.foreign:
+                    del self.introduced[old]
+        return new
 
     def _forget_oldest(self) -> None:
         if len(self._orders) <= KEPT_ORDERS:

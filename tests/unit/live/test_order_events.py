@@ -22,7 +22,7 @@ from pepperstone_adapter.broker.orders import (
 from pepperstone_adapter.broker.session import FoundOrder
 from pepperstone_adapter.live.emissions import Emission
 from pepperstone_adapter.live.order_events import OrderEvents
-from pepperstone_adapter.live.tracking import CLOSE, LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.live.tracking import CLOSE, KEPT_ORDERS, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg
 
 D = Decimal
@@ -298,6 +298,20 @@ def test_f58_f62_strangers_are_introduced_once_and_a_stop_out_halts() -> None:
     )
     assert names(events.on_order(told)) == ["StrangerOrder", "StrangerFill", "Warn"]
     assert names(events.on_order(told)) == []
+
+
+def test_strangers_that_have_ended_are_forgotten_in_the_end_and_working_ones_never() -> None:
+    events = decide()
+    working = state(order_id="1", client_order_id=None, type=OrderType.LIMIT, position_id=None)
+    told = OrderChanged(change=OrderChange.ACCEPTED, order=working)
+    assert [e.introduce for e in events.on_order(told)] == [True]  # type: ignore[union-attr]
+    for n in range(2, KEPT_ORDERS + 100):
+        filled = state(order_id=str(n), client_order_id=None, status=OrderStatus.FILLED)
+        seen = OrderChanged(change=OrderChange.FILLED, order=filled, deal=deal(n, order_id=str(n)))
+        assert names(events.on_order(seen)) == ["StrangerOrder", "StrangerFill"]
+    assert len(events.table.introduced) <= KEPT_ORDERS
+    assert names(events.on_order(seen)) == []
+    assert [e.introduce for e in events.on_order(told)] == [False]  # type: ignore[union-attr]
 
 
 def test_f65_levels_moved_or_removed_by_others_are_followed() -> None:
