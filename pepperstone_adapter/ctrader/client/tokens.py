@@ -7,7 +7,8 @@ does not keep the new pair has lost the grant, and a person must log in again. S
    meanwhile, its pair is taken and nothing is asked.
 2. Before the request leaves, the store is told that a refresh is under way (written and flushed). A crash in between
    is then known at the next start, and said, instead of ending in an endless refusal.
-3. The new pair is stored and flushed before it is used.
+3. The new pair is stored and flushed before it is used. One that could not be stored is what the next refresh stores,
+   without asking.
 4. An answer that comes after we stopped waiting is stored all the same; where we have asked again by then, which uses the
    same token, it is the answer to that as well, and a refusal that comes before it is not believed at once.
 
@@ -148,7 +149,7 @@ class TokenKeeper:
         self._now_ns = now_ns
         self._blocking = blocking
         self._refreshing: list[Promise[Secret]] | None = None
-        self._late: Tokens | None = None  # the pair of an answer that came late, while another refresh was under way
+        self._unstored: Tokens | None = None  # a pair that came, perhaps late while another refresh was under way
         self._asking = False  # the refresh under way waits for its answer
         self._given_up = False  # the last refresh was not answered in time, and may be yet
 
@@ -184,7 +185,7 @@ class TokenKeeper:
             for promise in others:
                 promise.reject(error)
             raise
-        others, self._refreshing = self._refreshing, None
+        others, self._refreshing, self._unstored = self._refreshing, None, None
         for promise in others:
             promise.resolve(token)
         return token
@@ -196,7 +197,6 @@ class TokenKeeper:
             stored = await self._blocking(self._store.load)
             if stored is not None and stored.tokens is not None and stored.tokens.refresh != self._tokens.refresh:
                 self._take(stored)  # another process has done it
-                self._late = None
                 return self._tokens.access
             if not self._tokens.refresh:
                 raise CredentialsError(
@@ -209,17 +209,16 @@ class TokenKeeper:
             await self._blocking(lambda: self._store.save(replace(self._credentials, refreshing=True)))
             try:
                 self._asking = True
-                fresh = self._late or renewed(
+                self._unstored = self._unstored or renewed(
                     await ask(oa.RefreshTokenReq(refreshToken=self._tokens.refresh.reveal())), self._now_ns()
                 )
             except PepperstoneError as error:
-                if self._late is None:
+                if self._unstored is None:
                     raise self._refused(error, interrupted) from None
-                fresh = self._late
             finally:
                 self._asking = False
-            await self._keep(fresh)
-            self._late, self._given_up = None, False
+            await self._keep(self._unstored)
+            self._given_up = False
             return self._tokens.access
         finally:
             await self._blocking(lambda: lock.__exit__(None, None, None))
@@ -238,11 +237,11 @@ class TokenKeeper:
 
     async def adopt(self, answer: oa.RefreshTokenRes) -> None:
         """Keep the pair of an answer that came after its request had been given up."""
-        late = renewed(answer, self._now_ns())
-        if self._refreshing is not None:
-            self._late = late
+        self._unstored = late = renewed(answer, self._now_ns())
         if self._refreshing is None or self._asking:
             await self._keep(late)  # a refresh that has not asked yet is writing too: it keeps the pair
+            if self._refreshing is None:
+                self._unstored = None
 
     async def _keep(self, tokens: Tokens) -> None:
         fresh = replace(self._credentials, tokens=tokens, refreshing=False)

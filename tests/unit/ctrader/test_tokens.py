@@ -1,5 +1,7 @@
 """A grant is never lost by our doing."""
 
+from collections.abc import Callable
+
 import pytest
 
 from pepperstone_adapter.common.errors import AuthenticationFailed, CredentialsError, LinkLost, RemoteProtocolError
@@ -98,6 +100,75 @@ def test_a_lost_answer_leaves_the_mark_so_that_the_next_start_knows() -> None:
     kept = store.load()
     assert kept is not None
     assert (kept.refreshing, kept.tokens) == (True, OLD)
+
+
+class FullOnce(MemoryStore):
+    """Refuses the first new pair, as a disk that is full for a while."""
+
+    full = True
+
+    def save(self, credentials: Credentials) -> None:
+        if self.full and not credentials.refreshing:
+            self.full = False
+            raise CredentialsError("no space left")
+        super().save(credentials)
+
+
+def test_a_pair_that_could_not_be_stored_is_stored_by_the_next_refresh_which_asks_for_none() -> None:
+    """The venue gave it for a token that works once: asked again it can only refuse."""
+    store = FullOnce(Credentials(application=APP, tokens=OLD))
+    asked: list[str] = []
+
+    async def ask(message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        asked.append(message.refreshToken)
+        return FRESH
+
+    one = keeper(store)
+    (error,) = outcome(one.refresh(Secret("a1"), ask))
+    assert isinstance(error, CredentialsError)
+    assert one.access == Secret("a1")
+    assert outcome(one.refresh(Secret("a1"), ask)) == [Secret("a2")]
+    assert asked == ["r1"]
+    kept = store.saved[-1]
+    assert kept.tokens is not None
+    assert (kept.tokens.refresh, kept.refreshing) == (Secret("r2"), False)
+
+
+def test_a_late_pair_that_could_not_be_stored_is_stored_by_the_next_refresh() -> None:
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        raise AssertionError("asked")
+
+    one = keeper(FullOnce(Credentials(application=APP, tokens=OLD, refreshing=True)))
+    (error,) = outcome(one.adopt(FRESH))
+    assert isinstance(error, CredentialsError)
+    assert outcome(one.refresh(Secret("a1"), ask)) == [Secret("a2")]
+
+
+def test_a_pair_that_comes_after_a_newer_one_is_not_kept_for_the_next_refresh() -> None:
+    store = MemoryStore(Credentials(application=APP, tokens=OLD))
+    held: list[tuple[Callable[[], object], Promise[object]]] = []
+    works: list[bool] = []
+
+    def blocking(function: Callable[[], object]) -> Promise[object]:
+        works.append(True)
+        if len(works) != 5:  # lock, read, mark, store, and give the lock back
+            return at_once(function)
+        held.append((function, Promise()))
+        return held[-1][1]
+
+    async def ask(message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        number = int(message.refreshToken[1:]) + 1
+        return oa.RefreshTokenRes(
+            accessToken=f"a{number}", refreshToken=f"r{number}", tokenType="bearer", expiresIn=100
+        )
+
+    one = TokenKeeper(store, store.load() or Credentials(application=APP), lambda: 0, blocking)
+    first = outcome(one.refresh(Secret("a1"), ask))
+    outcome(one.adopt(oa.RefreshTokenRes(accessToken="x", refreshToken="y", tokenType="bearer", expiresIn=100)))
+    function, promise = held[0]
+    promise.resolve(function())
+    assert first == [Secret("a2")]
+    assert outcome(one.refresh(Secret("a2"), ask)) == [Secret("a3")]
 
 
 def test_without_a_refresh_token_or_any_token_a_person_is_sent_to_log_in() -> None:
