@@ -21,6 +21,13 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
         return
     console = Console(markup=False)  # names of files are shown as they are
     console.print(summary_table(result))
+    orders = result["orders"]
+    if refused := sorted(orders["refusals"].items(), key=lambda r: (-r[1], r[0])):
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused)
+        console.print(f"Refused {reasons}", highlight=False, soft_wrap=True)
+    if not orders["count"]:
+        words = "Trades  no order was sent; with --log INFO the run shows what the strategies log"
+        console.print(words, highlight=False, soft_wrap=True)
     if found := findings(result):
         console.print(f"Data    {'; '.join(found)}", highlight=False, soft_wrap=True)
     report = folder / "report.html"

@@ -48,6 +48,20 @@ def test_the_costs_that_are_shown_add_up(capsys: Any) -> None:
     assert not any(name in told for name in names[3:])
 
 
+def test_why_orders_were_refused_and_that_none_was_sent_is_said(capsys: Any) -> None:
+    result = build_result(record_of(random_trades(20)), FACTS)
+    result["orders"] |= {"count": 40, "refusals": {"MARKET_CLOSED": 2, "NOT_ENOUGH_MONEY": 1933}}
+    print_result(result, Path("out"), as_json=False)
+    told = capsys.readouterr().out
+    assert "\nRefused 1,933 NOT_ENOUGH_MONEY, 2 MARKET_CLOSED\n" in told
+    assert "no order" not in told
+    result["orders"] |= {"count": 0, "refusals": {}}
+    print_result(result, Path("out"), as_json=False)
+    told = capsys.readouterr().out
+    assert "\nTrades  no order was sent; with --log INFO the run shows what the strategies log\n" in told
+    assert "Refused  " not in told.replace("Refused orders", "")
+
+
 @pytest.mark.parametrize("name", ["out[old]", "out[/b]"])
 def test_a_folder_with_brackets_is_shown_as_it_is(name: str, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / name
