@@ -118,9 +118,9 @@ class Account:
         self._measure()
 
     def _keep_sent(self) -> None:
-        """All fills are booked: what was granted and is still under way is an order like any other."""
+        """All fills are booked: what was granted and is still under way is an order like any other, sent before those."""
         if self.recorder.sent:
-            self._on_way |= self.recorder.sent
+            self._on_way = self.recorder.sent | self._on_way
             self.recorder.sent.clear()
 
     def catch_up(self, ts_ns: int) -> None:
@@ -325,8 +325,8 @@ class Account:
         return units
 
     def _under_way(self) -> list[tuple[Any, Any]]:
-        """Orders at market that have passed the desk and are not filled yet, each with its ticket."""
-        return [(o, self._ticket_of(o)) for o in (*self._on_way.values(), *self.recorder.sent.values())]
+        """Orders at market that have passed the desk and are not filled yet, as they were sent, each with its ticket."""
+        return [(o, self._ticket_of(o)) for o in (*self.recorder.sent.values(), *self._on_way.values())]
 
     def _added(self, orders: Iterable[tuple[Any, Any]]) -> dict[tuple[str, int], Decimal]:
         """Units that orders, each with its ticket, put on the sides of their symbols, or take off them."""

@@ -150,6 +150,19 @@ def test_a_position_that_is_closed_twice_sets_its_margin_free_once(mode: Positio
     assert [f.side for f in record.fills] == ["BUY", "BUY", "SELL"]
 
 
+def test_orders_under_way_act_in_the_order_in_which_they_were_sent() -> None:
+    # 22,000 held at 1.10 are closed, beyond doubt, and 17,000 sold: 623.33 of 1,000. 19,000 GBPUSD need 696.67.
+    def close(s: Steps) -> None:
+        s.market(EURUSD, OrderSide.SELL, 22_000, reduce_only=True)
+
+    acts = {0: buy(22_000), 2: both(close, sell(17_000), sell(19_000, GBPUSD))}
+    record, steps = run_with(
+        [1.1] * 4, acts, others=[(GBPUSD, bars(GBPUSD, [1.1] * 4))], start_balance=D(1_000), mode=PositionMode.NETTING
+    )
+    assert denied(steps) == ["NOT_ENOUGH_MONEY: needs 696.67 USD of margin, 376.67 USD are free"]
+    assert record.equity[-1].used_margin == D("623.33")
+
+
 def test_an_order_whose_amendment_is_refused_is_still_under_way() -> None:
     # 20,000 at 1.10 need 733.33 of 1,000, and the volume it was to have instead is no multiple of 1,000.
     def amended(s: Steps) -> None:
