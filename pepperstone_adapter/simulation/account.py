@@ -418,15 +418,16 @@ class Account:
             self._danger_ns = NEVER
             self._margin_called = self._margin_called and bool(self.margin.now)
             return
-        level = self._terms.stop_out_level if self._margin_called else self._level_watched
-        threshold = self.margin.now * level / 100
-        tickets = self.books.tickets.values()
-        if self._watch.worst_equity(tickets, self.books.balance) > threshold:
-            self._danger_ns = NEVER
-            return
-        found = self._watch.next_danger(tickets, float(self.books.balance), float(threshold), ts_ns)
-        self._danger_ns = NEVER if found is None else found
-        if found is not None:
+        tickets, balance, found = self.books.tickets.values(), self.books.balance, NEVER
+        threshold = self.margin.now * self._level_watched / 100
+        self._margin_called = self._margin_called and self.equity(ts_ns) <= threshold
+        if self._margin_called:
+            found = self._watch.next_relief(tickets, float(balance), float(threshold), ts_ns) or NEVER
+            threshold = self.margin.now * self._terms.stop_out_level / 100
+        if self._watch.worst_equity(tickets, balance) <= threshold:
+            found = min(found, self._watch.next_danger(tickets, float(balance), float(threshold), ts_ns) or NEVER)
+        self._danger_ns = found
+        if found != NEVER:
             self.broker.wake_at(found)
             self.due_ns = min(self.due_ns, found)
 
@@ -446,10 +447,10 @@ class Account:
             return
         paths = self._paths(ts_ns)
         balance = self.books.balance
-        called = breach(paths, balance, self.margin.now * self._level_watched / 100) is not None
-        if called and not self._margin_called:
-            self._margin_called = True
+        call = breach(paths, balance, self.margin.now * self._level_watched / 100)
+        if call is not None and (call or not self._margin_called):  # above it until here, or since the last one
             self.recorder.record.margin_calls += 1
+        self._margin_called = call is not None
         share = breach(paths, balance, self.margin.now * self._terms.stop_out_level / 100)
         open_now = [
             p for p in paths

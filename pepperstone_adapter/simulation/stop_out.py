@@ -112,15 +112,25 @@ class MarginWatch:
 
     def next_danger(self, tickets: Iterable[Ticket], balance: float, threshold: float, now_ns: int) -> int | None:
         """The first time after `now_ns` in this window at which equity is at or below `threshold`; None if never."""
+        return self._next(tickets, balance, threshold, now_ns, above=False)
+
+    def next_relief(self, tickets: Iterable[Ticket], balance: float, threshold: float, now_ns: int) -> int | None:
+        """The first row after `now_ns` in this window that closes with equity above `threshold`; None if none does."""
+        return self._next(tickets, balance, threshold, now_ns, above=True)
+
+    def _next(
+        self, tickets: Iterable[Ticket], balance: float, threshold: float, now_ns: int, *, above: bool
+    ) -> int | None:
         held = self._held(tickets)
         first = max(0, int(np.searchsorted(self._edges, now_ns, side="right")) - 1)
         if first >= BLOCKS:
             return None
         equity = balance + sum(
-            (self._bound(name, exposure, first) for name, exposure in held.items()), np.zeros(BLOCKS - first)
+            (self._bound(name, exposure, first, above=above) for name, exposure in held.items()),
+            np.zeros(BLOCKS - first),
         )
-        for block in np.flatnonzero(equity <= threshold).tolist():
-            found = self._scan(held, balance, threshold, now_ns, first + block)
+        for block in np.flatnonzero((equity > threshold) == above).tolist():
+            found = self._scan(held, balance, threshold, now_ns, first + block, above=above)
             if found is not None:
                 return found
         return None
@@ -131,13 +141,14 @@ class MarginWatch:
             by_symbol.setdefault(ticket.symbol, []).append(ticket)
         return {name: Exposure.of(listed, self._tapes[name].spec.size_digits) for name, listed in by_symbol.items()}
 
-    def _bound(self, name: str, exposure: Exposure, first: int) -> Floats:
-        """The least profit each block allows, in account currency."""
+    def _bound(self, name: str, exposure: Exposure, first: int, *, above: bool) -> Floats:
+        """The least profit each block allows, or with `above` the most, in account currency."""
         extremes = self._extremes(name)
-        worst = np.asarray(exposure.profit(extremes.low[first:], extremes.high[first:]))
+        bid, ask = extremes.low[first:], extremes.high[first:]
+        profit = np.asarray(exposure.profit(ask, bid) if above else exposure.profit(bid, ask))
         spec = self._tapes[name].spec
         low, high = self._rate_range(spec.quote_currency, first)
-        return np.where(worst < 0, worst * high, worst * low) / 10.0**spec.digits
+        return np.where((profit < 0) == above, profit * low, profit * high) / 10.0**spec.digits
 
     def _rate_range(self, currency: str, first: int) -> tuple[Floats | float, Floats | float]:
         low: Floats | float = 1.0
@@ -172,9 +183,9 @@ class MarginWatch:
         return found
 
     def _scan(
-        self, held: Mapping[str, Exposure], balance: float, threshold: float, now_ns: int, block: int
+        self, held: Mapping[str, Exposure], balance: float, threshold: float, now_ns: int, block: int, *, above: bool
     ) -> int | None:
-        """The first row of a block with equity at or below the threshold."""
+        """The first row of a block with equity at or below the threshold, or with `above` one that closes above it."""
         start, end = max(now_ns + 1, int(self._edges[block])), int(self._edges[block + 1])
         stamps = []
         for name in held:
@@ -192,10 +203,10 @@ class MarginWatch:
             i = np.maximum(i, 0)
             down, up = (
                 np.asarray(exposure.profit(*(np.where(fresh, s[end][i], s[CLOSE][i]) for s in (rows.bid, rows.ask))))
-                for end in (LOW, HIGH)
+                for end in ((CLOSE, CLOSE) if above else (LOW, HIGH))
             )
             equity += np.minimum(down, up) * self._rate_at(spec.quote_currency, times) / 10.0**spec.digits
-        hits = np.flatnonzero(equity <= threshold)
+        hits = np.flatnonzero((equity > threshold) == above)
         return int(times[hits[0]]) if len(hits) else None
 
     def _rate_at(self, currency: str, times: Int64s) -> Floats | float:

@@ -217,9 +217,32 @@ def test_stop_out_closes_the_worst_first_one_at_a_time() -> None:
     ]
     assert closing[0].ts_ns < closing[1].ts_ns
     assert amounts(record, "realized_pnl") == [D("-1833.60"), D("-733.20")]
-    assert (record.stop_outs, record.margin_calls) == (2, 1)
+    # At 134.6 % the account was above the margin call, so there was a second one at 90 % of 866.67.
+    assert (record.stop_outs, record.margin_calls) == (2, 2)
     assert record.end_balance == D("433.20")
     assert {p.exit_reason for p in record.positions} == {"stop_out"}
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 2])
+def test_a_margin_call_counts_again_after_the_level_was_above_it(chunk: int | None) -> None:
+    # 30,000 at 1.10 use 1,100 of 1,150: the call is at 990, 160 down, 1.0946667. Down to 1.09 (77 %) and 1.085 (64 %): one.
+    # A bar that opens there and closes at 1.10 (105 %) is above it, the next falls to 1.09: two; that it goes on below
+    # changes nothing. A bar that opens at 1.10, falls to 1.09 and comes back: three.
+    market = [1.1, 1.1, 1.09, 1.085, 1.1, 1.09, 1.085, 1.09, 1.1, (1.1, 1.1, 1.09, 1.1), 1.1]
+    record = run_steps(market, {1: buy(30_000)}, start_balance=D(1_150), chunk_size=chunk)
+    assert (record.margin_calls, record.stop_outs) == (3, 0)
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_a_stop_out_that_leaves_the_level_below_the_margin_call_is_followed_by_no_second_one(chunk: int | None) -> None:
+    # 100,000 EURUSD at 1.10 use 3,666.67, 10,000 GBPUSD at 1.30 433.33: 4,100 of 4,150. GBPUSD gaps to 1.09: -2,100, at
+    # 2,050 of equity that is the stop-out. 2,050 of 3,666.67 are 56 %: still below 90. EURUSD falls to 1.0978333: 50 %.
+    record = run_steps(
+        [1.1, 1.1, 1.1, 1.1, 1.09], {1: both(buy(100_000), buy(10_000, GBPUSD))}, start_balance=D(4_150),
+        others=[(GBPUSD, [1.3, 1.3, (1.09,) * 4, 1.09, 1.09])], chunk_size=chunk,
+    )  # fmt: skip
+    assert amounts(record, "realized_pnl") == [D("-2100.00"), D("-217.00")]
+    assert (record.stop_outs, record.margin_calls) == (2, 1)
 
 
 def test_only_as_many_as_needed_are_closed() -> None:

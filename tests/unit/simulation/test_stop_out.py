@@ -40,16 +40,19 @@ def test_the_first_dangerous_row(seed: int, held: list[tuple[int, int, int]], th
     watch = MarginWatch({"EURUSD": tape}, Rates({"EURUSD": tape}), "USD")
     watch.load(1, 401)
 
-    def equity(i: int) -> Decimal:
-        # All tickets at the low or all at the high of the bar, whichever is worse; the ASK is 5 points above the BID.
-        ends = ({1: Decimal(int(p)).scaleb(-5), -1: Decimal(int(p) + 5).scaleb(-5)} for p in (low[i], high[i]))
+    def equity(*prices: int) -> Decimal:
+        # All tickets at one of the prices of the bar, whichever is worst; the ASK is 5 points above the BID.
+        ends = ({1: Decimal(int(p)).scaleb(-5), -1: Decimal(int(p) + 5).scaleb(-5)} for p in prices)
         return Decimal(1000) + min(sum(t.profit(at[t.sign]) for t in tickets) for at in ends)
 
-    slow = next((int(ts[i]) for i in range(300) if ts[i] > now and equity(i) <= threshold + Decimal("0.001")), None)
+    limit = threshold + Decimal("0.001")
+    slow = next((int(ts[i]) for i in range(300) if ts[i] > now and equity(low[i], high[i]) <= limit), None)
     assert watch.next_danger(tickets, 1000.0, threshold + 0.001, now) == slow
-    if watch.worst_equity(tickets, Decimal(1000)) > threshold + Decimal("0.001"):
+    if watch.worst_equity(tickets, Decimal(1000)) > limit:
         assert slow is None
-    assert watch.worst_equity(tickets, Decimal(1000)) <= min(equity(i) for i in range(300))
+    assert watch.worst_equity(tickets, Decimal(1000)) <= min(equity(low[i], high[i]) for i in range(300))
+    slow = next((int(ts[i]) for i in range(300) if ts[i] > now and equity(close[i]) > limit), None)
+    assert watch.next_relief(tickets, 1000.0, threshold + 0.001, now) == slow
 
 
 def test_the_ends_of_a_window_are_exact_to_the_nanosecond() -> None:
