@@ -100,7 +100,15 @@ def _of_money(document: Mapping[str, Any]) -> Figures:
         ("Gross loss", money(0.0 - t["gross_loss"], c)),  # no loss is 0.00, not −0.00
         *((name, money(costs[kind], c)) for kind, name in COSTS.items()),
         ("Costs in all", money(costs["total"], c)),
+        *written_off(document),
     ]
+
+
+def written_off(document: Mapping[str, Any]) -> Figures:
+    """The negative balance that the broker did not ask for, of the few runs that have one."""
+    account = document["account"]
+    amount = account["adjustments"]
+    return [("Negative balance written off", money(amount, account["currency"]))] if amount else []
 
 
 def _of_return(document: Mapping[str, Any]) -> Figures:

@@ -37,15 +37,17 @@ def _second(seconds: int) -> str:
 
 
 def account(record: RunRecord) -> dict[str, Any]:
-    """Start, end, and what was paid in."""
-    paid_in = [row.amount for row in record.ledger if row.kind is LedgerKind.DEPOSIT]
+    """Start, end, and what was paid in or written off."""
+    given = (LedgerKind.DEPOSIT, LedgerKind.ADJUSTMENT)
+    deposits, adjustments = (sum((row.amount for row in record.ledger if row.kind is kind), ZERO) for kind in given)
     net = record.end_equity - record.start_balance
     return {
         "currency": record.account_currency,
         "start_balance": record.start_balance,
         "end_balance": record.end_balance,
         "end_equity": record.end_equity,
-        "deposits": sum(paid_in, ZERO),
+        "deposits": deposits,
+        "adjustments": adjustments,
         "net_profit": net,
         "return_pct": float(net / record.start_balance * 100) if record.start_balance else None,
     }

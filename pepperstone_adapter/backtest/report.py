@@ -78,6 +78,7 @@ def render(
         "digits": minor_digits(currency),
         "costs": document["costs"],
         "net": document["account"]["net_profit"],
+        "adjustments": document["account"]["adjustments"],
         "levels": [document["account"]["margin_call_level"], document["account"]["stop_out_level"]],
         # Lists, because a browser sorts the keys of an object that look like numbers.
         "groups": {name: list(document["trades"][name].items()) for name in ("by_hour", "by_weekday", "by_month")},

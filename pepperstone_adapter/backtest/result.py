@@ -260,7 +260,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     file = folder / RESULT if folder.is_dir() else folder
     try:
         document: dict[str, Any] = json.loads(file.read_bytes())
-        Result.model_validate(document)
+        document = Result.model_validate(document).model_dump(
+            mode="json", by_alias=True
+        )  # what came later has its default
     except FileNotFoundError as e:
         for beside in _left_beside(folder.absolute()):
             if beside.old.exists() and not folder.exists():

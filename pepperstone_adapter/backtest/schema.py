@@ -51,6 +51,9 @@ class Account(Section):
     end_balance: Money
     end_equity: Money
     deposits: Money
+    adjustments: Money = Field(
+        default=0.0, description="negative balance that the broker wrote off: neither a cost nor a move of prices"
+    )
     net_profit: Money = Field(description="end_equity minus start_balance")
     return_pct: Pct | None
     profile: str
@@ -176,7 +179,7 @@ class Risk(Section):
     min_margin_level: Pct | None
     min_free_margin: Money | None
     max_used_margin: Money | None
-    margin_calls: int
+    margin_calls: int = Field(description="counted again once the margin level has been above that of the call")
     stop_outs: int
     max_exposure: Money
     max_leverage: float | None

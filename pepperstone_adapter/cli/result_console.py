@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pepperstone_adapter.backtest.compare import Comparison
-from pepperstone_adapter.backtest.figures import COSTS, account_name, findings, money, pct, ratio
+from pepperstone_adapter.backtest.figures import COSTS, account_name, findings, money, pct, ratio, written_off
 from pepperstone_adapter.cli.tables import print_table
 
 
@@ -51,6 +51,7 @@ def summary_table(result: dict[str, Any]) -> Table:
         ("End balance", money(account["end_balance"], currency)),
         ("End equity", money(account["end_equity"], currency)),
         ("Net profit", money(account["net_profit"], currency, True)),
+        *written_off(result),
         ("Return", pct(account["return_pct"], 2, True)),
         ("CAGR", pct(m["cagr_pct"], 2)),
         ("Max drawdown, equity", pct(risk["max_drawdown_equity_pct"], 2)),

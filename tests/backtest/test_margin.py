@@ -8,7 +8,7 @@ import pytest
 from nautilus_trader.model import OrderSide
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.backtest.metrics import balance_drawdowns, equity_drawdowns, risk_section
+from pepperstone_adapter.backtest.metrics import account, balance_drawdowns, costs, equity_drawdowns, risk_section
 from pepperstone_adapter.backtest.run import run
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.hours import TradingHours
@@ -286,6 +286,9 @@ def test_a_gap_below_zero_is_given_back() -> None:
     assert amounts(record, "realized_pnl") == [D("-1500.00")]
     assert amounts(record, "adjustment") == [D("350.00")]
     assert record.end_balance == 0
+    # Prices took 1,500 and the broker wrote 350 off: -1,500 + 350 = -1,150. That is no cost below zero.
+    assert account(record)["adjustments"] == D("350.00")
+    assert (account(record)["net_profit"], costs(record)["total"]) == (D("-1150.00"), 0)
     record = run_steps(
         market, {1: buy(30_000)}, start_balance=D(1_150), term_changes={"negative_balance_protection": False}
     )

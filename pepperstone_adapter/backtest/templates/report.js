@@ -17,10 +17,11 @@ function drawEquity() {
 }
 
 function drawCosts() {
-  const c = DATA.costs, before = DATA.net + c.total;
-  const parts = [["Spread", c.spread], ["Commission", c.commission], ["Swap", c.swap], ["Slippage", c.slippage],
-    ["Conversion", c.conversion], ["Stop-out fees", c.stop_out_fees]].filter(([, v]) => v !== 0);
-  const values = [before, ...parts.map((p) => -p[1]), DATA.net];
+  const c = DATA.costs, before = Number((DATA.net + c.total - DATA.adjustments).toFixed(DATA.digits));
+  const parts = [["Spread", -c.spread], ["Commission", -c.commission], ["Swap", -c.swap], ["Slippage", -c.slippage],
+    ["Conversion", -c.conversion], ["Stop-out fees", -c.stop_out_fees], ["Written off", DATA.adjustments]]
+    .filter(([, v]) => v !== 0);
+  const values = [before, ...parts.map((p) => p[1]), DATA.net];
   const y = ["Before costs", ...parts.map((p) => p[0]), "Net"].map((name, i) => `${name}  <b>${number(values[i], 0)}</b>`);
   plot("chart-costs", [{
     type: "waterfall", orientation: "h", y, x: values,

@@ -9,15 +9,17 @@ import subprocess
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pepperstone_adapter.backtest.figures import figures
 from pepperstone_adapter.backtest.report import embedded, heat, monthly_rows, render, tone, words
 from pepperstone_adapter.backtest.report_data import MAX_CANDLES, MAX_POINTS, Candles, chart_data, extremes, thin
 from pepperstone_adapter.backtest.result import build_result
-from pepperstone_adapter.simulation.record import RunRecord
-from tests.kit.records import HOUR_NS, random_trades, record_of
+from pepperstone_adapter.simulation.record import LedgerKind, RunRecord
+from tests.kit.records import HOUR_NS, Trade, random_trades, record_of
 from tests.unit.backtest.test_result import FACTS
 
 INSTRUMENT = "GBPUSD.PEPPERSTONE"
@@ -167,9 +169,9 @@ def test_a_page_in_yen_shows_no_cents() -> None:
     assert ",.2f" not in script.group(1)
 
 
-# What of a browser the page's script touches; colours are the names of their variables, and a chart is what it is drawn from.
+# What of a browser the page's script touches; colours are the names of their variables, a chart is what it is drawn from.
 BROWSER = """
-const elements = {}, charts = {};
+const elements = {};
 const element = (extra = {}) => ({ dataset: {}, children: [], classList: { add() {} }, setAttribute() {}, appendChild(c) {
   this.children.push(c); }, replaceChildren(...c) { this.children = c; }, value: "", textContent: "", ...extra });
 const document = { documentElement: element(), body: element(), head: element(), querySelectorAll: () => [],
@@ -179,45 +181,72 @@ const matchMedia = () => ({ matches: false }), location = { search: "" };
 const Plotly = { react: (node, traces) => { node.traces = traces; } };
 elements.data = element({ textContent: DATA_TEXT }); elements.plotly = element({ textContent: NO_LIBRARY });
 process.on("exit", () => {
-  const drawn = (id) => elements[id].traces.map((t) => [t.x, t.marker.color]);
-  const net = elements["trade-rows"].children.map((row) => [row.children[11].textContent, row.children[11].className]);
-  console.log(JSON.stringify([drawn("chart-mae"), drawn("chart-mfe"), drawn("chart-distribution"), net]));
+  const charts = Object.entries(elements).filter(([, e]) => e.traces).map(([id, e]) => [id, e.traces]);
+  const rows = elements["trade-rows"].children.map((row) => row.children.map((c) => [c.textContent, c.className]));
+  console.log(JSON.stringify({ ...Object.fromEntries(charts), rows }));
 });
 """
+NODE = shutil.which("node")
+in_a_browser = pytest.mark.skipif(NODE is None, reason="runs the page's script with node")
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="runs the page's script with node")
+def drawn(page: str) -> dict[str, Any]:
+    """The traces of each chart of a page by its id, and the cells of the trades table as `rows`."""
+    found = re.search(r"<script>(.*?)</script>", page, re.S)
+    assert found is not None
+    library = json.dumps(base64.b64encode(gzip.compress(b"")).decode())
+    browser = BROWSER.replace("DATA_TEXT", json.dumps(json.dumps(data_of(page)))).replace("NO_LIBRARY", library)
+    script, options = browser + found.group(1), {"capture_output": True, "text": True, "check": True, "timeout": 60}
+    charts: dict[str, Any] = json.loads(subprocess.run([str(NODE), "-"], input=script, **options).stdout)
+    return charts
+
+
+@in_a_browser
 def test_a_trade_of_zero_is_neither_green_nor_red() -> None:
     record = record_of(random_trades(3))
     record.positions = [
         replace(p, net=Decimal(net), mae=Decimal(-i), mfe=Decimal(i), closed_ns=i * HOUR_NS)
         for i, (p, net) in enumerate(zip(record.positions, ("0.00", "12.50", "-3.00"), strict=True), 1)
     ]
-    page = page_of(record)
-    found = re.search(r"<script>(.*?)</script>", page, re.S)
-    assert found is not None
-    library = base64.b64encode(gzip.compress(b"")).decode()
-    browser = BROWSER.replace("DATA_TEXT", json.dumps(json.dumps(data_of(page)))).replace(
-        "NO_LIBRARY", json.dumps(library)
-    )
-    done = subprocess.run(
-        [str(shutil.which("node")), "-"],
-        input=browser + found.group(1),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    mae, mfe, distribution, net = json.loads(done.stdout)
-    colours = {"0.00": "--soft", "12.50": "--up", "-3.00": "--down"}
-    assert coloured(mae) == dict(zip((-1, -2, -3), colours.values(), strict=True))
-    assert coloured(mfe) == dict(zip((1, 2, 3), colours.values(), strict=True))
-    assert coloured(distribution) == {0: "--soft", 12.5: "--up", -3: "--down"}
-    assert net == [["−3.00", "down"], ["12.50", "up"], ["0.00", "soft"]]  # the last that closed first
+    page = drawn(page_of(record))
+    assert coloured(page["chart-mae"]) == {-1: "--soft", -2: "--up", -3: "--down"}
+    assert coloured(page["chart-mfe"]) == {1: "--soft", 2: "--up", 3: "--down"}
+    assert coloured(page["chart-distribution"]) == {0: "--soft", 12.5: "--up", -3: "--down"}
+    # The last that closed stands first.
+    assert [row[11] for row in page["rows"]] == [["−3.00", "down"], ["12.50", "up"], ["0.00", "soft"]]
 
 
-def coloured(traces: list[tuple[list[float], str | list[str]]]) -> dict[float, str]:
+def coloured(traces: list[dict[str, Any]]) -> dict[float, str]:
     """The colour at each place of a chart's points."""
-    return {
-        x: colour if isinstance(colour, str) else colour[i] for places, colour in traces for i, x in enumerate(places)
-    }
+    of = [(t["x"], t["marker"]["color"]) for t in traces]
+    return {x: c if isinstance(c, str) else c[i] for places, c in of for i, x in enumerate(places)}
+
+
+@in_a_browser
+def test_a_negative_balance_that_was_written_off_is_no_price_move() -> None:
+    # 10,000 from 1.1 to 0.1 lose 10,000, and 0.70 of commission: -0.70 of a balance of 10,000, which the broker writes off.
+    # With half of 10 points paid twice, 1.00, prices have taken 9,999: -9,999 - 1.00 - 0.70 + 0.70 = -10,000.
+    trade = Trade(
+        symbol="EURUSD", opened_ns=HOUR_NS, closed_ns=2 * HOUR_NS, open_price=Decimal("1.1"), close_price=Decimal("0.1")
+    )
+    record = record_of([trade])
+    row = record.ledger[-1]
+    record.ledger = [
+        *record.ledger,
+        replace(row, kind=LedgerKind.ADJUSTMENT, amount=Decimal("0.70"), balance_after=Decimal(0), trade_id=""),
+    ]
+    record.end_balance = record.end_equity = Decimal(0)
+    page = page_of(record)
+    (chart,) = drawn(page)["chart-costs"]
+    assert [name.split("  ")[0] for name in chart["y"]] == [
+        "Before costs",
+        "Spread",
+        "Commission",
+        "Written off",
+        "Net",
+    ]
+    assert chart["x"] == [-9999.0, -1.0, -0.7, 0.7, -10000.0]
+    assert sum(map(Decimal, map(str, chart["x"][:-1]))) == Decimal("-10000.00")
+    assert "A negative balance of 0.70 was written off by the broker" in page
+    assert ("Negative balance written off", "0.70") in dict(figures(build_result(record, FACTS)))["Money"]
+    assert "written off" not in page_of(record_of([trade]))
