@@ -48,11 +48,15 @@ class ServerClock:
         IANA name of the rule's zone, empty for a fixed offset.
     shift_ns
         Added to the zone's wall clock (New York + 7 h), or the whole fixed offset.
+    wall_hours
+        Whether bars of several hours follow the wall clock where it changes, as those of a server that stamps all with it
+        (MetaTrader): one is then an hour longer or shorter. Else they count from its midnight.
     """
 
     name: str
     zone: str = ""
     shift_ns: int = 0
+    wall_hours: bool = field(default=False, compare=False)
 
     def to_utc_ns(self, server_ns: int, second_pass: bool = False) -> int:
         """UTC of one server stamp (its wall clock written as nanoseconds since 1970); of a repeated hour its first pass,

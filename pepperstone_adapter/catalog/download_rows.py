@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
-from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, ServerClock
+from pepperstone_adapter.broker.server_time import HOUR_NS, NEW_YORK_CLOCK, ServerClock
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import Bools, Chunk, Int64s
 from pepperstone_adapter.catalog.manifest import iso
@@ -57,7 +57,7 @@ def quote_columns(ticks: Sequence[Tick], bad: BadRows) -> Chunk:
 
 def _closes(opened: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
     length = period_ns(period)
-    if length is not None:
+    if length is not None and length <= HOUR_NS:
         return opened + length
     return np.array([bar_close_ns(period, int(ns), clock) for ns in opened], np.int64)
 

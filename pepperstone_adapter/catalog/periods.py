@@ -8,10 +8,10 @@ from nautilus_trader.model import InstrumentId, PriceType
 from numpy.typing import NDArray
 
 from pepperstone_adapter.broker.market import BarPeriod
-from pepperstone_adapter.broker.server_time import ServerClock, to_utc
+from pepperstone_adapter.broker.server_time import HOUR_NS, ServerClock, to_utc
 from pepperstone_adapter.common.arrays import distinct
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
-from pepperstone_adapter.mapping.data import DAILY, bar_type_of, period_ns
+from pepperstone_adapter.mapping.data import bar_type_of, period_ns
 
 DAY_NS: Final = 86_400_000_000_000
 MIN_ROWS_TO_TELL = 3
@@ -117,9 +117,11 @@ def off_period(local_ns: Int64s, period: BarPeriod) -> NDArray[np.bool_]:
 
 
 def close_times(open_local: Int64s, open_utc: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
-    """UTC closing times. A day ends at the server's midnight, which a clock change moves against UTC."""
-    if period not in DAILY:
-        return open_utc + (period_ns(period) or 0)
+    """UTC closing times. Above an hour bars end on the server's clock, which a change moves against UTC: a day at its
+    midnight."""
+    length = period_ns(period)
+    if length is not None and length <= HOUR_NS:
+        return open_utc + length
     return to_utc(_next_open(open_local, period), clock).ns
 
 
@@ -127,7 +129,7 @@ def _next_open(local_ns: Int64s, period: BarPeriod) -> Int64s:
     if period is BarPeriod.MN1:
         month = local_ns.astype("datetime64[ns]").astype("datetime64[M]") + 1
         return np.asarray(month.astype("datetime64[ns]").astype(np.int64))
-    return local_ns + (DAY_NS if period is BarPeriod.D1 else 7 * DAY_NS)
+    return local_ns + (period_ns(period) or (DAY_NS if period is BarPeriod.D1 else 7 * DAY_NS))
 
 
 def open_times(close_ns: Int64s, period: BarPeriod) -> Int64s:

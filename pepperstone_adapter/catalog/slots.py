@@ -69,7 +69,7 @@ def due_slots(hours: TradingHours, start_ns: int, end_ns: int, period: BarPeriod
 def bar_open_local(close_ns: Int64s, period: BarPeriod, clock: ServerClock) -> Int64s:
     """Wall-clock opening times of stored bars, whose times are their UTC close."""
     length = period_ns(period)
-    if length is not None:
+    if length is not None and length <= HOUR_NS:
         return to_local(close_ns - length, clock)
     return periods.open_times(to_local(close_ns, clock), period)
 

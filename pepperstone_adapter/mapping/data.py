@@ -26,7 +26,7 @@ from nautilus_trader.model import (
 from nautilus_trader.model import Bar as FrameworkBar
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod
-from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, ServerClock
+from pepperstone_adapter.broker.server_time import HOUR_NS, NEW_YORK_CLOCK, ServerClock
 
 NS = 1_000_000_000
 
@@ -139,8 +139,10 @@ def bar_open_ns(period: BarPeriod, ts_ns: int, clock: ServerClock = NEW_YORK_CLO
     """When the bar opened that holds an instant (UTC ns): up to an hour on the server's clock, above it within its day."""
     length = period_ns(period)
     server_ns = clock.from_utc_ns(ts_ns)
-    if length is not None and length <= 3600 * NS:
+    if length is not None and length <= HOUR_NS:
         return ts_ns - server_ns % length
+    if length is not None and clock.wall_hours:
+        return clock.to_utc_ns(server_ns - server_ns % length)
     opened = _wall(server_ns).replace(hour=0, minute=0, second=0)
     if period is BarPeriod.W1:
         opened -= timedelta(days=opened.weekday())
@@ -153,6 +155,9 @@ def bar_open_ns(period: BarPeriod, ts_ns: int, clock: ServerClock = NEW_YORK_CLO
 def bar_close_ns(period: BarPeriod, open_ns: int, clock: ServerClock = NEW_YORK_CLOCK) -> int:
     """When a bar that opened at `open_ns` closes (UTC ns)."""
     length = period_ns(period)
+    if length is not None and length > HOUR_NS and clock.wall_hours:
+        server_ns = clock.from_utc_ns(open_ns)
+        return clock.to_utc_ns(server_ns - server_ns % length + length)
     if length is not None:
         return open_ns + length
     opened = _wall(clock.from_utc_ns(open_ns))

@@ -78,7 +78,7 @@ class Mt5Session:
         self._expected = account
         self._open_link = open_link
         self._clock = parse_clock(account.server_time)
-        self.capabilities: Capabilities = replace(CAPABILITIES, server_clock=self._clock)
+        self.capabilities: Capabilities = replace(CAPABILITIES, server_clock=replace(self._clock, wall_hours=True))
         self._market_rows = MarketRows(self._emit, now_ns)
         self._quotes = Quotes(self._call, self._clock, self._market_rows, self._emit, now_ns)
         self._link: GatewayLink | None = None

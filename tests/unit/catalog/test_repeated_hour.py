@@ -5,12 +5,16 @@ Europe/Athens goes from 04:00 (UTC+3) back to 03:00 (UTC+2) at 01:00 UTC on 27 O
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.hours import TradingHours
 from pepperstone_adapter.catalog.manifest import iso
+from pepperstone_adapter.catalog.quality import check_series
 from pepperstone_adapter.catalog.store import CatalogStore
 from tests.unit.catalog.conftest import Ran, Run, Write
 
@@ -117,3 +121,28 @@ def test_the_second_pass_may_come_in_the_next_block_of_a_file(imported: Import, 
     ran = imported([row(1, 64_999), row(2, 65_000), FIRST, SECOND.rstrip("\n")])
     assert ran.code == 0, ran.err
     assert stored(tmp_path / "c")[2:] == [("2024-10-27T01:00:00Z", 65_001), ("2024-10-27T02:00:00Z", 65_002)]
+
+
+@pytest.mark.parametrize(
+    ("day", "rows", "ends"),
+    [
+        # 09:00 to 09:59 of 10 March 2024 never was: the bar of 08:00 lasts three hours, from 06:00 UTC.
+        ("2024.03.10", (0, 4, 8, 12, 16), ("10T02", "10T06", "10T09", "10T13", "10T17")),
+        # 08:00 to 08:59 of 3 November was twice: it lasts five hours, from 05:00 UTC.
+        ("2024.11.03", (0, 4, 8, 12, 16), ("03T01", "03T05", "03T10", "03T14", "03T18")),
+    ],
+    ids=["forwards", "back"],
+)
+def test_bars_of_hours_end_on_the_wall_clock_of_a_day_that_changes_it(
+    day: str, rows: tuple[int, ...], ends: tuple[str, ...], imported: Import, tmp_path: Path
+) -> None:
+    ran = imported([row(h, 65_000 + h, day=day) for h in rows], period="H4", zone="new-york+7")
+    assert ran.code == 0, ran.err
+    month = day[:7].replace(".", "-")
+    assert stored(tmp_path / "c", "4-HOUR") == [
+        (f"{month}-{end}:00:00Z", 65_000 + h) for h, end in zip(rows, ends, strict=True)
+    ]
+    always = replace(symbol_table.get("BTCUSD"), hours=TradingHours.always())
+    store = CatalogStore(tmp_path / "c")
+    quality = check_series(store, store.series()[0], {"BTCUSD": always})
+    assert (quality.due, quality.sound, quality.counts["off_grid"]) == (5, 5, 0)

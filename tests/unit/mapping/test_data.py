@@ -1,7 +1,9 @@
 """Prices, quotes and bars: exact digits, closes as stamps, the catalog's volume convention."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -141,6 +143,30 @@ def test_bars_follow_the_rule_of_the_account(rule: str, period: BarPeriod, opene
         assert bar_open_ns(period, at, clock) == opened_ns
     made = bar(Bar("EURUSD", period, opened_ns, 1, 1, 1, 1, 1), bar_type_of(EURUSD, period), 5, 0, clock=clock)
     assert made.ts_event == closed_ns
+
+
+@pytest.mark.parametrize(
+    ("day", "period", "edges"),
+    [
+        # 09:00 to 09:59 of the server's clock never were: its 08:00 to 12:00 are three hours, 06:00 to 12:00 five.
+        ("2024-03-10", BarPeriod.H4, ("02", "06", "09", "13", "17", "21")),
+        ("2024-03-10", BarPeriod.H6, ("04", "09", "15", "21")),
+        ("2024-03-10", BarPeriod.H3, ("04", "07", "09", "12")),  # opens with the change: its own nine o'clock never was
+        # 08:00 to 08:59 were twice.
+        ("2024-11-03", BarPeriod.H4, ("01", "05", "10", "14", "18", "22")),
+        ("2024-11-03", BarPeriod.H2, ("03", "05", "08", "10")),
+        ("2024-11-03", BarPeriod.H12, ("10", "22")),
+        ("2024-11-03", BarPeriod.H1, ("05", "06", "07", "08")),
+    ],
+)
+def test_bars_of_hours_follow_the_wall_clock_of_a_server_that_stamps_them_with_it(
+    day: str, period: BarPeriod, edges: tuple[str, ...]
+) -> None:
+    clock = replace(parse_clock("new-york+7"), wall_hours=True)
+    for opened, closed in pairwise(ns(f"{day}T{hour}:00:00") for hour in edges):
+        for at in (opened, opened + 1, (opened + closed) // 2, closed - 1):
+            assert bar_open_ns(period, at, clock) == opened
+        assert bar_close_ns(period, opened, clock) == closed
 
 
 def test_bars_open_where_the_sandbox_opens_them() -> None:
