@@ -4,6 +4,7 @@ What a strategy must be derived from is the caller's to say, so nothing here kno
 """
 
 import re
+from decimal import InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,8 @@ class StrategySettings(StrictModel):
         values = dict(self.config)
         if self.name is not None:
             values["order_id_tag"] = self.name
-        where = f"{place.file}: {config_name}" + (f" of '{self.name}'" if self.name else "")
+        named = f" of '{self.name}'" if self.name else ""
+        where = f"{place.file}: {config_name}{named}"
         key = "strategy"
         try:
             cls: Any = load_class(place, base)
@@ -62,9 +64,11 @@ class StrategySettings(StrictModel):
             key = "config"
             check_arguments(config_class, values, where)
             try:
-                built: S = cls(config_class(**values))
+                config = config_class(**values)
+                where = f"{place.file}: {place.class_name}{named}"
+                built: S = cls(config)
             except Exception as e:  # a user's class may raise anything; a bad value is the usual cause
-                raise ConfigurationError(f"{where} refused its config: {e}") from e
+                raise ConfigurationError(f"{where} refused its config: {_one_line(e)}") from e
         except ConfigurationError as e:
             keys = (key, *self._meant(str(e))) if key == "config" else (key,)
             raise ConfigurationError(f"{self.where(*keys)}{e}") from e
@@ -76,3 +80,10 @@ class StrategySettings(StrictModel):
         named = [key for key in self.config if re.search(rf"(?<!\w){re.escape(key)}(?!\w)", words)]
         quoted = [key for key, value in self.config.items() if str(value) and str(value) in words]
         return next((keys for keys in (named, quoted) if len(keys) == 1), [])
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, InvalidOperation):  # its own words are names of Python classes
+        return "a value is not a number"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text and isinstance(error, KeyError) else text or type(error).__name__

@@ -80,6 +80,29 @@ class Config:
     def __init__(self, *, fast: int, slow: int = 20, order_id_tag: str | None = None) -> None: ...
 
 
+class Typed:
+    def __init__(self, *, period: int = 20, short: bool = True, later: "int" = 1, ratio: float = 1.0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"period": 2.5}, r"^x refused its config: period takes a whole number, not 2\.5$"),
+        ({"later": float("nan")}, "later takes a whole number, not nan"),
+        # What YAML calls text, and Python calls true: the strategy would do the opposite of what is written.
+        ({"short": "no"}, "short takes true or false, not 'no'"),
+        ({"short": 0}, "short takes true or false, not 0"),
+    ],
+)
+def test_a_value_of_another_kind_than_the_class_says_is_refused(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        check_arguments(Typed, values, "x")
+
+
+def test_values_a_class_can_turn_into_its_own_are_left_to_it() -> None:
+    check_arguments(Typed, {"period": "20", "later": 20.0, "short": False, "ratio": "1.5"}, "x")
+
+
 class Anything:
     def __init__(self, **values: object) -> None: ...
 

@@ -74,6 +74,36 @@ def test_what_cannot_be_built_says_which_file_and_why(tmp_path: Path, text: str,
         read(tmp_path, text).build(Base, BaseConfig)
 
 
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (
+            "ValueError('one\\n  two')",
+            r"^\S*run\.yaml:1: strategy\.config: \S*hold\.py: {} refused its config: one two$",
+        ),
+        ("KeyError('x')", r"{} refused its config: KeyError: 'x'$"),
+        ("ValueError", r"{} refused its config: ValueError$"),
+        ("__import__('decimal').Decimal('abc')", r"{} refused its config: a value is not a number$"),
+    ],
+)
+@pytest.mark.parametrize("who", ["HoldConfig", "Hold"])
+def test_a_class_that_raises_is_named_in_one_line(tmp_path: Path, raised: str, words: str, who: str) -> None:
+    text = (
+        SOURCE.replace("    pass\n", f"    def __init__(self, config):\n        raise {raised}\n")
+        if who == "Hold"
+        else SOURCE
+    )
+    text = (
+        text
+        if who == "Hold"
+        else text.replace("if size < 1:", f"if size == 7:\n            raise {raised}\n        if size < 1:")
+    )
+    (tmp_path / "hold.py").write_text(text)
+    (tmp_path / "run.yaml").write_text("strategy: {strategy: hold:Hold, config: {size: 7}}\n")
+    with pytest.raises(ConfigurationError, match=words.format(who)):
+        load_settings(tmp_path / "run.yaml", File).strategy.build(Base, BaseConfig)
+
+
 def test_a_file_outside_the_folders_is_refused_while_the_settings_are_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"run\.yaml:1: strategy\.strategy: .*no strategy file for 'hol:Hold'"):
         read(tmp_path, "{strategy: hol:Hold}")
