@@ -259,10 +259,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     """
     file = folder / RESULT if folder.is_dir() else folder
     try:
-        document: dict[str, Any] = json.loads(file.read_bytes())
-        document = Result.model_validate(document).model_dump(
-            mode="json", by_alias=True
-        )  # what came later has its default
+        read = Result.model_validate(json.loads(file.read_bytes()))
     except FileNotFoundError as e:
         for beside in _left_beside(folder.absolute()):
             if beside.old.exists() and not folder.exists():
@@ -274,7 +271,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     except ValueError as e:
         first = str(e).splitlines()[0]
         raise DataError(f"{file}: not a result of this version ({first}); run the backtest again") from e
-    return document
+    return read.model_dump(mode="json", by_alias=True)  # what an older one does not have is at its default
 
 
 def _plain(value: Any, cent: Decimal) -> Any:
