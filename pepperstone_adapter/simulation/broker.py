@@ -161,7 +161,7 @@ class Broker(Strategy):
             return
         try:
             self._on_order_event(event)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             self.account.failures.add(error, "the simulated broker")
 
     def _on_order_event(self, event: Any) -> None:
@@ -203,5 +203,5 @@ class Broker(Strategy):
             return
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             self.account.failures.add(error, "the simulated broker")

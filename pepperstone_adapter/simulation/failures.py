@@ -33,7 +33,7 @@ class Failures:
             self.first = (error, where, now)
 
     def raise_first(self) -> None:
-        """Raise the first failure, if any; errors of this package keep their class.
+        """Raise the first failure, if any; errors of this package and Ctrl-C keep their class.
 
         Raises
         ------
@@ -42,13 +42,13 @@ class Failures:
         if self.first is None:
             return
         error, where, ts_ns = self.first
-        if isinstance(error, PepperstoneError):
+        if isinstance(error, PepperstoneError | KeyboardInterrupt):
             raise error
         from pepperstone_adapter.simulation.times import iso
 
         at = f" at {iso(ts_ns)}" if ts_ns else ""
-        line = _line(error)
-        raise RunFailed(f"{where} raised {type(error).__name__}: {error}{at}{line}; the run has no result") from error
+        words, line = " ".join(str(error).split()), _line(error)
+        raise RunFailed(f"{where} raised {type(error).__name__}: {words}{at}{line}; the run has no result") from error
 
 
 def _line(error: BaseException) -> str:

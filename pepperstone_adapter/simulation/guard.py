@@ -82,7 +82,7 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
                 turns.arrive(self, key_of(data), data, in_turn)  # type: ignore[misc]  # only rows with a key come here
             else:
                 inner(self, data)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
 
     def on_other(self: Any, *args: Any) -> Any:
@@ -90,7 +90,7 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
             return None
         try:
             return inner(self, *args)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
             return None
 
@@ -120,13 +120,13 @@ def _order_event(cls: type, name: str, hooks: Hooks) -> Callable[..., None]:
             return
         try:
             hooks.order_event(event)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, "booking an order event")
             return
         if inner is not None:
             try:
                 inner(self, event)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
                 failures.add(error, where)
 
     return on_order_event
@@ -261,7 +261,7 @@ def _watched(call: Callable[..., Any], failures: Failures, where: str) -> Callab
             return None
         try:
             return call(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, where)
             return None
 

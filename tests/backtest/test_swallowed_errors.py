@@ -1,5 +1,6 @@
 """What the framework logs and swallows must end the run with its cause, and never give a result."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -127,6 +128,32 @@ def test_an_exception_of_a_strategy_ends_the_run(cls: Callable[..., Steps], wher
     assert "test_swallowed_errors.py:" in text
     assert "no result" in text
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("callback", ["on_start", "on_bar", "on_order_filled", "on_stop"])
+@pytest.mark.parametrize(
+    ("raised", "ended", "words"),
+    [
+        (
+            SystemExit(3),
+            RunFailed,
+            r"Leaving\.{} raised SystemExit: 3 at .*test_swallowed_errors\.py:\d+\); the run has no",
+        ),
+        (Boom("first line\n  second line"), RunFailed, r"Leaving\.{} raised Boom: first line second line at "),
+        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),  # Ctrl-C in a notebook comes in whatever runs just then
+    ],
+)
+def test_leaving_is_no_way_to_a_result(
+    callback: str, raised: BaseException, ended: type[BaseException], words: str
+) -> None:
+    def leave(*_: Any) -> None:
+        raise raised
+
+    leaving = type("Leaving", (Steps,), {callback: leave})
+    with pytest.raises(ended) as caught:
+        run_steps(MARKET, {}, strategy=leaving({1: buy(100_000)}, BARS))
+    assert re.match(words.format(callback), str(caught.value))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_strategy_is_not_called_again_after_its_error() -> None:
