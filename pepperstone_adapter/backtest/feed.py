@@ -91,6 +91,7 @@ class Feed:
                 if best is None or period_ns(source.period) < period_ns(best):
                     self._finest[source.symbol] = source.period
         self.begins: dict[str, int] = {}  # time of each symbol's first price; of stored rows not before it
+        self._asks = self._asks_used = 0  # stored ASK bars of the period, and those that have a BID bar
         self.start_ns, self.end_ns = self._extent()
         self._seeded: set[str] = set()
         self._bars_of_side: dict[tuple[str, str, str], Cursor[BarColumns] | None] = {}
@@ -109,9 +110,15 @@ class Feed:
     def quoted(self) -> set[str]:
         return self._quoted
 
+    @property
+    def lone_ask_rows(self) -> int:
+        """Stored ASK bars without a BID bar of their time, once all windows have been read."""
+        return self._asks - self._asks_used
+
     def windows(self) -> Iterator[Window]:
         """All windows in order; a row belongs to the window with ``start <= ts < end``."""
         self._bars_of_side, self._quotes_of = {}, {}
+        self._asks_used = 0
         start = self.start_ns
         while start < self.end_ns:
             end = self._edge(start, self._plan.chunk_size or DEFAULT_CHUNK_ROWS)
@@ -178,6 +185,8 @@ class Feed:
             if isinstance(source, StoredBars):
                 series = store.bar_series(source.symbol, source.period)
                 what = f"{source.period} bars of {source.symbol}"
+                asks = store.bar_series(source.symbol, source.period, "ASK")
+                self._asks += 0 if asks is None else store.count(asks, low, high)
             else:
                 series, what = store.quote_series(source.symbol), f"quotes of {source.symbol}"
             if series is None:
@@ -274,7 +283,9 @@ class Feed:
             return None, np.zeros(len(ts), np.bool_)
         four = (columns.open, columns.high, columns.low, columns.close)
         at = np.minimum(np.searchsorted(columns.ts_ns, ts), len(columns) - 1)
-        return _pick(four, at), columns.ts_ns[at] == ts
+        known = columns.ts_ns[at] == ts
+        self._asks_used += int(np.count_nonzero(np.diff(at[known], prepend=-1)))  # a BID bar may be stored twice
+        return _pick(four, at), known
 
     def _modelled(self, spec: SymbolSpec, ts: Int64s, bid: Four, period: str, why: str = "") -> Four:
         table = self._plan.terms.spreads.get(spec.name)

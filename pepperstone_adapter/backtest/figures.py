@@ -222,6 +222,9 @@ def findings(document: Mapping[str, Any]) -> list[str]:
     if data["crossed_rows"]:
         how = "left out" if data["resolution"] == "tick" else "given the ASK of the spread table"
         found.append(f"{rows_text(data['crossed_rows'])} {FINDING_WORDS['crossed']}{where('crossed')}, {how}")
+    if alone := data["lone_ask_rows"]:
+        whose = "its" if alone == 1 else "their"
+        found.append(f"{rows_text(alone)} of ASK prices without a BID bar of {whose} time, left out")
     return found
 
 

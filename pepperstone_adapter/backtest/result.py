@@ -207,6 +207,7 @@ def build_result(record: RunRecord, facts: RunFacts) -> dict[str, Any]:
             "findings_by_instrument": quality.findings,
             "closed_rows": record.closed_rows,
             "crossed_rows": record.crossed_rows,
+            "lone_ask_rows": record.lone_ask_rows,
             "instruments": list(facts.instruments),
         },
         "engine": {"events": record.events, "elapsed_s": record.elapsed_s, "seed": facts.seed},

@@ -57,6 +57,7 @@ def run(plan: RunPlan) -> RunRecord:
             _run_window(venue, feed, window, labels, last=window.end_ns == feed.end_ns)
             if plan.on_progress is not None:
                 plan.on_progress(window.end_ns, (window.end_ns - feed.start_ns) / span)
+        venue.record.lone_ask_rows = feed.lone_ask_rows
         _finish(venue, feed.end_ns)
     finally:
         gc.set_threshold(*thresholds)

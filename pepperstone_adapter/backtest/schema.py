@@ -231,6 +231,7 @@ class Data(Section):
     crossed_rows: int = Field(
         default=0, description="ASK below BID: a quote was left out, a bar got the ASK of the spread table"
     )
+    lone_ask_rows: int = Field(default=0, description="ASK bars without a BID bar of their time: left out of the run")
     instruments: list[str]
 
 

@@ -151,6 +151,7 @@ class RunRecord:
     ticks: int = 0
     closed_rows: int = 0  # rows stamped outside a symbol's trading hours: left out of the run
     crossed_rows: int = 0  # ASK below BID: quotes left out, bars given the ASK of the spread table
+    lone_ask_rows: int = 0  # ASK bars without a BID bar of their time: left out
     events: int = 0
     margin_calls: int = 0
     stop_outs: int = 0

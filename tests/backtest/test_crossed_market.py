@@ -3,6 +3,7 @@ order fills at them: a bar gets the ASK of the symbol's spread table, a quote is
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from pepperstone_adapter.catalog.request import ImportRequest, Policy
 from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.cli.main import main
 from pepperstone_adapter.common.errors import ConfigurationError
-from tests.kit.runs import EURUSD, NS, bars, buy, close_all, plan_steps, quotes, run_steps, run_with
+from pepperstone_adapter.simulation.plan import StoredBars
+from tests.kit.runs import EURUSD, NS, bars, buy, close_all, plan_steps, quotes, run_steps, run_with, utc
 
 D = Decimal
 HEADER = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\n"
@@ -215,3 +217,36 @@ def test_a_window_without_any_ask_bar_gets_the_spread_table(stored: Path, settin
     bought = [line.split(",")[9] for line in fills(settings.parent / "out") if ",BUY," in line]
     assert bought
     assert all(float(price) > 1.11 for price in bought)
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """EURUSD H1 of the same day: BID from 8 to 15 without the bar of 11, ASK from 7 to 17."""
+    for side, hours in (("BID", [h for h in HOURS if h != 11]), ("ASK", range(7, 18))):
+        lines = [f"2020.01.15\t{hour:02d}:00:00{'\t1.11000' * 4}\t5\n" for hour in hours]
+        file = tmp_path / f"uneven-{side}.csv"
+        file.write_text(HEADER + "".join(lines))
+        import_file(
+            ImportRequest(catalog=tmp_path / "uneven", file=file, symbol="EURUSD", zone="utc", side=side, period="H1")
+        )
+    return tmp_path / "uneven"
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 3])
+def test_ask_bars_without_a_bid_bar_are_counted_wherever_they_are(uneven: Path, chunk: int | None) -> None:
+    # At 7, before the first BID bar; at 11, within; at 16 and 17, after the last.
+    plan, _ = plan_steps([1.1], {})
+    plan = replace(plan, data=(StoredBars(symbol="EURUSD", period="1-HOUR", catalog=uneven),), strategies=())
+    assert run(replace(plan, chunk_size=chunk)).lone_ask_rows == 4
+    until_noon = utc(2020, 1, 15, 12, 30)  # the bars of 7 and 11 are named by their ends, 8 and 12
+    assert run(replace(plan, chunk_size=chunk, end_ns=until_noon)).lone_ask_rows == 2
+
+
+def test_a_run_shows_the_ask_bars_without_a_bid_bar(
+    settings: Path, uneven: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backtest", str(settings), "--set", f"data.catalog={uneven}"]) == 0
+    said = "4 rows of ASK prices without a BID bar of their time, left out"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert json.loads((settings.parent / "out" / "result.json").read_text())["data"]["lone_ask_rows"] == 4
+    assert said in (settings.parent / "out" / "report.html").read_text()

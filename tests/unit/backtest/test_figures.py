@@ -60,7 +60,9 @@ def test_amounts_of_a_yen_account_have_no_cents() -> None:
 def test_what_is_wrong_with_the_data_in_words() -> None:
     assert set(FINDING_WORDS) == set(FINDINGS)
     found = {"EURUSD": {"crossed": 5, "spikes": 1}, "XAUUSD": {"crossed": 1, "outside": 2}}
-    data = {"findings_by_instrument": found, "closed_rows": 1_234, "crossed_rows": 6, "resolution": "M1"}
+    data = {
+        "findings_by_instrument": found, "closed_rows": 1_234, "crossed_rows": 6, "lone_ask_rows": 0, "resolution": "M1",
+    }  # fmt: skip
     assert findings({"data": data}) == [
         "1 row of EURUSD far from the neighbours",
         "1,234 rows outside trading hours (XAUUSD), left out",
@@ -68,4 +70,9 @@ def test_what_is_wrong_with_the_data_in_words() -> None:
     ]
     assert findings({"data": data | {"findings_by_instrument": {}, "closed_rows": 0, "resolution": "tick"}}) == [
         "6 rows with ASK below BID, left out"
+    ]
+    alone = {"findings_by_instrument": {}, "closed_rows": 0, "crossed_rows": 0, "lone_ask_rows": 1, "resolution": "M1"}
+    assert findings({"data": alone}) == ["1 row of ASK prices without a BID bar of its time, left out"]
+    assert findings({"data": alone | {"lone_ask_rows": 2}}) == [
+        "2 rows of ASK prices without a BID bar of their time, left out"
     ]
