@@ -56,6 +56,14 @@ def test_nobody_sees_the_file_before_it_is_whole(tmp_path: Path) -> None:
     assert target.read_bytes() == b"half"
 
 
+@posix_only
+def test_an_error_names_the_file_that_was_meant(tmp_path: Path) -> None:
+    name = "n" * 255  # as long as a name may be: that of the temporary file is longer
+    with pytest.raises(OSError, match="name too long") as caught:
+        write_atomic(tmp_path / name, "x")
+    assert caught.value.filename == str(tmp_path / name)
+
+
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder"):
         write_atomic(tmp_path, "x")
