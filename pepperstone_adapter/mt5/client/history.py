@@ -1,4 +1,4 @@
-"""Bars and ticks of the past, in pages, in UTC.
+"""Bars, ticks and deals of the past, in UTC; bars and ticks in pages.
 
 The first request for old data may come back short or empty while the terminal still fetches it from the trade server.
 So a page counts only when two reads in a row agree, with growing pauses between them.
@@ -10,16 +10,19 @@ first refused page is asked without long pauses. A refused page after a good one
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod, Tick
+from pepperstone_adapter.broker.orders import Deal
 from pepperstone_adapter.broker.server_time import ServerClock, to_utc
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import NotFound, VenueError
 from pepperstone_adapter.mt5.client.constants import TIMEFRAMES
 from pepperstone_adapter.mt5.client.market_rows import MarketRows
+from pepperstone_adapter.mt5.client.stream_times import passes
 
 NS: Final = 1_000_000_000
 MS_NS: Final = 1_000_000
@@ -85,7 +88,9 @@ async def bars(
 
 
 def is_closed(bar: Bar, clock: ServerClock, now_ns: int) -> bool:
-    """Whether a bar's period is over; months have their own lengths."""
+    """Whether a bar's period is over, above an hour by the server's clock; months have their own lengths."""
+    if PERIOD_S[bar.period] <= HOUR_S:
+        return bar.open_ns + PERIOD_S[bar.period] * NS <= now_ns
     opened_s, now_s = clock.from_utc_ns(bar.open_ns) // NS, clock.from_utc_ns(now_ns) // NS
     if bar.period is not BarPeriod.MN1:
         return opened_s + PERIOD_S[bar.period] <= now_s
@@ -119,6 +124,20 @@ async def ticks(
     pages.ended()
     # A page that cuts a repeated hour has a part of both of its passes.
     return sorted(out, key=lambda tick: tick.ts_ns)
+
+
+async def deals(
+    call: Call, read: Callable[[Any], Deal | None], start_ns: int, end_ns: int, clock: ServerClock
+) -> Sequence[Deal]:
+    """Deals in ``[start_ns, end_ns)`` in order of ticket; a stamp in an hour that happens twice is of the pass in the range."""
+    low, high = server_window(clock, start_ns, end_ns)
+    found = []
+    for row in await call("history_deals_get", low - 1, high + 1):
+        deal, moments = read(row), passes(clock, row["time_msc"] * MS_NS)
+        at_ns = next((at for at in moments if start_ns <= at < end_ns), None)
+        if deal is not None and at_ns is not None:
+            found.append(replace(deal, ts_ns=at_ns))
+    return sorted(found, key=lambda deal: int(deal.deal_id))
 
 
 async def _tick_pages(call: Call, symbol: str, low: int, high: int, pages: "_Pages") -> list[Any]:

@@ -1,5 +1,5 @@
-"""Bars as they close. The terminal does not push them: after each boundary the closed bar is asked for, until it is
-there or it is plain that the period had no tick."""
+"""Bars as they close. The terminal does not push them: after each boundary of the server's clock the closed bar is asked
+for, until it is there or it is plain that the period had no tick."""
 
 import asyncio
 import time
@@ -28,7 +28,15 @@ def forming_opened_ns(clock: ServerClock, now_ns: int, step_ns: int) -> int:
 
 
 class LiveBars:
-    """One task per subscribed symbol and period."""
+    """One task per subscribed symbol and period.
+
+    Parameters
+    ----------
+    read
+        Closed bars of a symbol and period that open in a range.
+    now_ns
+        Now, by the server's clock in UTC.
+    """
 
     def __init__(
         self,
@@ -75,7 +83,7 @@ class LiveBars:
                     bars = await self._read(symbol, period, last_ns - 2 * step_ns, boundary_ns)
                 except PepperstoneError:
                     continue  # the link is down or busy; the next round reads what was missed
-                closed = [b for b in bars if b.open_ns > last_ns and b.open_ns + step_ns <= boundary_ns]
+                closed = [b for b in bars if b.open_ns > last_ns]
                 if closed:
                     last_ns = closed[-1].open_ns
                     self._emit(closed)

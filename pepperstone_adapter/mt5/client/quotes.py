@@ -51,10 +51,15 @@ class Quotes:
         self._times = StreamTimes(clock)
         self._priced: set[str] = set()  # wanted ones that have had a price
         self._cursors: dict[str, Any] = {}  # where the last batch of a symbol ended
+        self._late_ns = 0  # how far the last new tick was behind this machine's clock; negative: ahead of it
         self._behind: set[str] = set()  # of which the gateway no longer has all that came after it
         self.clock_check = ClockCheck(clock)
         self.wanted: set[str] = set()
         self.watched: tuple[str, ...] = ()
+
+    def server_now_ns(self) -> int:
+        """Now (UTC) by the clock that stamps ticks: what is over by this machine's clock alone may still change."""
+        return self._now_ns() - self._late_ns
 
     async def subscribe(self, spec: SymbolSpec) -> None:
         self.wanted.add(spec.name)
@@ -107,6 +112,8 @@ class Quotes:
         self._cursors[spec.name] = item["cursor"]
         if not ticks:
             return (), None
+        if item.get("made_ns") is not None:
+            self._late_ns = self._now_ns() - ticks[-1].ts_ns
         wrong = self.clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))
         if spec.name not in self.wanted:
             return (), wrong

@@ -41,7 +41,6 @@ from pepperstone_adapter.mt5.client.probe import Finding, probe
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayNews, GatewayUp, kind_of
 from pepperstone_adapter.mt5.client.quotes import Quotes
 from pepperstone_adapter.mt5.client.server_clock import closes, symbols_to_watch
-from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, passes
 from pepperstone_adapter.mt5.client.symbols import Symbols
 from pepperstone_adapter.mt5.client.trader import CAPABILITIES, Trader
 from pepperstone_adapter.mt5.gateway.wire import WireError
@@ -98,7 +97,7 @@ class Mt5Session:
         self._unready = ""  # what the terminal still lacks
         self._early: list[GatewayNews] = []  # what the gateway told while the first snapshot was read
         self._alive_s = self._now_ns() // NS
-        self._bars = LiveBars(self._spec, self.history_bars, self._emit, self._clock, now_ns, pause)
+        self._bars = LiveBars(self._spec, self.history_bars, self._emit, self._clock, self._quotes.server_now_ns, pause)
 
     # -- connecting ---------------------------------------------------------------------------------------------------
 
@@ -170,9 +169,6 @@ class Mt5Session:
             raise AuthenticationFailed(
                 "WRONG_SERVER", f"the terminal is on {row['server']}, settings say {self._expected.server}"
             )
-        return self._account_from(row, terminal)
-
-    def _account_from(self, row: Any, terminal: Any) -> AccountSnapshot:
         snapshot = parsing.account(row, terminal, ts_ns=self._now_ns(), sandbox=self._expected.sandbox)
         self._book.money_digits = snapshot.money_digits
         self._account = snapshot
@@ -423,7 +419,7 @@ class Mt5Session:
     async def history_bars(self, symbol: str, period: BarPeriod, start_ns: int, end_ns: int) -> Sequence[Bar]:
         spec = self._spec(symbol)
         found = await history.bars(self._call, self._market_rows, spec, period, start_ns, end_ns, self._clock)
-        now_ns = self._now_ns()
+        now_ns = self._quotes.server_now_ns()
         return [bar for bar in found if history.is_closed(bar, self._clock, now_ns)]
 
     async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
@@ -486,12 +482,4 @@ class Mt5Session:
         return await self._trader.find(client_order_id, order_id, since_ns)
 
     async def deals(self, since_ns: int, until_ns: int) -> Sequence[Deal]:
-        low, high = history.server_window(self._clock, since_ns, until_ns)
-        rows = await self._call("history_deals_get", low - 1, high + 1)
-        found = []
-        for row in rows:
-            deal, moments = self._book.deal(row), passes(self._clock, row["time_msc"] * NS_PER_MS)
-            at_ns = next((at for at in moments if since_ns <= at < until_ns), None)
-            if deal is not None and at_ns is not None:
-                found.append(replace(deal, ts_ns=at_ns))
-        return sorted(found, key=lambda d: int(d.deal_id))
+        return await history.deals(self._call, self._book.deal, since_ns, until_ns, self._clock)

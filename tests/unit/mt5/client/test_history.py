@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pepperstone_adapter.broker.market import BarPeriod
-from pepperstone_adapter.broker.server_time import UTC_CLOCK
+from pepperstone_adapter.broker.market import Bar, BarPeriod
+from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, UTC_CLOCK
 from pepperstone_adapter.common.errors import NotFound, VenueError
 from pepperstone_adapter.mt5.client import history
 from pepperstone_adapter.mt5.client.market_rows import MarketRows
@@ -91,3 +92,21 @@ def test_a_hole_in_the_history_is_an_error_and_so_is_no_history_at_all() -> None
         bars_of(lambda low: page_of(low) == 1, 3)
     with pytest.raises(NotFound, match="no such history"):
         bars_of(lambda _low: True, 2)
+
+
+@pytest.mark.parametrize(
+    ("period", "opened", "ends"),
+    [
+        (BarPeriod.M5, "2026-11-01T05:55", "2026-11-01T06:00"),  # 08:55 of the first pass; 08:00 of the second one
+        (BarPeriod.H1, "2026-11-01T05:00", "2026-11-01T06:00"),
+        (BarPeriod.H4, "2026-11-01T05:00", "2026-11-01T10:00"),  # 08:00 to 12:00, an hour of it twice
+        (BarPeriod.H4, "2026-03-08T06:00", "2026-03-08T09:00"),  # and here one left out
+        (BarPeriod.D1, "2026-10-31T21:00", "2026-11-01T22:00"),
+        (BarPeriod.MN1, "2026-10-31T21:00", "2026-11-30T22:00"),
+    ],
+)
+def test_a_bar_is_over_when_the_servers_clock_has_left_its_period(period: BarPeriod, opened: str, ends: str) -> None:
+    opened_ns, ends_ns = (int(datetime.fromisoformat(f"{at}+00:00").timestamp()) * NS for at in (opened, ends))
+    bar = Bar("BTCUSD", period, opened_ns, 1, 1, 1, 1, 1)
+    assert not history.is_closed(bar, NEW_YORK_CLOCK, ends_ns - 1)
+    assert history.is_closed(bar, NEW_YORK_CLOCK, ends_ns)

@@ -114,3 +114,39 @@ def test_a_bar_that_was_missed_does_not_make_the_newest_one_a_period_late() -> N
     asyncio.run(main())
     assert [opened for opened, _ in told] == [nine - step_ns, nine]
     assert told[1][1] - ten < 5 * NS
+
+
+@pytest.mark.parametrize(
+    ("period", "opened", "closes"),
+    [(BarPeriod.D1, "2026-03-07 22:00", "2026-03-08 21:00"), (BarPeriod.H4, "2026-03-08 06:00", "2026-03-08 09:00")],
+)
+def test_a_bar_that_a_clock_change_makes_an_hour_shorter_is_told_when_it_closes(
+    period: BarPeriod, opened: str, closes: str
+) -> None:
+    now_ns = at(closes) - 30 * 60 * NS
+    told: list[tuple[int, int]] = []
+
+    async def pause(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += round(seconds * NS)
+        await asyncio.sleep(0)
+
+    async def read(symbol: str, wanted: BarPeriod, start_ns: int, end_ns: int) -> list[Bar]:
+        over = start_ns <= at(opened) < end_ns and now_ns >= at(closes)
+        return [Bar(symbol, wanted, at(opened), 1, 1, 1, 1, 1)] if over else []
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        def emit(new: Sequence[Bar]) -> None:
+            told.extend((bar.open_ns, now_ns) for bar in new)
+            done.set()
+
+        bars = LiveBars(lambda _name: spec(), read, emit, CLOCK, lambda: now_ns, pause)
+        bars.subscribe("BTCUSD", period)
+        await asyncio.wait_for(done.wait(), 10)
+        bars.close()
+
+    asyncio.run(main())
+    assert [opened_ns for opened_ns, _ in told] == [at(opened)]
+    assert told[0][1] - at(closes) < 5 * NS

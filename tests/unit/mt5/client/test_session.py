@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pepperstone_adapter.broker.events import BrokerEvent, LinkDown, LinkUp, PositionChanged
+from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, parse_clock
 from pepperstone_adapter.mt5.client.account import Mt5Account
 from pepperstone_adapter.mt5.client.protocol import GatewayDown, GatewayUp
 from pepperstone_adapter.mt5.client.session import Mt5Session
+from pepperstone_adapter.mt5.gateway.wire import RATES_DTYPE, TICKS_DTYPE, pack_array
 from tests.kit import mt5_rows as rows
 
+NS = 1_000_000_000
 LOGIN = 7
 ACCOUNT = {
     "login": LOGIN, "server": "S", "company": "C", "currency": "USD", "currency_digits": 2, "trade_mode": 0, "margin_mode": 2,
@@ -200,3 +205,54 @@ def test_what_came_while_a_session_started_is_told_before_what_comes_with_its_en
 
     asyncio.run(main())
     assert [type(event) for event in told if isinstance(event, LinkDown | LinkUp)] == [LinkDown, LinkUp]
+
+
+def test_a_bar_is_finished_by_the_servers_clock_where_this_machines_is_ahead() -> None:
+    """Two seconds ahead: what happens in the last two seconds of a minute still belongs to its bar."""
+    minute_ns = int(datetime(2026, 7, 15, 8, 30, tzinfo=UTC).timestamp()) * NS
+    true_ns, ahead_ns = minute_ns + 30 * NS, 2 * NS
+    told: list[BrokerEvent | Bar] = []
+
+    class Terminal(Link):
+        async def call(self, fn: str, *args: Any, key: str | None = None, login: int | None = None) -> Any:
+            if fn != "copy_rates_range":
+                return await super().call(fn, *args, key=key, login=login)
+            bar = np.zeros(1, RATES_DTYPE)
+            last = (
+                1.2 if true_ns >= minute_ns + 59 * NS else 1.1
+            )  # the last price of the minute comes in its last second
+            bar["time"], bar["tick_volume"] = NEW_YORK_CLOCK.from_utc_ns(minute_ns) // NS, 9
+            bar["open"], bar["low"], bar["high"], bar["close"] = 1.1, 1.1, last, last
+            return bar
+
+    links: list[Terminal] = []
+
+    def open_link(on_news: Any) -> Any:
+        links.append(Terminal(on_news))
+        return links[0]
+
+    async def pause(seconds: float) -> None:
+        nonlocal true_ns
+        true_ns += round(seconds * NS)
+        await asyncio.sleep(0)
+
+    def tick() -> Any:
+        row = np.zeros(1, TICKS_DTYPE)
+        row["bid"], row["ask"], row["time_msc"] = 1.1, 1.1001, NEW_YORK_CLOCK.from_utc_ns(true_ns) // 1_000_000
+        read = {"polled_ns": true_ns, "made_ns": true_ns, "cursor": [0, 0, 0]}
+        return {"k": "ticks", "symbol": "EURUSD", "rows": pack_array(row), **read}
+
+    async def main() -> None:
+        session = Mt5Session(Mt5Account(login=LOGIN), open_link, lambda: true_ns + ahead_ns, pause)
+        await session.connect(told.extend)
+        await session.subscribe_quotes(["EURUSD"])
+        links[0].on_news([tick()])
+        await session.subscribe_bars("EURUSD", BarPeriod.M1)
+        async with asyncio.timeout(20):
+            while not any(isinstance(event, Bar) for event in told):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await session.close()
+
+    asyncio.run(main())
+    (bar,) = (event for event in told if isinstance(event, Bar))
+    assert (bar.open_ns, bar.close) == (minute_ns, 120_000)
