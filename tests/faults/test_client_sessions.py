@@ -2,6 +2,7 @@
 
 import pytest
 
+from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.broker.events import LinkDown, LinkUp, Notice
 from pepperstone_adapter.broker.session import BrokerSnapshot
 from pepperstone_adapter.common.errors import (
@@ -9,6 +10,8 @@ from pepperstone_adapter.common.errors import (
     LinkLost,
 )
 from pepperstone_adapter.common.secrets import Secret
+from pepperstone_adapter.ctrader.client.account import Account
+from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, Tokens
 from pepperstone_adapter.openapi import messages as oa
 from tests.kit.ctrader import MemoryStore
@@ -104,6 +107,37 @@ def test_f41_a_late_refresh_answer_is_that_to_the_second_request_as_well(refused
     kept = world.store.saved[-1]
     assert kept.tokens is not None
     assert (kept.tokens.access, kept.tokens.refresh, kept.refreshing) == (Secret("late-a"), Secret("late-r"), False)
+
+
+def test_f41_two_accounts_of_one_login_ask_for_one_refresh_and_share_its_late_answer() -> None:
+    """The refresh token works once: what the second account asked for itself would be refused, and end it for good."""
+    world = World()
+    other: list[object] = []
+    second = Account(
+        world.hub, Wanted(account_number="5002", environment=Environment.DEMO), world.keeper, lambda _events: None
+    )
+    second.first.then(other.append, other.append)
+    world.venue.scripts[oa.GetAccountListByAccessTokenReq] = lambda m: oa.GetAccountListByAccessTokenRes(
+        accessToken=m.accessToken,
+        ctidTraderAccount=[
+            oa.CtidTraderAccount(ctidTraderAccountId=ACCOUNT_ID + n, isLive=False, traderLogin=5001 + n) for n in (0, 1)
+        ],
+    )
+    world.venue.scripts[oa.AccountAuthReq] = lambda m: (
+        oa.AccountAuthRes(ctidTraderAccountId=m.ctidTraderAccountId)
+        if m.accessToken == "late-a"
+        else oa.ErrorRes(errorCode="CH_ACCESS_TOKEN_INVALID")
+    )
+    world.venue.scripts[oa.RefreshTokenReq] = None
+    world.hub.join(second)
+    world.join()
+    (asked,) = [asked.ref for asked in world.venue.asked if isinstance(asked.message, oa.RefreshTokenReq)]
+    world.pass_s(15.2)
+    late = oa.RefreshTokenRes(accessToken="late-a", refreshToken="late-r", tokenType="bearer", expiresIn=2_628_000)
+    world.venue.say(late, asked)
+    world.pass_s(20)
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+    assert isinstance(other[0], BrokerSnapshot)
 
 
 def test_f41_a_refusal_that_no_late_answer_takes_back_is_believed_the_second_time() -> None:

@@ -21,7 +21,7 @@ from pepperstone_adapter.ctrader.client.account import Account
 from pepperstone_adapter.ctrader.client.desk import Wanted
 from pepperstone_adapter.ctrader.client.hub import Hub
 from pepperstone_adapter.ctrader.client.renewal import at_once
-from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, TokenKeeper, Tokens
+from pepperstone_adapter.ctrader.client.tokens import Application, Credentials, Tokens
 from pepperstone_adapter.network.link import Link
 from pepperstone_adapter.network.tls import Endpoint
 from pepperstone_adapter.openapi import messages as oa
@@ -198,7 +198,7 @@ class World:
         )
         self.events: list[BrokerEvent] = []
         wanted = Wanted(account_number="5001", environment=environment)
-        self.keeper = TokenKeeper(self.store, kept, clock.now_ns, at_once)
+        self.keeper = self.hub.keeper(self.store, kept)
         self.account = Account(self.hub, wanted, self.keeper, self.events.extend)
         self.firsts: list[object] = []
         self.account.first.then(self.firsts.append, self.firsts.append)

@@ -23,7 +23,7 @@ from pepperstone_adapter.common.errors import (
 )
 from pepperstone_adapter.ctrader.client.errors import Maintenance, error_of, is_benign, is_permanent
 from pepperstone_adapter.ctrader.client.protocol import LinkProtocol, Request, Timings
-from pepperstone_adapter.ctrader.client.tokens import Application, Blocking
+from pepperstone_adapter.ctrader.client.tokens import Application, Blocking, Credentials, CredentialStore, TokenKeeper
 from pepperstone_adapter.network.link import Link
 from pepperstone_adapter.network.promises import Promise, spawn
 from pepperstone_adapter.openapi import messages as oa
@@ -77,6 +77,7 @@ class Hub:
         self.ready = False
         self.members: dict[int, Member] = {}
         self._watchers: list[Member] = []  # members without an account id yet
+        self._keepers: dict[str, TokenKeeper] = {}  # by profile
         self._garbage: deque[float] = deque(maxlen=GARBAGE_LIMIT)
         self.protocol = LinkProtocol(
             on_message=self._on_message,
@@ -106,6 +107,18 @@ class Hub:
         self.link.start()
         if self.ready:
             member.link_ready()
+
+    def keeper(self, store: CredentialStore, credentials: Credentials) -> TokenKeeper:
+        """Keeper of a login's tokens, one for all accounts: a refresh is asked for once, and its answer is for all of them.
+
+        Each with its own would wait for the others in a thread, and would use the refresh token a second time.
+        """
+        keeper = self._keepers.get(store.profile)
+        if keeper is None:
+            keeper = self._keepers[store.profile] = TokenKeeper(store, credentials, self.clock.now_ns, self.blocking)
+        else:
+            keeper.read_again(credentials)
+        return keeper
 
     def identify(self, member: Member, account_id: int) -> None:
         """Route the messages of `account_id` to `member`."""

@@ -231,7 +231,7 @@ def run_probe(
         hub = Hub(
             credentials.application, network.reactor, clock, make_link, partial(in_pool, network.reactor), timings=QUIET
         )
-        probe = Probe(hub, wanted, TokenKeeper(store, credentials, clock.now_ns, hub.blocking), checks, observe_s)
+        probe = Probe(hub, wanted, hub.keeper(store, credentials), checks, observe_s)
 
         def see(ours: bool, decoded: openapi.Decoded) -> None:
             probe.tapped(ours, decoded)

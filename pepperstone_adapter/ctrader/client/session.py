@@ -47,7 +47,7 @@ from pepperstone_adapter.ctrader.client.hub import Hub
 from pepperstone_adapter.ctrader.client.market import PERIODS
 from pepperstone_adapter.ctrader.client.protocol import LinkProtocol, Timings
 from pepperstone_adapter.ctrader.client.requests import CLIENT_ORDER_ID_MAX, LABEL_MAX
-from pepperstone_adapter.ctrader.client.tokens import Credentials, CredentialStore, TokenKeeper
+from pepperstone_adapter.ctrader.client.tokens import Credentials, CredentialStore
 from pepperstone_adapter.network.link import RECONNECT, Link
 from pepperstone_adapter.network.mailbox import Mailbox
 from pepperstone_adapter.network.promises import Promise, in_pool, spawn
@@ -160,8 +160,7 @@ class CTraderSession:
 
         def join() -> Account:
             hub = self._hub(network, credentials)
-            tokens = TokenKeeper(store, credentials, self._clock.now_ns, hub.blocking)
-            account = Account(hub, self.wanted, tokens, mailbox.post)
+            account = Account(hub, self.wanted, hub.keeper(store, credentials), mailbox.post)
             try:
                 hub.join(account)
             except BaseException:

@@ -161,6 +161,11 @@ class TokenKeeper:
     def due(self) -> bool:
         return self._tokens.due(self._now_ns())
 
+    def read_again(self, credentials: Credentials) -> None:
+        """Take what has just been read from the store: a person may have logged in anew."""
+        if self._refreshing is None and self._unstored is None:
+            self._take(credentials)
+
     async def refresh(self, refused: Secret, ask: AskRefresh) -> Secret:
         """Return an access token other than `refused`, refreshing it if nobody else has. One refresh at a time.
 

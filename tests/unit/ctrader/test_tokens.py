@@ -171,6 +171,23 @@ def test_a_pair_that_comes_after_a_newer_one_is_not_kept_for_the_next_refresh() 
     assert outcome(one.refresh(Secret("a2"), ask)) == [Secret("a3")]
 
 
+@pytest.mark.parametrize("lost_a_pair", [False, True])
+def test_a_new_login_that_another_account_has_read_is_used_and_not_written_over(lost_a_pair: bool) -> None:
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        return FRESH
+
+    store = FullOnce(Credentials(application=APP, tokens=OLD))
+    one = keeper(store)
+    if lost_a_pair:
+        outcome(one.refresh(Secret("a1"), ask))
+    new = Credentials(application=APP, tokens=Tokens(access=Secret("n1"), refresh=Secret("n2")))
+    store.credentials = new
+    one.read_again(new)
+    assert lost_a_pair or one.access == Secret("n1")
+    assert outcome(one.refresh(Secret("a1"), ask)) == [Secret("n1")]
+    assert store.load() == new
+
+
 def test_without_a_refresh_token_or_any_token_a_person_is_sent_to_log_in() -> None:
     async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
         raise AssertionError("asked")
