@@ -14,7 +14,9 @@ def command(
         Path | None, typer.Option("--out", help="Result folder; replaces output.dir of the settings.", metavar="DIR")
     ] = None,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of slippage and latency draws.", metavar="N")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of slippage and latency draws.", metavar="N")
+    ] = None,
     repeat: Annotated[
         int,
         typer.Option(
@@ -57,7 +59,7 @@ def command(
     overrides += [f"output.dir={out.absolute()}"] if out is not None else []
     overrides += [f"market.seed={seed}"] if seed is not None else []
     overrides += ["output.report=false"] if no_report else []
-    overrides += ["output.log=null"] if json_ else [f"output.log={log}"] if log is not None else []
+    overrides += ["output.log=null"] if json_ else [f"output.log={log.upper()}"] if log is not None else []
     with expected("backtest", settings):
         loaded = load_backtest(settings, overrides)
     finished = run_with_progress(loaded, settings.stem, quiet=json_)

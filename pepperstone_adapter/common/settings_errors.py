@@ -4,6 +4,7 @@ import difflib
 import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, TypeAliasType, Union, get_args, get_origin
 
 import yaml
@@ -14,6 +15,7 @@ from pepperstone_adapter.common.yaml_lines import Node, is_secret_name
 _UNKNOWN = "extra_forbidden"
 _MISSING = "missing"
 _TOO_SHORT = "too_short"
+_DECIMAL = re.compile(r"Decimal\('([^']+)'\)|(?<![\w'])(\dE\+\d+)(?!\w)")  # a limit, as pydantic writes it
 _OWN_WORDS = ("value_error", "assertion_error")
 
 
@@ -100,6 +102,7 @@ class _Problem:
         else:
             message = self._detail["msg"].replace("Input should be", "expected")
             expected = message.partition(", unable to")[0]
+            expected = _DECIMAL.sub(lambda found: f"{Decimal(found[1] or found[2]):f}", expected)
             expected = expected.replace("a valid string", "text").replace("a valid tuple", "a list")
         text = f"{expected}, got {self._shown(given)}"
         if self.kind in ("enum", "literal_error") and isinstance(given, str):

@@ -380,7 +380,7 @@ def test_report_commands_name_what_is_not_there(pepperstone: Callable[..., Run],
         assert (code, "no result here" in err) == (3, True)
 
 
-@pytest.mark.parametrize(("level", "running"), [("INFO", True), ("WARNING", False)])
+@pytest.mark.parametrize(("level", "running"), [("INFO", True), ("warning", False)])
 def test_what_strategies_log_is_printed_where_it_is_asked_for(write: Written, level: str, running: bool) -> None:
     settings = write(config__then="log", output__report=False)
     # A process of its own: the framework sets its log up once in each.

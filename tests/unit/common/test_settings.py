@@ -48,7 +48,7 @@ class Data(StrictModel):
 class Settings(StrictModel):
     data: Data
     entries: list[Entry] = Field(default_factory=list)
-    lots: Decimal = Field(default=Decimal("0.10"), gt=0)
+    lots: Decimal = Field(default=Decimal("0.10"), gt=0, le=Decimal("1e6"))
     spread_points: float | None = Field(default=None, ge=0)
     label: str = ""
     overrides: dict[str, Override] = Field(default_factory=dict)
@@ -179,6 +179,11 @@ def problems(folder: Path, text: str | bytes, *overrides: str, environ: Mapping[
             GOOD + "  port: 70000\n",
             "x.yaml:3: data.port: expected less than or equal to 65535, got 70000",
             id="B28-port",
+        ),
+        pytest.param(
+            GOOD + "lots: 1e13\n",
+            "x.yaml:3: lots: expected less than or equal to 1000000, got 10000000000000.0",
+            id="decimal-limit",
         ),
         pytest.param("- a\n", "x.yaml:1: settings must be `key: value` lines, not a list or a single value", id="list"),
         pytest.param(
