@@ -18,6 +18,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pepperstone_adapter.backtest import metrics
 from pepperstone_adapter.backtest.quality import DataQuality
 from pepperstone_adapter.backtest.report import render
@@ -268,9 +270,16 @@ def read_result(folder: Path) -> dict[str, Any]:
                     f"{folder}: no result here; a run that was killed while it put its own in place left {beside.whole}: "
                     f"rename that folder to {folder.name}, or run the backtest again"
                 ) from e
+        if (folder / "sweep.csv").exists():
+            raise DataError(
+                f"{folder}: a sweep, not a result; open its sweep.html, or name one of its runs (`--keep` keeps them in runs/)"
+            ) from e
         raise DataError(f"{file}: no result here; run `pepperstone backtest SETTINGS --out {folder}`") from e
     except ValueError as e:
         first = str(e).splitlines()[0]
+        if isinstance(e, ValidationError):
+            wrong = e.errors(include_url=False, include_input=False)[0]
+            first = f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
         raise DataError(f"{file}: not a result of this version ({first}); run the backtest again") from e
     return read.model_dump(mode="json", by_alias=True)  # what an older one does not have is at its default
 

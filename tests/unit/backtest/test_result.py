@@ -87,19 +87,31 @@ def test_the_published_schema_is_that_of_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken",
-    [{"extra": 1}, {"schema": "other/1"}, {"costs": None}, {"hashes": {"settings": "short"}}],
+    ("broken", "words"),
+    [
+        ({"extra": 1}, "extra: "),
+        ({"schema": "other/1"}, "schema: .*'pepperstone-backtest-result/1'"),
+        ({"costs": None}, "costs: "),
+        ({"hashes": {"settings": "short"}}, r"hashes\.settings: "),
+    ],
 )
-def test_a_document_off_the_schema_is_not_read(tmp_path: Path, broken: dict[str, Any]) -> None:
+def test_a_document_off_the_schema_is_not_read(tmp_path: Path, broken: dict[str, Any], words: str) -> None:
     write_result(tmp_path / "out", record_of(random_trades(3)), FACTS)
     file = tmp_path / "out" / "result.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **broken}))
-    with pytest.raises(DataError, match=r"result\.json: not a result of this version"):
+    with pytest.raises(
+        DataError, match=rf"result\.json: not a result of this version \({words}.*\); run the backtest again"
+    ):
         read_result(tmp_path / "out")
 
 
 def test_a_folder_without_a_result(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"result\.json: no result here"):
+    with pytest.raises(DataError, match=r"result\.json: no result here; run `pepperstone backtest SETTINGS --out"):
+        read_result(tmp_path)
+    (tmp_path / "sweep.csv").touch()
+    with pytest.raises(
+        DataError, match=r"a sweep, not a result; open its sweep\.html, or name one of its runs \(`--keep`"
+    ):
         read_result(tmp_path)
 
 
