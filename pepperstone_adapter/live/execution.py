@@ -64,7 +64,8 @@ from pepperstone_adapter.live.reconciliation import Reconciler
 from pepperstone_adapter.live.sending import Sender
 from pepperstone_adapter.live.shares import Shares
 from pepperstone_adapter.live.startup import Startup
-from pepperstone_adapter.live.tracking import ENTRY, LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.live.stopping import SETTLE_S, settle
+from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.orders import NotSendable, bracket_of, check_price
 from pepperstone_adapter.mapping.reports import ReportMaker
@@ -86,6 +87,10 @@ class BrokerExecutionClient(ExecutionClient):
         Why no new risk may be taken; None while trading is free. Closing and cancelling go on.
     may_tell_strangers
         Asked before positions and orders of strangers are reported after the start.
+    tasks
+        What waits for the broker's answer.
+    settle_timeout_s
+        How long a stop waits for `tasks` and for market orders to fill.
     """
 
     def __init__(
@@ -124,7 +129,9 @@ class BrokerExecutionClient(ExecutionClient):
         self._netting = netting
         self.shares = Shares(cache, venue) if netting else None
         self.settings = config
-        self._log = Logger(name)
+        self.settle_timeout_s = SETTLE_S
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.log = Logger(name)
         self._reports = ReportMaker(account_id, Currency.from_str(currency), netting)
         self._store: IdStore | None = None
         self._events = OrderEvents(self.table, netting, self._recall)
@@ -135,15 +142,15 @@ class BrokerExecutionClient(ExecutionClient):
             events=self._events,
             perform=self.perform,
             now_ns=clock.timestamp_ns,
-            log=self._log,
+            log=self.log,
             agreement=Agreement(cache, venue, netting, connection.specs),
             answer_deadline_s=config.answer_deadline_s,
             give_up_after_s=config.give_up_after_s,
         )
         self.sender = Sender(
-            connection, self.table, self._events, self.reconciler, self.perform, clock.timestamp_ns, self._log
+            connection, self.table, self._events, self.reconciler, self.perform, clock.timestamp_ns, self.log
         )
-        self.questions = Questions(self, self._events, self._reports, self._log)
+        self.questions = Questions(self, self._events, self._reports, self.log)
         self._startup: Startup  # made in _connect, before the framework can ask
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -160,7 +167,7 @@ class BrokerExecutionClient(ExecutionClient):
             raise ConfigurationError("the broker reported no account")
         check_terms(account, self._mode, self._currency)
         if not account.trading_allowed:
-            self._log.error(f"the broker does not allow trading: {account.trading_note or 'no reason given'}")
+            self.log.error(f"the broker does not allow trading: {account.trading_note or 'no reason given'}")
         name = file_name_of(f"{account.environment.value}-{account.account_number}")
         loop = asyncio.get_running_loop()
 
@@ -169,13 +176,14 @@ class BrokerExecutionClient(ExecutionClient):
                 loop.call_soon_threadsafe(self._halt, f"an order's note did not reach the disk: {error}")
 
         self._store = IdStore(Path(self.settings.state_dir) / name / "orders.sqlite", lost)
-        self._emitter = Emitter(self, self.connection, self._reports, self._store, self._log)
-        self._startup = Startup(self, self._store, self._reports, self._events, self._emitter, self._log)
+        self._emitter = Emitter(self, self.connection, self._reports, self._store, self.log)
+        self._startup = Startup(self, self._store, self._reports, self._events, self._emitter, self.log)
         if not self.connection.publishes_market:
             publish_quotes(self, self.connection)
         self.tell_account(account)
 
     async def _disconnect(self) -> None:
+        await settle(self, self.settle_timeout_s)
         await self.connection.stop()
         if self._emitter is not None:
             self._emitter.note_waiting()
@@ -225,7 +233,7 @@ class BrokerExecutionClient(ExecutionClient):
 
     def _halt(self, reason: str) -> None:
         if self.halted is None:
-            self._log.error(f"no new risk from now on: {reason}; closing and cancelling go on; restart after a look")
+            self.log.error(f"no new risk from now on: {reason}; closing and cancelling go on; restart after a look")
         self.halted = self.halted or reason
 
     def tell_account(self, account: AccountSnapshot) -> None:
@@ -257,7 +265,10 @@ class BrokerExecutionClient(ExecutionClient):
         return order
 
     def start_task(self, work: Coroutine[object, object, object], name: str) -> None:
-        self.create_task(work, name)
+        """Begin what ends with the broker's answer; a stop waits for it."""
+        task = self.create_task(work, name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -304,7 +315,7 @@ class BrokerExecutionClient(ExecutionClient):
     def _why_not(self, error: Exception) -> str:
         if isinstance(error, NotSendable | DataError):
             return str(error)
-        self._log.error(f"an order could not be planned: {type(error).__name__}: {error}")
+        self.log.error(f"an order could not be planned: {type(error).__name__}: {error}")
         return f"not sent: a part of this program broke ({type(error).__name__}: {error})"
 
     def _note(self, plan: Plan) -> None:
@@ -390,7 +401,7 @@ class BrokerExecutionClient(ExecutionClient):
     def _refuse_modify(self, command: Any, reason: str) -> None:
         order = self.cache.order(command.client_order_id)
         if order is None:
-            self._log.warning(f"modify of unknown order {command.client_order_id}")
+            self.log.warning(f"modify of unknown order {command.client_order_id}")
             return
         self.generate_order_modify_rejected(order, command.venue_order_id, reason, self.clock.timestamp_ns())
 
@@ -402,7 +413,7 @@ class BrokerExecutionClient(ExecutionClient):
         known = self.cache.order(command.client_order_id)
         venue_id = command.venue_order_id or (known.venue_order_id if known is not None else None)
         if known is None:
-            self._log.warning(f"cancel of unknown order {command.client_order_id}")
+            self.log.warning(f"cancel of unknown order {command.client_order_id}")
         elif venue_id is None or known.is_closed:
             self.generate_order_cancel_rejected(known, venue_id, "the order is not working", self.clock.timestamp_ns())
         else:
@@ -428,28 +439,6 @@ class BrokerExecutionClient(ExecutionClient):
             self.start_task(self.sender.cancel(order), f"cancel-{order.client_order_id}")
         for legs in positions.values():
             self.start_task(self.sender.drop_legs(legs), f"drop-legs-{legs[0].client_order_id}")
-
-    async def wind_down(self, cancel: bool, flat: bool, timeout_s: float) -> None:
-        """Before the node stops: cancel working entries of ours, wait until they (and our positions) are gone."""
-        if not self.connection.up:
-            self._log.error("the link is down: orders and positions are left as they are at the broker")
-            return
-        entries = [o for o in self.table.open_orders() if o.kind == ENTRY] if cancel else []
-        self.cancel(entries)
-
-        def left() -> list[str]:
-            waiting = [o.client_order_id for o in entries if o.phase is not Phase.ENDED]
-            if flat:
-                ours = (p for p in self.cache.positions_open(self.venue) if str(p.strategy_id) != "EXTERNAL")
-                waiting += [str(p.id) for p in ours]
-            return waiting
-
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        # The framework's cache has no event to wait for.
-        while left() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        if left():
-            self._log.error(f"not ended within {timeout_s:g} s: {', '.join(left())}; look at the account")
 
     async def _cancel_all_orders(self, command: Any) -> None:
         found = self.cache.orders_open(
@@ -496,5 +485,5 @@ class BrokerExecutionClient(ExecutionClient):
         status.add_order_reports(state.orders)
         status.add_fill_reports(state.fills)
         status.add_position_reports(state.positions)
-        self.start_task(self._startup.release(state), "release-events")
+        self.create_task(self._startup.release(state), "release-events")
         return status

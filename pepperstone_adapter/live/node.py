@@ -47,6 +47,7 @@ from pepperstone_adapter.live.recording import (
 )
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.live.status import status_line, summary
+from pepperstone_adapter.live.stopping import SETTLE_S, wind_down
 from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 
@@ -236,7 +237,7 @@ class LiveRun:
             streaming=streaming_config(settings.record) if settings.record is not None else None,
             timeout_connection_secs=settings.connect_timeout_s,
             timeout_reconciliation_secs=settings.connect_timeout_s,
-            timeout_disconnection_secs=5.0,
+            timeout_disconnection_secs=SETTLE_S + 5.0,
             delay_post_stop_secs=0.5,
         )
 
@@ -370,7 +371,8 @@ class LiveRun:
         for connection in self._connections():
             execution = connection.execution
             if execution is not None:
-                await execution.wind_down(
+                await wind_down(
+                    execution,
                     cancel=policy.orders == "cancel",
                     flat=policy.positions == "close",
                     timeout_s=WIND_DOWN_TIMEOUT_S,

@@ -127,7 +127,7 @@ class Startup:
             self._tell_strangers(state)
         finally:  # whatever goes wrong with the rest: events flow, and unanswered requests are asked about
             self._connection.release_trading(self._client.on_trading)
-            self._client.start_task(
+            self._client.create_task(
                 run_forever(self._client.reconciler, self._client.settings.audit_interval_s), "reconcile"
             )
         await self._forget_never_sent()

@@ -106,6 +106,23 @@ def test_f90_positions_are_closed_when_the_settings_say_so(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_what_a_strategy_closes_on_its_own_stop_is_waited_for(tmp_path: Path) -> None:
+    with (
+        sandbox(tmp_path, behaviour={"execution_delay_ms": 1_500}) as broker,
+        running(settings(tmp_path, broker, strategy={"tidy": True})) as process,
+    ):
+        until(lambda: traded(broker), "position and order", process)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert report(broker)["positions"] == []
+        # an entry, its close, and the order that was canceled
+        assert " stopped: 3 orders (2 filled, 0 refused); " in out
+        assert "at the broker: no positions, no working orders" in out
+        assert "not answered" not in out
+
+
+@pytest.mark.slow
 def test_two_accounts_in_one_node_keep_apart(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
         path = settings(tmp_path, broker)

@@ -23,12 +23,20 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 class OneOfEachConfig(StrategyConfig):
     def __init__(
-        self, *, instrument_id: str, above: float = 0, stop_after: bool = False, again: bool = False, **_: object
+        self,
+        *,
+        instrument_id: str,
+        above: float = 0,
+        stop_after: bool = False,
+        again: bool = False,
+        tidy: bool = False,
+        **_: object,
     ) -> None:
         self.instrument_id = InstrumentId.from_str(instrument_id)
         self.above = above
         self.stop_after = stop_after
         self.again = again
+        self.tidy = tidy
 
 
 class OneOfEach(Strategy):
@@ -41,6 +49,10 @@ class OneOfEach(Strategy):
 
     def on_start(self) -> None:
         self.subscribe_quotes(self._config.instrument_id)
+
+    def on_stop(self) -> None:
+        if self._config.tidy:
+            self.close_all_positions(self._config.instrument_id)
 
     def on_quote(self, quote: object) -> None:
         if self._done or quote.bid_price < self._config.above:

@@ -30,7 +30,7 @@ def test_an_order_the_framework_leaves_out_stops_new_risk_and_holds_back_no_fill
         assert client._store is not None
         assert client._emitter is not None
         start = Startup(
-            client, client._store, client._reports, client._events, client._emitter, client._log, patience_s=0.1
+            client, client._store, client._reports, client._events, client._emitter, client.log, patience_s=0.1
         )
         state = next(iter(b.broker.orders.values())).state
         known, unknown = (
