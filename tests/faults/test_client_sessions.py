@@ -140,6 +140,18 @@ def test_f41_two_accounts_of_one_login_ask_for_one_refresh_and_share_its_late_an
     assert isinstance(other[0], BrokerSnapshot)
 
 
+def test_f40_a_token_that_another_account_of_the_login_refreshed_is_signed_in_with_where_the_venue_says_nothing(
+    world: World,
+) -> None:
+    async def ask(_message: oa.RefreshTokenReq) -> oa.RefreshTokenRes:
+        return oa.RefreshTokenRes(accessToken="access-2", refreshToken="refresh-2", tokenType="bearer", expiresIn=100)
+
+    world.start(world.keeper.refresh(Secret("access-1"), ask))
+    world.pass_s(65)
+    assert [m.accessToken for m in world.venue.requests(oa.AccountAuthReq)] == ["access-1", "access-2"]
+    assert len(world.of(LinkUp)) == 2
+
+
 def test_f41_a_refusal_that_no_late_answer_takes_back_is_believed_the_second_time() -> None:
     world = World()
     world.venue.scripts[oa.AccountAuthReq] = lambda _m: oa.ErrorRes(errorCode="CH_ACCESS_TOKEN_INVALID")

@@ -29,6 +29,7 @@ class SignIn:
         self._desk = desk
         self._identify = identify
         self._tokens = tokens
+        self._signed_in = tokens.access
         self._again_ns = 0  # no refresh of a token that still lives before this, after one that failed
 
     @property
@@ -53,6 +54,7 @@ class SignIn:
                 if not self._desk.account_id:
                     await self._find_account()
                 self._desk.hold()
+                self._signed_in = token
                 await self._ask_account(token)
             except VenueError as error:
                 if is_benign(error):
@@ -79,9 +81,10 @@ class SignIn:
         return self._desk.hub.ask(oa.GetAccountListByAccessTokenReq(accessToken=self._tokens.access.reveal())).promise
 
     async def renew(self) -> bool:
-        """Refresh a token that is due; say whether there is a new one."""
-        old = self._tokens.access
-        return self.due and await self.refreshed_if_possible() != old
+        """Refresh a token that is due; say whether there is a new one, which another account of the login may have got."""
+        if self.due:
+            await self.refreshed_if_possible()
+        return self._tokens.access != self._signed_in
 
     async def refreshed_if_possible(self) -> Secret:
         """Return a fresh token, or the old one where it cannot be refreshed now (refused, not answered, not kept): it

@@ -163,7 +163,8 @@ class TokenKeeper:
 
     def read_again(self, credentials: Credentials) -> None:
         """Take what has just been read from the store: a person may have logged in anew."""
-        if self._refreshing is None and self._unstored is None:
+        newer = credentials.tokens is not None and credentials.tokens.issued_ns > self._tokens.issued_ns
+        if newer and self._refreshing is None and self._unstored is None:
             self._take(credentials)
 
     async def refresh(self, refused: Secret, ask: AskRefresh) -> Secret:

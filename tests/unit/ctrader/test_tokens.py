@@ -180,9 +180,10 @@ def test_a_new_login_that_another_account_has_read_is_used_and_not_written_over(
     one = keeper(store)
     if lost_a_pair:
         outcome(one.refresh(Secret("a1"), ask))
-    new = Credentials(application=APP, tokens=Tokens(access=Secret("n1"), refresh=Secret("n2")))
+    new = Credentials(application=APP, tokens=Tokens(access=Secret("n1"), refresh=Secret("n2"), issued_ns=60 * NS))
     store.credentials = new
     one.read_again(new)
+    one.read_again(Credentials(application=APP, tokens=OLD))  # read before that
     assert lost_a_pair or one.access == Secret("n1")
     assert outcome(one.refresh(Secret("a1"), ask)) == [Secret("n1")]
     assert store.load() == new
