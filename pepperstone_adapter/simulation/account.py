@@ -400,8 +400,7 @@ class Account:
     def paid(self, ts_ns: int) -> None:
         """After postings: protect the client, and look ahead anew, for every charge brings a stop-out nearer."""
         self.protect()
-        if ts_ns < self._danger_ns:
-            self._look_ahead(ts_ns)
+        self._look_ahead(ts_ns)
         self._measure()
 
     def protect(self) -> None:
@@ -418,6 +417,8 @@ class Account:
             self._danger_ns = NEVER
             self._margin_called = self._margin_called and bool(self.margin.now)
             return
+        if self._danger_ns <= ts_ns:
+            return  # the row in which an order has just been met is still to be looked at itself
         tickets, balance, found = self.books.tickets.values(), self.books.balance, NEVER
         threshold = self.margin.now * self._level_watched / 100
         self._margin_called = self._margin_called and self.equity(ts_ns) <= threshold

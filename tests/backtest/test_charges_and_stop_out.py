@@ -8,6 +8,7 @@ from nautilus_trader.model import OrderSide, TimeInForce
 from pepperstone_adapter.broker.account import PositionMode
 from pepperstone_adapter.broker.symbols import SwapMode, SwapTerms
 from pepperstone_adapter.simulation.plan import Latency
+from tests.kit.orders import limit, stop
 from tests.kit.runs import EURUSD, Steps, amounts, bars, both, buy, close_all, run_steps, sell, spec, utc
 
 D = Decimal
@@ -93,6 +94,31 @@ def test_charges_of_the_last_row_arrive_with_latency() -> None:
     assert record.end_balance == D("9748.75")
     last = record.equity[-1]
     assert (last.ts_ns, last.balance, last.equity) == (record.ledger[-1].ts_ns, D("9748.75"), D("9748.75"))
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+@pytest.mark.parametrize("mode", [PositionMode.HEDGING, PositionMode.NETTING])
+def test_a_part_closed_in_a_bar_does_not_hide_the_stop_out_of_that_bar(mode: PositionMode, chunk: int | None) -> None:
+    # 30,000 at 1.10 use 1,100 of 1,150. 1,000 of them are stopped at 1.095: -5.00. The others use 1,063.33: stop-out at
+    # 531.67, a loss of 613.33 on 29,000 = 0.0211494: 1.07885, on the way to 1.07; the bar ends where it began.
+    acts = {0: buy(30_000), 1: stop(OrderSide.SELL, 1.095, 1_000, reduce_only=True)}
+    record = run_steps(
+        [1.1, 1.1, (1.1, 1.1, 1.07, 1.1), 1.1], acts, start_balance=D(1_150), mode=mode, chunk_size=chunk
+    )
+    assert [(f.units, f.price, f.reason) for f in record.fills[1:]] == [
+        (D(1_000), D("1.09500"), "stop_loss"), (D(29_000), D("1.07885"), "stop_out")
+    ]  # fmt: skip
+    assert (record.stop_outs, record.margin_calls) == (1, 1)
+
+
+def test_an_order_filled_in_a_bar_does_not_hide_the_stop_out_of_that_bar() -> None:
+    # 30,000 at 1.10 of 1,150; 1,000 more at 1.095 in the bar that falls to 1.07: 31,000 that cost 34,095 use 1,136.50:
+    # stop-out at 568.25, a loss of 581.75: 33,513.25 / 31,000 = 1.0810726: 1.08107.
+    acts = {0: both(buy(30_000), limit(OrderSide.BUY, 1.095, 1_000))}
+    record = run_steps([1.1, 1.1, (1.1, 1.1, 1.07, 1.1), 1.1], acts, start_balance=D(1_150), mode=PositionMode.NETTING)
+    assert [(f.units, f.price, f.reason) for f in record.fills[1:]] == [
+        (D(1_000), D("1.09500"), "client"), (D(31_000), D("1.08107"), "stop_out")
+    ]  # fmt: skip
 
 
 def rollover_bar(prices, acts, *, latency_ms=0, short=0, strategy=None, **kw):  # type: ignore[no-untyped-def]
