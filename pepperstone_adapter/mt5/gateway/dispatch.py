@@ -117,7 +117,7 @@ class Dispatcher:
                 reply(_reply(client_id, "not_sent", error=[-3, text]))
                 return
             if kept is not None:
-                reply(_used(client_id, kept) if kept.answer else _reply(client_id, "unknown"))
+                reply(_again(client_id, kept))
                 return
             self._orders.append(request)
         self._next(now_s)
@@ -203,9 +203,14 @@ def _reply(client_id: object, outcome: str, data: Any = None, error: list[Any] |
     return {"t": "rep", "id": client_id, "outcome": outcome, "data": data, "error": error or [1, ""]}
 
 
-def _used(client_id: object, kept: Kept) -> Message:
-    """No client sends an order again: who comes with an answered key has another order of the same name, whose node does
-    not know of the first one. The answer kept is of that one; taken for the new one's, it would make up its fill."""
+def _again(client_id: object, kept: Kept) -> Message:
+    """The answer to a key met before. No client sends an order again: who comes with the key of an order that the broker has
+    has another one of the same name, whose node does not know of the first. The answer kept is of that one; taken for the
+    new one's, it would make up its fill."""
+    if kept.answer is None:
+        return _reply(client_id, "unknown")
+    if not (kept.answer["data"] or {}).get("order"):
+        return kept.answer | {"id": client_id}  # a refusal, or nobody knows
     sent = datetime.fromtimestamp(kept.created_ns / 1e9, UTC)
     text = f"an order of this name was sent on {sent:%Y-%m-%d %H:%M:%S} UTC; nothing was sent now: give it another name"
     return _reply(client_id, "refused", error=[-2, text])

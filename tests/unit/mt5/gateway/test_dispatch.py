@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from pepperstone_adapter.mt5.gateway.dispatch import Dispatcher
 from pepperstone_adapter.mt5.gateway.keys import OrderKeys
 
@@ -45,10 +47,10 @@ def test_one_request_at_a_time_and_orders_first() -> None:
     assert [m["fn"] for m in desk.sent] == ["symbol_info", "order_send", "symbol_info"]
 
 
-def test_an_answered_key_is_never_sent_again_and_its_answer_is_that_of_its_own_order() -> None:
+def test_the_key_of_an_order_that_the_broker_has_is_refused_and_its_answer_is_not_given_to_another_order() -> None:
     desk = Desk()
     desk.ask(ORDER)
-    desk.answer({"deal": 9})
+    desk.answer({"order": 9})
     desk.ask({**ORDER, "id": 77})
     assert len(desk.sent) == 1
     assert desk.outcomes == [(1, "answered"), (77, "refused")]
@@ -56,7 +58,19 @@ def test_an_answered_key_is_never_sent_again_and_its_answer_is_that_of_its_own_o
     said = "an order of this name was sent on 1970-01-01 00:00:00 UTC; nothing was sent now: give it another name"
     assert desk.replies[-1]["error"][1] == said
     kept = desk.dispatcher.key_state("key-0001")
-    assert (kept["state"], kept["answer"]["data"], kept["sent_ns"]) == ("answered", {"deal": 9}, 1)
+    assert (kept["state"], kept["answer"]["data"], kept["sent_ns"]) == ("answered", {"order": 9}, 1)
+
+
+@pytest.mark.parametrize("data", [None, {"retcode": 10018, "order": 0}], ids=["no result", "refused"])
+def test_a_repeated_key_without_an_order_at_the_broker_gets_the_stored_answer_and_is_never_sent_again(
+    data: Any,
+) -> None:
+    desk = Desk()
+    desk.ask(ORDER)
+    desk.answer(data)
+    desk.ask({**ORDER, "id": 77})
+    assert len(desk.sent) == 1
+    assert desk.replies[-1] == desk.replies[0] | {"id": 77}
 
 
 def test_a_worker_that_dies_with_an_order_leaves_it_unknown_for_good() -> None:
