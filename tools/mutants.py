@@ -214,8 +214,9 @@ MUTANTS = (
         (
             (
                 f"{P}/ctrader/client/tokens.py",
-                "            await self._keep(fresh)\n            self._late, self._given_up = None, False\n",
+                "            await self._keep(self._unstored)\n",
                 "            from pepperstone_adapter.network.promises import spawn\n\n"
+                "            fresh = self._unstored\n"
                 "            spawn(self._keep(fresh), lambda _none: None, lambda _error: None)\n"
                 "            return fresh.access\n",
             ),
