@@ -7,6 +7,7 @@ out, and that is said.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from nautilus_trader.common import Logger
@@ -40,7 +41,7 @@ class BuiltBars:
         self._now_ns = now_ns
         self._log = log
         self._builders: dict[BarType, TickBars] = {}
-        self._gaps = 0
+        self._gaps: Counter[str] = Counter()  # by symbol
         self._filling = 0
         self._behind_ns = 0  # how far the broker's last tick was behind this machine's clock (negative: ahead)
 
@@ -75,8 +76,8 @@ class BuiltBars:
 
     def interrupt(self, symbols: Collection[str] | None = None) -> None:
         """Ticks pass unseen from now on (of all symbols), until `fill_gaps`."""
-        self._gaps += 1
         for _, builder in self._of(symbols):
+            self._gaps[builder.symbol] += 1
             builder.interrupt()
 
     def to_fill(self, dead: Collection[str]) -> bool:
@@ -93,14 +94,15 @@ class BuiltBars:
             self._filling -= 1
 
     async def _fill_gaps(self, dead: Collection[str]) -> None:
-        gaps = self._gaps
+        gaps = self._gaps.copy()
         await asyncio.sleep(HISTORY_LAG_S)
         for symbol in dict.fromkeys(b.symbol for b in self._builders.values() if b.symbol not in dead):
+            if gaps[symbol] != self._gaps[symbol]:
+                continue  # the gap has grown: whoever saw that reads it whole
             until_ns = max(self._now_ns(), self._now_ns() - self._behind_ns)
             for bar_type, builder in self._of((symbol,)):
-                if (
-                    builder.missing_from_ns < until_ns - MAX_TICK_DAYS * DAY_NS
-                ):  # of a month; others need not wait for it
+                # Of a month; others need not wait for it.
+                if builder.missing_from_ns < until_ns - MAX_TICK_DAYS * DAY_NS:
                     self._leave_out(bar_type, builder, f"longer ago than {MAX_TICK_DAYS} days")
             since_ns = min((b.missing_from_ns for _, b in self._of((symbol,)) if b.missing_from_ns), default=0)
             if not since_ns:
@@ -112,8 +114,8 @@ class BuiltBars:
             except PepperstoneError as error:
                 failure = f"the broker's ticks could not be read: {error}"
                 await asyncio.sleep(HISTORY_LAG_S)  # where the link went with it, that is told by then
-            if gaps != self._gaps:
-                return  # the gap has grown: whoever saw that reads it whole
+            if gaps[symbol] != self._gaps[symbol]:
+                continue
             for bar_type, builder in self._of((symbol,)):
                 if failure:
                     self._leave_out(bar_type, builder, failure)

@@ -240,3 +240,28 @@ def test_a_gap_of_prices_that_do_not_flow_again_is_not_read_with_the_others() ->
         s.quote(70, 600)
 
     assert play(session, script).bars == [(0, 900, 3)]
+
+
+def test_a_gap_of_another_symbol_does_not_end_the_reading_of_this_one() -> None:
+    """Quiet symbols fall silent all the time, and a week of ticks takes minutes."""
+
+    class Meanwhile(KitSession):
+        async def history_ticks(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Tick]:
+            scenes[0].built.interrupt({"USDJPY"})
+            return await super().history_ticks(symbol, start_ns, end_ns)
+
+    session, scenes = Meanwhile(KitBroker()), []
+    yen_bars = BarType.from_str(f"{USDJPY}-1-MINUTE-ASK-EXTERNAL")
+    session.ticks["EURUSD"] = ticks((10, 500), (40, 900))
+
+    async def script(s: Scene) -> None:
+        scenes.append(s)
+        s.built.begin(yen_bars, "USDJPY", BarPeriod.M1, PriceType.ASK)
+        s.quote(10, 500)
+        s.built.quote("USDJPY", 1_490, 1_500, s.now_ns)
+        s.built.interrupt()
+        s.quote(50, 600)
+        await s.built.fill_gaps()
+        s.quote(70, 600)
+
+    assert play(session, script).bars == [(0, 900, 3)]
