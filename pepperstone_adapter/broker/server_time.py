@@ -115,9 +115,8 @@ def parse_clock(text: str) -> ServerClock:
         if total <= 14 * HOUR_NS:
             minutes = minutes or "00"
             return ServerClock(f"{sign}{int(hours):02d}:{minutes}", shift_ns=total if sign == "+" else -total)
-    if match := _SHIFTED.fullmatch(name):
-        hours = int(match[1])
-        return ServerClock(f"new-york{hours:+d}", "America/New_York", hours * HOUR_NS)
+    if (match := _SHIFTED.fullmatch(name)) and abs(ahead := int(match[1])) <= 14:
+        return ServerClock(f"new-york{ahead:+d}", "America/New_York", ahead * HOUR_NS)
     if name in available_timezones():
         return ServerClock(name, name)
     by_folded = {z.casefold(): z for z in available_timezones()}

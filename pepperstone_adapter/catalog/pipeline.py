@@ -95,7 +95,11 @@ class Pipeline:
         clock = UTC_CLOCK if with_offset else self._clock
         local, period = rows.ts_ns, None
         if self.reading.form.kind == formats.BARS:
-            period = self._known_period(local[(local >= EARLIEST_NS) & (local <= self._latest_ns)])
+            likely = (local >= EARLIEST_NS) & (local <= self._latest_ns)
+            if self.period is None and not likely.any():  # wrong times tell no period: the times are what is wrong
+                self._parser.drop(rows, {"epoch": ~likely}, {"epoch": self._unit_hint()})
+                return Chunk(rows.ts_ns, self._values(rows))
+            period = self._known_period(local[likely])
         converted = to_utc(local, clock, self._fold, self._hour_again(rows) if period is BarPeriod.H1 else None)
         self._fold = converted.state
         self.bad.note("folded", converted.folded)

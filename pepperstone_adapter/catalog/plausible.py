@@ -43,7 +43,7 @@ def check_price(spec: SymbolSpec, points: NDArray[np.int64], file: str, stored_p
         if not 1 / STORED_FACTOR <= ratio <= STORED_FACTOR:
             raise DataError(
                 f"{file}: prices around {price:.6g} cannot be {spec.name}: the catalog's are around "
-                f"{stored_points * 10.0**-spec.digits:.6g}; is this another symbol's file, or another --points scale? "
+                f"{stored_points * 10.0**-spec.digits:.6g}; is this another symbol's file, or prices in points? "
                 "--allow instrument imports it as it is"
             )
         return

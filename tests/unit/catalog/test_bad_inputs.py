@@ -106,6 +106,10 @@ CASES = {
         "EURUSD.csv", "time,bid,ask\n2024-01-02 00:00:00,1.10411,1.10415\n2024-01-02 00:00:01Z,1.10411,1.10415\n", UTC,
         r"some times carry an offset from UTC and some do not",
     ),
+    "B46-all-in-the-future": (
+        "EURUSD.csv", bars(*(g.replace("2024.", "2934.") for g in GOOD)), UTC,
+        r"4 rows with a time before 1990 or in the future \(first at .*EURUSD\.csv:2: ",
+    ),
     "B47-high-below-low": (
         "EURUSD.csv", bars(*GOOD, bar(prices="1.10450\t1.10430\t1.10440\t1.10455")), UTC,
         r"1 row with high or low not around open and close \(first at .*:6: ",
