@@ -28,8 +28,11 @@ def command(
     target = folder.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigurationError(f"{folder}: exists and is not an empty folder; name a new one")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot be made ({error.strerror}); name a folder you may write") from error
     try:
         _write_project(building, target.name)
         if data:

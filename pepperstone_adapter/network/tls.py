@@ -107,9 +107,8 @@ def _read_ca(ca_file: Path) -> list[Certificate]:
     try:
         text = ca_file.read_bytes()
     except FileNotFoundError as error:
-        raise ConfigurationError(
-            f"{ca_file}: no such ca_file; a sandbox writes it when it starts (`pepperstone sandbox configs/sandbox/default.yaml`)"
-        ) from error
+        hint = "a sandbox writes it when it starts (`pepperstone sandbox configs/sandbox/default.yaml`)"
+        raise ConfigurationError(f"{ca_file}: no such ca_file; {hint}") from error
     except OSError as error:
         raise ConfigurationError(f"{ca_file}: the CA file cannot be read: {error.strerror}") from error
     end = b"-----END CERTIFICATE-----"

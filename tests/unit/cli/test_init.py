@@ -45,3 +45,13 @@ def test_an_empty_folder_is_taken_and_a_full_one_refused(capsys: pytest.CaptureF
     assert main(["init", str(full / "mine.txt"), "--no-data"]) == 2
     assert sorted(path.name for path in full.iterdir()) == ["mine.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "full"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "project", tmp_path / ("n" * 255)):
+        assert main(["init", str(folder)]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {folder}: cannot be made (")
+        assert err.endswith("); name a folder you may write\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
