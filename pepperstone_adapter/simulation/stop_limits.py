@@ -45,10 +45,11 @@ class StopLimits:
         """Follow an order that is being sent, if it is of the kind."""
         if order.order_type not in _TYPES:
             return
-        symbol = str(order.instrument_id.symbol)
+        symbol, now = str(order.instrument_id.symbol), self._broker.now_ns()
         if not self._fills.tapes[symbol].of_quotes:
             self._waiting[order.client_order_id] = symbol
-            self.look_ahead(self._broker.now_ns())
+            if now < self.due_ns:  # else the bar of now is still to be looked at, for the others
+                self.look_ahead(now)
 
     def look_ahead(self, ts_ns: int) -> None:
         """Be awake when the next bar of an order's symbol ends."""

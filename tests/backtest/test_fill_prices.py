@@ -226,6 +226,21 @@ def test_a_stop_limit_of_a_symbol_nobody_listens_to_is_met_in_its_own_time() -> 
     assert [(f.ts_ns, f.price) for f in record.fills] == [(MONDAY + 4 * MINUTE_NS, D("1.10500"))]
 
 
+def test_a_stop_limit_that_is_sent_in_a_bar_does_not_hide_another_that_this_bar_runs_through() -> None:
+    # The minute that runs through 1.105 and 1.106 fills a stop at 1.102 on its way; that is answered by a stop-limit below.
+    class Answers(Steps):
+        def on_order_filled(self, event: Any) -> None:
+            if event.last_px.as_decimal() == D("1.102"):
+                stop_limit(self, SELL, 1.05, 1.049)
+
+    acts = {1: both(lambda s: stop_limit(s, BUY, 1.105, 1.106), stop(BUY, 1.102, 1_000))}
+    record = run_steps(RUN_THROUGH, {}, strategy=Answers(acts, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL"))
+    assert sorted((f.order_type, f.price) for f in record.fills) == [
+        ("STOP_LIMIT", D("1.10500")), ("STOP_MARKET", D("1.10200"))
+    ]  # fmt: skip
+    assert {f.ts_ns for f in record.fills} == {MONDAY + 4 * MINUTE_NS}
+
+
 def test_a_stop_limit_without_margin_is_canceled_when_a_bar_runs_through_it() -> None:
     # 1,000 units at 1.105 need 36.83 of 20.
     record = run_steps(RUN_THROUGH, {1: lambda s: stop_limit(s, BUY, 1.105, 1.106)}, start_balance=D(20))
