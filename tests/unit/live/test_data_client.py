@@ -156,10 +156,11 @@ def test_bars_of_the_ask_go_on_with_prices_that_come_although_asking_for_them_ag
     unseen, and the next ones are there without another word."""
 
     async def script(b: Bench) -> None:
-        p = await begun(b, ASK_BARS)
+        p = Prices(b)
+        b.session.ticks["EURUSD"] = [p.tick(10, 108_500), p.tick(20, 108_900)]
+        await begun(b, ASK_BARS)
         assert b.data is not None
         building = b.data.built
-        b.session.ticks["EURUSD"] = [p.tick(10, 108_500), p.tick(20, 108_900)]
         b.broker.now_ns = p.begun + 30 * SECOND
         b.session.unheard = Silent("no answer within 15 s")
         await b.until(lambda: building.interrupted, "the silence")
@@ -170,8 +171,7 @@ def test_bars_of_the_ask_go_on_with_prices_that_come_although_asking_for_them_ag
 
         await b.until(read, "the ticks that passed unseen")
         p.come(70, 108_700)
-        await b.until(lambda: b.probe.bars, "the bar of the first minute")
-        ended_ns, prices, _ = shown(b.probe.bars[0])
-        assert (ended_ns, prices) == (p.ended(1), ["1.08510", "1.08910", "1.08510", "1.08610"])
+        await b.until(lambda: b.probe.bars and b.probe.bars[-1].ts_event == p.ended(1), "the bar of the first minute")
+        assert shown(b.probe.bars[-1])[1] == ["1.08510", "1.08910", "1.08510", "1.08610"]
 
     run_bench(tmp_path, script, data_config=LiveDataConfig(stale_after_s=2.0))
