@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from rich.console import Console
@@ -22,7 +22,8 @@ REFRESH_S = 0.5
 
 def serve(settings: SandboxSettings, seconds: float | None, *, as_json: bool) -> None:
     """Start the broker and run it until `seconds` have passed or the person presses Ctrl-C."""
-    with start(settings) as sandbox:
+    with ExitStack() as until_closed, start(settings) as sandbox:
+        until_closed.enter_context(_stoppable())
         run(sandbox, seconds, as_json=as_json)
 
 
@@ -36,10 +37,7 @@ def run(sandbox: Sandbox, seconds: float | None, *, as_json: bool) -> None:
     else:
         console.print(_table(sandbox))
     try:
-        with (
-            _stoppable(),
-            Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live,
-        ):
+        with Live(console=console, refresh_per_second=4, transient=True, auto_refresh=not as_json) as live:
             while deadline_s is None or time.monotonic() < deadline_s:
                 left_s = REFRESH_S if deadline_s is None else deadline_s - time.monotonic()
                 time.sleep(max(0.0, min(REFRESH_S, left_s)))
@@ -56,9 +54,13 @@ def run(sandbox: Sandbox, seconds: float | None, *, as_json: bool) -> None:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Ctrl-C and SIGTERM end it in order, also where a script put it in the background and so had Ctrl-C ignored."""
+    told = 0
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal told
+        told += 1
+        if told != 2:  # a wrapper such as `uv run` hands one Ctrl-C on a second time, while the broker closes
+            raise KeyboardInterrupt
 
     ours = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, stop) for number in ours}
@@ -108,7 +110,8 @@ def _table(sandbox: Sandbox) -> Table:
     table.add_row("prices", f"{sandbox.settings.tape.source}, speed {sandbox.settings.tape.speed:g}")
     opens = sandbox.call(_opens_at, sandbox)
     if opens is not None:
-        table.add_row("market", f"closed until {opens}; around the clock: --set symbols.always_open=true (with a walk)")
+        walk = "" if sandbox.settings.tape.source == "walk" else "--set tape.source=walk "
+        table.add_row("market", f"closed until {opens}; around the clock: {walk}--set symbols.always_open=true")
     return table
 
 

@@ -6,6 +6,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import textwrap
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -196,6 +197,42 @@ def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path, numb
             _connects_and_ends(process, number)
         finally:
             process.kill()
+
+
+def test_one_ctrl_c_told_twice_ends_it_in_order(tmp_path: Path) -> None:
+    """A wrapper such as `uv run` hands on what the terminal sent to both; here while the broker closes."""
+    code = """
+        import signal, sys
+        from pepperstone_adapter.cli.main import run
+
+        def is_run(frame):
+            return frame.f_code.co_name == "run" and frame.f_code.co_filename.endswith("sandbox_console.py")
+
+        def while_it_serves(frame, event, argument):
+            if is_run(frame):
+                if "left_s" in frame.f_locals:
+                    signal.raise_signal(signal.SIGINT)
+                return while_it_serves
+
+        def while_it_closes(frame, event, argument):
+            if is_run(frame) and event == "return":
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+                print("told twice")
+
+        sys.settrace(while_it_serves)
+        sys.setprofile(while_it_closes)
+        run()
+    """
+    changes = [f"ports.{name}=0" for name in ("demo", "live", "oauth")]
+    changes += ["mt5.port=0", f"state_dir={tmp_path}", "tape.history_days=1"]
+    command = [sys.executable, "-c", textwrap.dedent(code), "sandbox", "configs/sandbox/default.yaml", "--json"]
+    ran = subprocess.run(
+        [*command, *(word for change in changes for word in ("--set", change))],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.endswith("told twice\n")
 
 
 def _connects_and_ends(process: "subprocess.Popen[str]", number: int) -> None:

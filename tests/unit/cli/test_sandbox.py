@@ -73,6 +73,16 @@ def test_a_closed_market_is_told_with_its_opening(tmp_path: Path) -> None:
         assert sandbox_console._opens_at(sandbox) is None
 
 
+def test_a_closed_market_is_told_with_what_plays_around_the_clock(tmp_path: Path) -> None:
+    saturday_ns = 1_795_240_800 * 10**9
+    settings = settings_for_tests(tmp_path, symbols={"always_open": False})  # prices that no walk makes
+    console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
+    with start(settings, clock=TestClock(saturday_ns)) as sandbox:
+        console.print(sandbox_console._table(sandbox))
+    said = console.export_text()
+    assert "22:01 UTC; around the clock: --set tape.source=walk --set symbols.always_open=true " in said
+
+
 def test_a_broken_tape_ends_the_command(tmp_path: Path) -> None:
     """A tape that fails must not leave a server that only looks alive."""
     settings = settings_for_tests(tmp_path, tape={"source": "walk", "speed": 0.0, "ticks_per_s": 1000.0})
