@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
+from re import compile as pattern
 from typing import Any
 
 from pepperstone_adapter.backtest import returns, trades
@@ -22,6 +23,7 @@ ZERO = Decimal(0)
 NS = 1_000_000_000
 YEAR_S = 365.25 * 86_400
 TOP_DRAWDOWNS = 5
+_FIGURES = pattern(r"\b[A-Z]+-\d[\w-]*|\b\d+(?:\.\d+)?\b")
 
 
 def iso(ts_ns: int) -> str:
@@ -122,7 +124,7 @@ def order_section(record: RunRecord) -> dict[str, Any]:
         "fills": len(record.fills),
         "partially_filled": partial,
         "by_status": dict(sorted(Counter(o.status for o in record.orders).items())),
-        "refusals": dict(Counter(_code(o.reason) for o in refused).most_common(20)),
+        "refusals": dict(Counter(_code(o.reason) for o in refused).most_common()),
     }
 
 
@@ -268,9 +270,9 @@ def _groups(done: Sequence[PositionRow], key: Any) -> dict[str, Any]:
 
 
 def _code(reason: str) -> str:
-    """`NOT_ENOUGH_MONEY: needs 12.30 USD …` counts as its code; a reason without one as it is."""
+    """`NOT_ENOUGH_MONEY: needs 12.30 USD …` counts as its code; a reason without one as it is, but for figures and ids."""
     code, colon, _ = reason.partition(":")
-    return code if colon and code.isupper() else reason
+    return code if colon and code.isupper() else _FIGURES.sub("…", reason)
 
 
 def _mean(values: Sequence[Decimal]) -> Decimal | None:

@@ -23,7 +23,7 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     console.print(summary_table(result))
     orders = result["orders"]
     if refused := sorted(orders["refusals"].items(), key=lambda r: (-r[1], r[0])):
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused)
+        reasons = "; ".join(f"{count:,} {reason}" for reason, count in refused)
         console.print(f"Refused {reasons}", highlight=False, soft_wrap=True)
     if not orders["count"]:
         words = "Trades  no order was sent; with --log INFO the run shows what the strategies log"

@@ -102,6 +102,18 @@ def test_orders_and_refusals(record: RunRecord) -> None:
     assert o["refusals"] == {"no money": 2, "VOLUME_STEP": 1}
 
 
+def test_words_that_differ_in_their_figures_only_are_one_refusal(record: RunRecord) -> None:
+    # The framework's own words: prices and order ids in them made each a kind of its own, and of these only twenty were kept.
+    words = "STOP_MARKET BUY order stop px of {} was in the market: bid=0.85482, ask=0.85640, but rejected because"
+    reasons = [words.format(f"0.856{i:02}") for i in range(30)]
+    reasons += [f"Contingent order O-20200113-070000-001-001-{i} already closed" for i in range(9)]
+    record.orders = [replace(record.orders[0], status="REJECTED", reason=reason) for reason in reasons]
+    assert metrics.order_section(record)["refusals"] == {
+        "STOP_MARKET BUY order stop px of … was in the market: bid=…, ask=…, but rejected because": 30,
+        "Contingent order … already closed": 9,
+    }
+
+
 def test_balance_drawdown_counts_an_instant_once(record: RunRecord) -> None:
     # The gain and its commission are booked at one instant: no fall of 0.35 in between.
     # Highs: 10,000 at the start (falls to 9,999.65 by the first commission, then 9,999.45 by the swap), 10,049.10.

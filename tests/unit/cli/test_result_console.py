@@ -53,7 +53,7 @@ def test_why_orders_were_refused_and_that_none_was_sent_is_said(capsys: Any) -> 
     result["orders"] |= {"count": 40, "refusals": {"MARKET_CLOSED": 2, "NOT_ENOUGH_MONEY": 1933}}
     print_result(result, Path("out"), as_json=False)
     told = capsys.readouterr().out
-    assert "\nRefused 1,933 NOT_ENOUGH_MONEY, 2 MARKET_CLOSED\n" in told
+    assert "\nRefused 1,933 NOT_ENOUGH_MONEY; 2 MARKET_CLOSED\n" in told
     assert "no order" not in told
     result["orders"] |= {"count": 0, "refusals": {}}
     print_result(result, Path("out"), as_json=False)
