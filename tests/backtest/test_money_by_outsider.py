@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model import OrderSide
 
@@ -177,6 +177,9 @@ def test_an_outsider_agrees_to_the_cent(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(choices=CHOICES, seed=st.integers(0, 9), netting=st.booleans())
+@example(  # a position that is sent into a stop-out, and stopped out in the same moment
+    choices=[(0, "buy", "EURGBP", 4), (99, "buy", "EURGBP", 167), (166, "sell", "EURGBP", 4)], seed=8, netting=False
+)
 def test_an_outsider_agrees_when_the_broker_closes_positions(
     choices: list[tuple[int, str, str, int]], seed: int, netting: bool
 ) -> None:

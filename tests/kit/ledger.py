@@ -161,12 +161,13 @@ def recompute(
     """Run fills and rollovers through a ledger in time order.
 
     At the very rollover resting orders and stop-outs come first (they were met inside the bar that ends then), orders
-    sent then last.
+    sent then last, and what became of those after them.
     """
-    events: list[tuple[int, int, int, object]] = [
-        (f.ts_ns, 0 if f.inside_bar else 2, i, f) for i, f in enumerate(fills)
-    ]
-    events += [(ts, 1, 0, (ts, day)) for ts, day in nights]
+    events: list[tuple[int, int, int, object]] = [(ts, 1, 0, (ts, day)) for ts, day in nights]
+    sent_ns = -1  # the last time at which an order was sent
+    for i, fill in enumerate(fills):
+        sent_ns = sent_ns if fill.inside_bar else fill.ts_ns
+        events.append((fill.ts_ns, 2 if fill.ts_ns == sent_ns else 0, i, fill))
     for _, _, _, event in sorted(events, key=lambda e: e[:3]):
         if isinstance(event, Fill):
             ledger.fill(event)
