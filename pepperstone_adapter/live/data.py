@@ -6,7 +6,6 @@ that names it, never with silence.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -194,13 +193,17 @@ class BrokerDataClient(ClientWithoutTrades):
                 f"no quote for {self._stale_after_s:g} s in an open market: {', '.join(gone)}; subscribing again"
             )
             self.built.interrupt(gone)  # prices may have passed unseen
-            with contextlib.suppress(PepperstoneError):  # a session that has given them up must be told of them again
-                await self.connection.session.unsubscribe_quotes(gone)
-            try:
-                await self.connection.session.subscribe_quotes(gone)
-            except PepperstoneError as error:
+            failed: PepperstoneError | None = None
+            # Both in any case: a session that has given them up must be told of them again. To a venue that did not, that
+            # means nothing.
+            for ask in (self.connection.session.unsubscribe_quotes, self.connection.session.subscribe_quotes):
+                try:
+                    await ask(gone)
+                except PepperstoneError as error:
+                    failed = error
+            if failed is not None:
                 stale.again(gone, time.monotonic_ns())
-                self._log.warning(f"could not subscribe again, tried once more in {self._stale_after_s:g} s: {error}")
+                self._log.warning(f"could not subscribe again, tried once more in {self._stale_after_s:g} s: {failed}")
         dead = set(stale.dead_since_ns)
         if self.connection.up and self.built.to_fill(dead):  # a link that is lost meanwhile is filled when it is back
             self.create_task(self.built.fill_gaps(dead), "fill-bar-gaps")

@@ -52,6 +52,8 @@ class KitSession:
         self.bars: dict[tuple[str, BarPeriod], list[Bar]] = {}
         self.ticks: dict[str, list[Tick]] = {}
         self.no_history: Exception | None = None
+        self.stuck: Exception | None = None  # what the next end of a subscription ends with, which leaves a dead one
+        self.dead: set[str] = set()  # subscribed, and without a word
         self.unheard: Exception | None = None  # what a subscription of quotes ends with, though the broker has it
         facts: dict[str, object] = {
             "time_in_force": {
@@ -98,7 +100,7 @@ class KitSession:
             self._on_events(events)
 
     def tick(self, symbol: str) -> None:
-        if symbol in self._quotes:
+        if symbol in self._quotes and symbol not in self.dead:
             bid, ask = self.broker.prices[symbol]
             self.push([Tick(symbol, bid, ask, self.broker.now_ns)])
 
@@ -133,6 +135,11 @@ class KitSession:
             raise self.unheard
 
     async def unsubscribe_quotes(self, symbols: Sequence[str]) -> None:
+        stuck, self.stuck = self.stuck, None
+        if stuck is not None:
+            self.dead |= set(symbols)
+            raise stuck
+        self.dead -= set(symbols)
         self._quotes -= set(symbols)
 
     async def subscribe_depth(self, symbol: str) -> None:

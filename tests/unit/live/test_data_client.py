@@ -175,3 +175,17 @@ def test_bars_of_the_ask_go_on_with_prices_that_come_although_asking_for_them_ag
         assert shown(b.probe.bars[-1])[1] == ["1.08510", "1.08910", "1.08510", "1.08610"]
 
     run_bench(tmp_path, script, data_config=LiveDataConfig(stale_after_s=2.0))
+
+
+def test_a_dead_subscription_whose_end_was_not_answered_is_ended_and_begun_once_more(tmp_path: Path) -> None:
+    """To a venue that has it still, asking for it again means nothing: it answers that all is well."""
+
+    async def script(b: Bench) -> None:
+        await b.until(lambda: b.probe.quotes, "a quote")
+        b.session.stuck = Silent("no answer within 15 s")
+        await b.until(lambda: b.session.dead, "the silence")
+        await b.until(lambda: not b.session.dead, "another try")
+        b.broker.set_price("EURUSD", 108_600, 108_610)
+        await b.until(lambda: str(b.probe.quotes[-1].bid_price) == "1.08600", "prices that flow again")
+
+    run_bench(tmp_path, script, data_config=LiveDataConfig(stale_after_s=1.0))
