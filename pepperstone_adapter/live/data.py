@@ -194,8 +194,8 @@ class BrokerDataClient(ClientWithoutTrades):
             )
             self.built.interrupt(gone)  # prices may have passed unseen
             failed: PepperstoneError | None = None
-            # Both in any case: a session that has given them up must be told of them again. To a venue that did not, that
-            # means nothing.
+            # Both in any case: a session that has given them up must be told of them again. A venue that was not told takes
+            # them for subscribed and does nothing, which is no success.
             for ask in (self.connection.session.unsubscribe_quotes, self.connection.session.subscribe_quotes):
                 try:
                     await ask(gone)
