@@ -118,7 +118,7 @@ class DonchianBreakout(Strategy):
         bar_type = self._config.bar_type
         self._instrument = self.cache.instrument(self._config.instrument_id)
         if self._instrument is None:
-            raise RuntimeError(f"{self._config.instrument_id} is not among the loaded instruments; add its symbol to the settings")
+            raise RuntimeError(f"{self._config.instrument_id} is not loaded; add its symbol to the settings")
         self._cancel_entries()  # left over from an earlier run
         for indicator in (self._channel, self._atr):
             self.register_indicator_for_bars(bar_type, indicator)

@@ -117,7 +117,7 @@ class EmaCross(Strategy):
         bar_type = self._config.bar_type
         self._instrument = self.cache.instrument(self._config.instrument_id)
         if self._instrument is None:
-            raise RuntimeError(f"{self._config.instrument_id} is not among the loaded instruments; add its symbol to the settings")
+            raise RuntimeError(f"{self._config.instrument_id} is not loaded; add its symbol to the settings")
         for indicator in (self._fast, self._slow, self._atr):
             self.register_indicator_for_bars(bar_type, indicator)
         # Live, history warms the averages up; a backtest has no one to ask and starts cold.
