@@ -118,11 +118,15 @@ class Sandbox:
         terms = settings.symbols.terms()
         self._prices = prices_for(settings, [t.spec for t in terms], clock) if tape is None else Prices(tape)
         self.clock = clock or self._prices.clock or RunningClock()
-        self._claim = _claim(settings.state_dir)
-        path = settings.state_dir / JOURNAL_NAME if settings.journal else None
-        self.journal = Journal(self.clock.now_ns, path)
         ledger = Ledger(terms, [account.terms() for account in settings.accounts], settings.rules())
-        self._context, self.ca_file = server_context(settings.state_dir, settings.host)
+        path = settings.state_dir / JOURNAL_NAME if settings.journal else None
+        self._claim = _claim(settings.state_dir)
+        try:
+            self.journal = Journal(self.clock.now_ns, path)
+            self._context, self.ca_file = server_context(settings.state_dir, settings.host)
+        except BaseException:
+            self._claim.__exit__(None, None, None)
+            raise
         self.credentials = Credentials()
         self.loop = asyncio.new_event_loop()
         self.venue = Venue(settings, self.clock, self.loop, ledger, self.journal)

@@ -86,6 +86,15 @@ def test_a_start_that_fails_leaves_the_folder_to_the_next(sandbox: Sandbox, tmp_
     with pytest.raises(ConfigurationError, match="cannot listen on"):
         start(settings_for_tests(tmp_path / "b", ports={"demo": sandbox.ports.demo}))
     start(settings_for_tests(tmp_path / "b")).stop()
+    authority = tmp_path / "c" / "ca.pem"
+    authority.mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="cannot write") as refused:
+        start(settings_for_tests(tmp_path / "c"))
+    authority.rmdir()
+    start(
+        settings_for_tests(tmp_path / "c")
+    ).stop()  # while the error of the first still holds on to it, as a notebook does
+    assert refused.tb is not None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
