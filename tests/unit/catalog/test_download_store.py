@@ -86,6 +86,7 @@ print(kills, *whole[1:])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # some sixty processes one after the other: half a minute, and four beside other work
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 def test_killed_at_every_step_it_goes_on_to_the_same_rows(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "catalog")], capture_output=True, text=True)
