@@ -101,12 +101,9 @@ def detect(source: Source) -> TableFormat:
     if not lines:
         raise DataError(f"{source.path} holds no rows; export the data again")
     first = lines[0]
-    if histdata := _HISTDATA.match(first):
-        return _histdata(first, QUOTES if len(histdata[1]) == 9 else BARS)
-    if _TRUEFX.match(first):
-        return _truefx_raw(first)
-    if _HEADLESS_BARS.match(first):
-        return _headless_bars(first)
+    headless = _headless(first)
+    if headless is not None and set(headless.roles.values()) <= set(headless.columns):
+        return headless
     delimiter = sniff_delimiter(first)
     names = split_header(first, delimiter)
     if not any(name[:1].isalpha() for name in names):
@@ -180,6 +177,15 @@ def _mt5(source: Source, names: tuple[str, ...], base: _Base) -> TableFormat:
         return TableFormat(name="mt5-ticks", kind=QUOTES, roles=roles, carry=True, **base)
     roles = time | {n: n for n in OHLC} | ({"volume": "tickvol"} if "tickvol" in names else {})
     return TableFormat(name="mt5-bars", kind=BARS, roles=roles, **base)
+
+
+def _headless(first: str) -> TableFormat | None:
+    """The format without a header line that a first line begins like."""
+    if histdata := _HISTDATA.match(first):
+        return _histdata(first, QUOTES if len(histdata[1]) == 9 else BARS)
+    if _TRUEFX.match(first):
+        return _truefx_raw(first)
+    return _headless_bars(first) if _HEADLESS_BARS.match(first) else None
 
 
 def _headless_bars(first: str) -> TableFormat:

@@ -63,6 +63,14 @@ CASES = {
         "EURUSD.csv", "1704672000000,1.1,1.1,1.1,1.1\n1704672060000,1.1,1.1,1.1,1.1\n", (),
         r":1: no header line, and none of the formats that have none; write a column map with header: false .* --columns",
     ),
+    "B38-no-header-one-price": (
+        "EURUSD.csv", "20240102 000000;1.1045;1\n20240102 000001;1.1046;1\n", (),
+        r":1: no header line, and none of the formats that have none; write a column map",
+    ),
+    "B38-no-header-few-prices": (
+        "EURUSD.csv", "2024.01.02,00:00,1.1045,1.1046\n2024.01.02,00:01,1.1046,1.1047\n", UTC,
+        r":1: no header line, and none of the formats that have none; write a column map",
+    ),
     "B39-decimal-comma": (
         "EURUSD.csv", bars(*GOOD, bar(prices="1,10450\t1,10460\t1,10440\t1,10455")), UTC,
         r"1 row with a price that is no number \(first at .*EURUSD\.csv:6: .*1,10450.*\); it has a decimal comma",
