@@ -17,7 +17,7 @@ from pepperstone_adapter.broker.server_time import ServerClock
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.common.errors import NotFound
 from pepperstone_adapter.mt5.client.market_rows import MarketRows, is_time
-from pepperstone_adapter.mt5.client.server_clock import ClockCheck
+from pepperstone_adapter.mt5.client.server_clock import TOLERANCE_NS, ClockCheck
 from pepperstone_adapter.mt5.client.stream_times import NS_PER_MS, StreamTimes
 from pepperstone_adapter.mt5.gateway.wire import unpack_array
 
@@ -112,8 +112,11 @@ class Quotes:
         self._cursors[spec.name] = item["cursor"]
         if not ticks:
             return (), None
-        if item.get("made_ns") is not None:
-            self._late_ns = self._now_ns() - ticks[-1].ts_ns
+        late_ns = self._now_ns() - ticks[-1].ts_ns
+        if (
+            item.get("made_ns") is not None and abs(late_ns) <= TOLERANCE_NS
+        ):  # else it waited on its way, or has a wrong stamp
+            self._late_ns = late_ns
         wrong = self.clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))
         if spec.name not in self.wanted:
             return (), wrong

@@ -40,6 +40,24 @@ def test_a_price_that_is_there_confirms_the_clock_and_one_of_no_time_says_nothin
     assert (quotes.watched, asked) == (("EURUSD",), ["subscribe_ticks", "symbol_info_tick"])
 
 
+@pytest.mark.parametrize(
+    ("late_s", "heard_s"),
+    [
+        (-2, -2),
+        (2, 2),
+        (-3600, 0),
+        (600, 0),
+    ],  # seconds are those of our clock; hours are of one stamp, or of its way here
+)
+def test_bars_wait_for_the_servers_clock_and_not_for_one_tick_from_the_future_or_from_before_an_outage(
+    late_s: int, heard_s: int
+) -> None:
+    gateway = Gateway()
+    gateway.tick("EURUSD", made_ns=NOW_MS * NS_PER_MS)
+    gateway.tick("USDJPY", made_ns=NOW_MS * NS_PER_MS, late_ms=late_s * 1000)
+    assert gateway.quotes.server_now_ns() == (NOW_MS - heard_s * 1000) * NS_PER_MS
+
+
 CURSOR = [NOW_MS, 1, 0]
 NEWEST = np.zeros(1, TICKS_DTYPE)
 
@@ -66,11 +84,11 @@ class Gateway:
     def take(self, events: Any) -> None:
         self.said += [event.text for event in events if isinstance(event, Notice)]
 
-    def tick(self, symbol: str) -> None:
+    def tick(self, symbol: str, made_ns: int | None = None, late_ms: int = 0) -> None:
         """One tick has come."""
         row = np.zeros(1, TICKS_DTYPE)
-        row["time"], row["time_msc"], row["bid"], row["ask"] = NOW_MS // 1000, NOW_MS, 1.1, 1.2
-        item = {"rows": pack_array(row), "cursor": CURSOR, "polled_ns": NOW_MS * NS_PER_MS, "made_ns": None}
+        row["time_msc"], row["bid"], row["ask"] = NOW_MS + 7_200_000 - late_ms, 1.1, 1.2
+        item = {"rows": pack_array(row), "cursor": CURSOR, "polled_ns": NOW_MS * NS_PER_MS, "made_ns": made_ns}
         self.quotes.news(item, rows.spec(rows.EURUSD | {"name": symbol}))
 
     def again(self, away_s: float = 1.0) -> None:
