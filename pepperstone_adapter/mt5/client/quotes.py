@@ -113,9 +113,7 @@ class Quotes:
         if not ticks:
             return (), None
         late_ns = self._now_ns() - ticks[-1].ts_ns
-        if (
-            item.get("made_ns") is not None and abs(late_ns) <= TOLERANCE_NS
-        ):  # else it waited on its way, or has a wrong stamp
+        if item.get("made_ns") is not None and abs(late_ns) <= TOLERANCE_NS:  # else its stamp is wrong, or it waited
             self._late_ns = late_ns
         wrong = self.clock_check.seen(ticks[-1].ts_ns, item["polled_ns"], item.get("made_ns"))
         if spec.name not in self.wanted:
