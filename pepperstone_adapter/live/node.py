@@ -11,6 +11,7 @@ the last line says what is left at the broker.
 import asyncio
 import gc
 import os
+import re
 import signal
 import sys
 import time
@@ -49,6 +50,7 @@ from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.live.status import status_line, summary
 from pepperstone_adapter.live.stopping import SETTLE_S, wind_down
 from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
+from pepperstone_adapter.live.tracking import Phase
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 
 INTERRUPTED_EXIT_CODE = 130
@@ -284,14 +286,25 @@ class LiveRun:
         if isinstance(cause, PepperstoneError):
             self._failure = cause
         elif "unresolved" in str(error).lower():
-            self._failure = ReconciliationMismatch(
-                f"stopped with orders whose outcome is unknown ({error}); look at the account; the next start asks"
-            )
+            # The framework makes this list before it takes in what came while the links were being closed.
+            listed = re.findall(r'"([^"]+)"', str(error))
+            unknown = [name for name in listed if not self._answered(name)]
+            if unknown or not listed:
+                self._failure = ReconciliationMismatch(
+                    f"stopped with orders whose outcome is unknown ({', '.join(unknown) or error}); "
+                    "look at the account; the next start asks"
+                )
         else:
             self._failure = ConnectFailed(
                 f"the node could not start or run: {cause or error} (connect_timeout_s: "
                 f"{self._settings.connect_timeout_s:g})"
             )
+
+    def _answered(self, client_order_id: str) -> bool:
+        """Whether a broker has told what became of an order."""
+        clients = (c.execution for c in self._connections() if c.execution is not None)
+        orders = (client.table.get(client_order_id) for client in clients)
+        return any(order is not None and order.phase is not Phase.SUBMITTED for order in orders)
 
     def _refuse_risk(self) -> None:
         """A run that ends by itself while it takes no new risk says so: what starts it again would lift the halt."""

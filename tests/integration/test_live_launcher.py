@@ -106,12 +106,19 @@ def test_f90_positions_are_closed_when_the_settings_say_so(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_what_a_strategy_closes_on_its_own_stop_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slow", [False, True], ids=["slow to fill", "slow to answer"])
+def test_what_a_strategy_closes_on_its_own_stop_is_waited_for(tmp_path: Path, slow: bool) -> None:
     with (
-        sandbox(tmp_path, behaviour={"execution_delay_ms": 1_500}) as broker,
+        sandbox(tmp_path, behaviour={} if slow else {"execution_delay_ms": 1_500}) as broker,
         running(settings(tmp_path, broker, strategy={"tidy": True})) as process,
     ):
         until(lambda: traded(broker), "position and order", process)
+        if slow:  # even that the broker has taken the close is heard after the framework has stopped its engines
+            broker.add_fault(
+                FaultRule(
+                    kind=FaultKind.SLOW, on="reply", message="ExecutionEvent", execution="ORDER_ACCEPTED", seconds=1
+                )
+            )
         process.send_signal(signal.SIGINT)
         out = process.communicate(timeout=60)[0]
         assert process.returncode == 130, out[-3000:]
