@@ -130,6 +130,26 @@ def test_what_a_strategy_closes_on_its_own_stop_is_waited_for(tmp_path: Path, sl
 
 
 @pytest.mark.slow
+def test_a_close_that_is_not_answered_before_the_end_is_named(tmp_path: Path) -> None:
+    with (
+        sandbox(tmp_path) as broker,
+        running(settings(tmp_path, broker, strategy={"tidy": True})) as process,
+    ):
+        until(lambda: traded(broker), "position and order", process)
+        broker.add_fault(FaultRule(kind=FaultKind.SWALLOW, on="request", message="ClosePositionReq"))
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 7, out[-3000:]
+        (error,) = (line for line in out.splitlines() if line.startswith("error: "))
+        assert re.fullmatch(
+            r"error: stopped with orders whose outcome is unknown \(O-\d+-\d+-\w+-000-3\); look at the account; "
+            "the next start asks",
+            error,
+        )
+        assert len(report(broker)["positions"]) == 1
+
+
+@pytest.mark.slow
 def test_two_accounts_in_one_node_keep_apart(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
         path = settings(tmp_path, broker)
