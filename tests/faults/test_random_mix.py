@@ -51,7 +51,9 @@ def act(b: Bench, t: Trader, rng: random.Random) -> None:
         case 3 if open_orders := [o for o in b.cache.orders_open() if o.strategy_id == b.probe.strategy_id]:
             b.probe.cancel_order(rng.choice(open_orders).client_order_id)
         case 4 if open_orders := [o for o in b.cache.orders_open() if hasattr(o, "price")]:
-            b.probe.modify_order(rng.choice(open_orders).client_order_id, price=px(f"1.0{rng.randint(8300, 8490)}"))
+            order, price = rng.choice(open_orders), px(f"1.0{rng.randint(8300, 8490)}")
+            if price != order.price:  # the framework refuses to ask for what is there already
+                b.probe.modify_order(order.client_order_id, price=price)
         case 5 if positions := b.cache.positions_open():
             position = rng.choice(positions)
             side = OrderSide.SELL if position.side.name == "LONG" else OrderSide.BUY
