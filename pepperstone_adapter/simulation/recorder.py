@@ -120,11 +120,9 @@ class Recorder:
 
     def _filled(self, event: Any, key: str, balance: int) -> None:
         charge, grid, steps, price = self._fees.charges.pop(key)
-        ts_ns, order_type, trade_id, position_id = (
-            event.ts_event, event.order_type, str(event.trade_id), str(event.position_id)
-        )  # fmt: skip
-        strategy_id, venue_order_id = str(event.strategy_id), str(event.venue_order_id)
-        buy = event.order_side is OrderSide.BUY
+        ts_ns, order_type, trade_id = event.ts_event, event.order_type, str(event.trade_id)
+        position_id, strategy_id = str(event.position_id), str(event.strategy_id)
+        venue_order_id, buy = str(event.venue_order_id), event.order_side is OrderSide.BUY
         at_market = order_type is OrderType.MARKET
         kind = _MARKET if at_market else order_type.name
         self._lines.append(f"F|{key}|{trade_id}|{position_id}|{ts_ns}|{buy}|{steps}|{price}\n")
