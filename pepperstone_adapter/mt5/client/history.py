@@ -93,7 +93,8 @@ def is_closed(bar: Bar, clock: ServerClock, now_ns: int) -> bool:
         return bar.open_ns + PERIOD_S[bar.period] * NS <= now_ns
     opened_s, now_s = clock.from_utc_ns(bar.open_ns) // NS, clock.from_utc_ns(now_ns) // NS
     if bar.period is not BarPeriod.MN1:
-        return opened_s + PERIOD_S[bar.period] <= now_s
+        late_s = opened_s % min(PERIOD_S[bar.period], DAY_S)  # where the clock left its first hour out
+        return opened_s - late_s + PERIOD_S[bar.period] <= now_s
     opened = datetime.fromtimestamp(opened_s, UTC)
     following = datetime(opened.year + opened.month // 12, opened.month % 12 + 1, 1, tzinfo=UTC)
     return int(following.timestamp()) <= now_s

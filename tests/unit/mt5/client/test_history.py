@@ -101,6 +101,7 @@ def test_a_hole_in_the_history_is_an_error_and_so_is_no_history_at_all() -> None
         (BarPeriod.H1, "2026-11-01T05:00", "2026-11-01T06:00"),
         (BarPeriod.H4, "2026-11-01T05:00", "2026-11-01T10:00"),  # 08:00 to 12:00, an hour of it twice
         (BarPeriod.H4, "2026-03-08T06:00", "2026-03-08T09:00"),  # and here one left out
+        (BarPeriod.H3, "2026-03-08T07:00", "2026-03-08T09:00"),  # its own nine o'clock is in that hour: it opens at ten
         (BarPeriod.D1, "2026-10-31T21:00", "2026-11-01T22:00"),
         (BarPeriod.MN1, "2026-10-31T21:00", "2026-11-30T22:00"),
     ],
