@@ -48,6 +48,9 @@ class Broker(Strategy):
         self._fills = fills
         self.stop_limits = StopLimits(self, fills)
         self._closing = ""
+        self.leaving: dict[
+            Ticket, int
+        ] = {}  # by a forced closing on its way, and the time of the bar that called for it
         self._cash_id = cash_id
         self._postings: dict[str, list[Posting]] = {}
         self._alarms = 0
@@ -149,6 +152,7 @@ class Broker(Strategy):
         self._fills.forced[key] = price
         self.account.recorder.reasons[key] = "stop_out"
         self._closing = key
+        self.leaving[ticket] = self.now_ns()
         if owner is None:
             self.submit_order(order, PositionId(ticket.position_id))
         else:
@@ -190,9 +194,11 @@ class Broker(Strategy):
         if name in ("OrderDenied", "OrderRejected", "OrderCanceled"):
             # The position closed by itself while the order was on its way.
             self._fills.forced.pop(self._closing, None)
+            self.leaving.clear()
             self.account.forced_failed(event.ts_event)
         elif name == "OrderFilled" and str(event.client_order_id) == self._closing:
             self._fills.forced.pop(self._closing, None)
+            self.leaving.clear()
             self.account.forced_closed(event.ts_event)
 
     def _wake(self, _event: Any) -> None:

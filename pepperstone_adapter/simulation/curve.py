@@ -59,9 +59,9 @@ class Curve:
         self.positions = Table(self._made_position)
         self._quantum = minor_unit(books.currency)
 
-    def window(self, end_ns: int, closed: list[tuple[Ticket, int]]) -> None:
+    def window(self, end_ns: int, closed: list[tuple[Ticket, int]], leaving: Mapping[Ticket, int]) -> None:
         """Sample the window that has just been run, and write the rows of positions that closed in it."""
-        self._excursions(closed)
+        self._excursions(closed, leaving)
         self.write([ticket for ticket, _ in closed], end_ns)
         times = self._times(end_ns)
         if len(times):
@@ -161,7 +161,7 @@ class Curve:
             rate = rate / mid if inverse else rate * mid
         return rate
 
-    def _excursions(self, closed: list[tuple[Ticket, int]]) -> None:
+    def _excursions(self, closed: list[tuple[Ticket, int]], leaving: Mapping[Ticket, int]) -> None:
         """Widen the price range of every position held in the window, all of a symbol and side in one reduction."""
         held: dict[tuple[str, int], list[tuple[Ticket | Piece, int, int]]] = {}
         resized = []
@@ -178,7 +178,7 @@ class Curve:
             # A bar in which a stop, limit or stop-out closed the position went on without it.
             add(ticket, until_ns)
         for ticket in self._books.tickets.values():
-            add(ticket, 2**62)
+            add(ticket, leaving.get(ticket, 2**62))
         for (name, sign), spans in held.items():
             rows = self._tapes[name].rows
             if not len(rows):

@@ -103,7 +103,7 @@ class SimulatedVenue:
         self.account.settle(end_ns)
         self.recorder.purge()
         self.recorder.window(end_ns)
-        self.curve.window(end_ns, self.recorder.closed)
+        self.curve.window(end_ns, self.recorder.closed, self.broker.leaving)
         self.recorder.closed.clear()
         curve, recorder = self.curve, self.recorder
         for table in (self.books.ledger, curve.positions, curve.points, recorder.fills, recorder.orders):

@@ -69,23 +69,32 @@ def test_the_rest_of_a_position_is_held_through_the_bar_of_a_partial_target() ->
     assert (row.mae, row.mfe, row.gross) == (Decimal("0.00"), Decimal("1200.00"), Decimal("800.00"))
 
 
+@pytest.mark.parametrize("chunk", [None, 1])
+@pytest.mark.parametrize("after", [[], [1.06]], ids=["last", "not-last"])  # whether it is the last bar of the data
 @pytest.mark.parametrize("latency_ms", [0, 50])
-def test_the_bar_of_a_stop_out_goes_on_without_the_position(latency_ms: float) -> None:
+def test_the_bar_of_a_stop_out_goes_on_without_the_position(
+    latency_ms: float, after: list[float], chunk: int | None
+) -> None:
     # 30,000 at 1.10 use 1,100 of 1,150: the stop-out at 550 closes them at 1.08, 600 down. The bar falls on to 1.05.
-    rows: list[Any] = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), 1.06]
+    rows: list[Any] = [1.1, 1.1, 1.1, (1.1, 1.1, 1.05, 1.06), *after]
     latency = Latency(base_ms=latency_ms)
-    (row,) = run_steps(rows, {1: buy(30_000)}, start_balance=Decimal(1_150), latency=latency).positions
+    (row,) = run_steps(
+        rows, {1: buy(30_000)}, start_balance=Decimal(1_150), latency=latency, chunk_size=chunk
+    ).positions
     assert (row.gross, row.mae, row.mfe) == (Decimal("-600.00"), Decimal("-600.00"), Decimal("0.00"))
 
 
+@pytest.mark.parametrize("chunk", [None, 1])
 @pytest.mark.parametrize("latency_ms", [0, 50])
-def test_the_bar_of_a_stop_out_goes_on_without_what_was_left_of_the_position(latency_ms: float) -> None:
+def test_the_bar_of_a_stop_out_goes_on_without_what_was_left_of_the_position(
+    latency_ms: float, chunk: int | None
+) -> None:
     # 60,000 at 1.10; 30,000 of them sold at 1.085 for -450: 1,800 left, the rest uses 1,100. The stop-out at 550 is 1,250
     # down, 0.0416667: sold at 1.05833 for -1,250.10. The bar falls on to 1.04.
     rows: list[Any] = [1.1, 1.1, 1.085, 1.085, (1.085, 1.085, 1.04, 1.045), 1.045]
     acts = {1: buy(60_000), 2: reduce(30_000)}
     latency = Latency(base_ms=latency_ms)
-    (row,) = run_steps(rows, acts, start_balance=Decimal(2_250), latency=latency).positions
+    (row,) = run_steps(rows, acts, start_balance=Decimal(2_250), latency=latency, chunk_size=chunk).positions
     assert (row.exit_reason, row.gross, row.mae) == ("stop_out", Decimal("-1700.10"), Decimal("-1700.10"))
 
 
