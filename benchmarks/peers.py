@@ -100,12 +100,12 @@ def main() -> None:
         subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(home / "env")], check=True)
         python = next(p for p in (home / "env/bin/python", home / "env/Scripts/python.exe") if p.exists())
         subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(python), *PACKAGES], check=True)
-        rates = {}
-        for peer in ("backtesting", "backtrader"):
+        rates = dict.fromkeys(("backtesting", "backtrader"), 0)
+        for peer in (*rates, *rates):  # in turns, and the better of each counts, as of ours
             done = subprocess.run(
                 [str(python), __file__, str(file), "--peer", peer], capture_output=True, text=True, check=True
             )
-            rates[peer] = round(float(done.stdout.splitlines()[-1]))
+            rates[peer] = max(rates[peer], round(float(done.stdout.splitlines()[-1])))
     print(json.dumps({"benchmark": "peers", "rows": args.rows, "packages": PACKAGES, "bars_per_s": rates}))
 
 
