@@ -10,7 +10,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import pairwise
 from re import compile as pattern
 from typing import Any
 
@@ -134,7 +133,7 @@ def risk_section(record: RunRecord, equity: Drawdowns, balance: Drawdowns) -> di
     levels = [record.lowest_stop_out_level, *(p.margin_level for p in record.equity)]
     margin_levels = [float(level) for level in levels if level is not None]
     free = [p.equity - p.used_margin for p in record.equity]
-    exposure, leverage = max_exposure(record.fills, record)
+    exposure, leverage, together = max_exposure(record.fills, record)
     return {
         "max_drawdown_balance": balance.maximal.depth if balance.maximal else ZERO,
         "max_drawdown_equity": equity.maximal.depth if equity.maximal else ZERO,
@@ -149,7 +148,7 @@ def risk_section(record: RunRecord, equity: Drawdowns, balance: Drawdowns) -> di
         "stop_outs": record.stop_outs,
         "max_exposure": exposure,
         "max_leverage": leverage,
-        "max_open_positions": max((p.open_positions for p in record.equity), default=0),
+        "max_open_positions": together,
         "time_in_market_pct": time_in_market_pct(record),
     }
 
@@ -204,16 +203,16 @@ def balance_drawdowns(record: RunRecord) -> Drawdowns:
     return drawdowns([*times, max(record.end_ns, times[-1])], [*values, values[-1]])
 
 
-def max_exposure(fills: Sequence[FillRow], record: RunRecord) -> tuple[Decimal, float | None]:
+def max_exposure(fills: Sequence[FillRow], record: RunRecord) -> tuple[Decimal, float | None, int]:
     """Largest sum of open notionals (each at its last fill price, both sides of a hedge counted) in account currency,
-    and the largest multiple of the balance of that moment it reached."""
+    the largest multiple of the balance of that moment it reached, and the most positions open at a time."""
     balances = iter(record.ledger)
     row = next(balances, None)
     balance = record.start_balance
     open_units: dict[tuple[str, str], Decimal] = {}
     notional: dict[tuple[str, str], Decimal] = {}
     total = most = ZERO
-    leverage = ZERO
+    leverage, together = ZERO, 0
     for fill in fills:
         while row is not None and row.ts_ns <= fill.ts_ns:
             balance, row = row.balance_after, next(balances, None)
@@ -225,20 +224,21 @@ def max_exposure(fills: Sequence[FillRow], record: RunRecord) -> tuple[Decimal, 
         total += notional[key]
         if units == 0:
             del open_units[key], notional[key]
-        most = max(most, total)
+        most, together = max(most, total), max(together, len(open_units))
         if balance > 0:
             leverage = max(leverage, total / balance)
-    return most, float(leverage) if fills else None
+    return most, float(leverage) if fills else None, together
 
 
 def time_in_market_pct(record: RunRecord) -> float:
-    """Share of the sampled time with a position open; a gap between samples counts as the sample before it."""
-    total = held = 0
-    for before, after in pairwise(record.equity):
-        span = after.ts_ns - before.ts_ns
-        total += span
-        held += span if before.open_positions else 0
-    return 100 * held / total if total else 0.0
+    """Share of the run with a position open. From the positions: of the equity curve only telling rows are kept, and
+    those with a position are more often telling."""
+    end, until, held = record.end_ns, record.start_ns, 0
+    for opened, closed in sorted((p.opened_ns, min(p.closed_ns or end, end)) for p in record.positions):
+        held += max(closed - max(opened, until), 0)
+        until = max(until, closed)
+    span = end - record.start_ns
+    return 100 * held / span if span else 0.0
 
 
 def _drawdown(found: Drawdowns) -> dict[str, Any]:

@@ -170,6 +170,8 @@ class Drawdown(Section):
 
 
 class Risk(Section):
+    """Margin figures are those of the rows in equity.parquet."""
+
     max_drawdown_balance: Money
     max_drawdown_equity: Money
     max_drawdown_balance_pct: Pct
@@ -184,7 +186,7 @@ class Risk(Section):
     max_exposure: Money
     max_leverage: float | None
     max_open_positions: int
-    time_in_market_pct: Pct
+    time_in_market_pct: Pct = Field(description="of the run's time, with a position open; weekends count")
 
 
 class Annualisation(Section):

@@ -140,11 +140,11 @@ def test_what_an_order_on_its_way_at_the_end_cost_is_in_the_ratios_and_the_drawd
 
 
 def test_exposure_follows_positions_and_conversion(record: RunRecord) -> None:
-    most, leverage = metrics.max_exposure(record.fills, record)
+    most, leverage, _ = metrics.max_exposure(record.fills, record)
     # EURUSD 10,000 · 1.1 = 11,000 USD on 9,999.65; USDJPY 10,000 · 110 · 0.009 = 9,900 USD.
     assert most == Decimal("11000.00000")
     assert leverage == pytest.approx(11_000 / 9_999.65)
-    assert metrics.max_exposure([], record) == (0, None)
+    assert metrics.max_exposure([], record) == (0, None, 0)
 
 
 def test_exposure_counts_both_sides_of_a_hedge(record: RunRecord) -> None:
@@ -152,15 +152,36 @@ def test_exposure_counts_both_sides_of_a_hedge(record: RunRecord) -> None:
     fills = sorted([*record.fills[:2], *hedge], key=lambda f: f.ts_ns)
     # The second position is open from hour 14 on, when the first is closed; move it to overlap.
     overlap = [replace(f, ts_ns=f.ts_ns - 2 * HOUR_NS) if f.position_id == "P-1" else f for f in fills]
-    most, _ = metrics.max_exposure(sorted(overlap, key=lambda f: f.ts_ns), record)
-    assert most == Decimal("11000") + Decimal("9900")
+    most, _, together = metrics.max_exposure(sorted(overlap, key=lambda f: f.ts_ns), record)
+    assert (most, together) == (Decimal("11000") + Decimal("9900"), 2)
 
 
-def test_time_in_market(record: RunRecord) -> None:
-    # Samples each hour from hour 9 to 23: 14 intervals; open at the samples of hours 10 to 13 and 20, 21.
+def test_time_in_market_is_that_of_the_positions(record: RunRecord) -> None:
+    # Hours 9 to 23; open from hour 10 to 14 and from 20 to 22. Which rows of the curve were kept changes nothing.
     assert metrics.time_in_market_pct(record) == pytest.approx(100 * 6 / 14)
-    record.equity = []
+    record.equity = [p for p in record.equity if p.open_positions]
+    assert metrics.time_in_market_pct(record) == pytest.approx(100 * 6 / 14)
+    # Hours that two positions share count once; one still open at the end counts until then.
+    gain, loss = record.positions
+    record.positions = [replace(loss, opened_ns=12 * HOUR_NS), gain, replace(gain, opened_ns=22 * HOUR_NS, closed_ns=0)]
+    assert metrics.time_in_market_pct(record) == pytest.approx(100 * 13 / 14)  # 10 to 22, and 22 to 23
+    record.positions = []
     assert metrics.time_in_market_pct(record) == 0.0
+
+
+def test_positions_between_two_samples_are_counted(record: RunRecord) -> None:
+    # The second is opened half an hour before the first is closed: no sample of the curve has both.
+    second = [f for f in record.fills if f.position_id == "P-1"]
+    record.fills = sorted(
+        [
+            *(f for f in record.fills if f.position_id == "P-0"),
+            replace(second[0], ts_ns=14 * HOUR_NS - HOUR_NS // 2),
+            second[1],
+        ],
+        key=lambda f: f.ts_ns,
+    )
+    risk = metrics.risk_section(record, metrics.equity_drawdowns(record), metrics.balance_drawdowns(record))
+    assert risk["max_open_positions"] == 2
 
 
 def test_risk_section(record: RunRecord) -> None:
