@@ -212,8 +212,7 @@ def _put(root: Node, keys: tuple[str, ...], new: Node) -> None:
         if isinstance(node.value, list):
             if not key.isdecimal() or int(key) >= len(node.value):
                 raise ProblemError(f"{new.where}: '{key}' is not one of the {len(node.value)} entries, counted from 0")
-            if last:
-                node.value[int(key)] = new
+            node.value[int(key)] = new if last else node.value[int(key)].own()
             node = node.value[int(key)]
             continue
         if node.value is None:
@@ -222,9 +221,8 @@ def _put(root: Node, keys: tuple[str, ...], new: Node) -> None:
             raise ProblemError(f"{new.where}: '{'.'.join(keys[:depth])}' is a single value, it has no key '{key}'")
         # Environment variables have no case; symbols and other keys of the file may.
         key = next((known for known in node.value if known.lower() == key.lower()), key)
-        if last:
-            node.value[key] = new
-        node = node.value.setdefault(key, Node({}, new.where, new.where))
+        node.value[key] = new if last else node.value.get(key, Node({}, new.where, new.where)).own()
+        node = node.value[key]
 
 
 def _literal_secrets(node: Node, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

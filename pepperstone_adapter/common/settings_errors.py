@@ -92,6 +92,8 @@ class _Problem:
             return re.sub(r"^(Value error|Assertion failed), ", "", self._detail["msg"])
         if self.kind in ("model_type", "model_attributes_type", "dict_type"):
             expected = "expected a group of keys"
+        elif self.kind == "path_type":
+            expected = "expected a path"
         elif self.kind == "union_tag_invalid":
             field = str(context["discriminator"]).strip("'")
             tag, choices = str(context["tag"]), str(context["expected_tags"])
@@ -107,7 +109,7 @@ class _Problem:
         text = f"{expected}, got {self._shown(given)}"
         if self.kind in ("enum", "literal_error") and isinstance(given, str):
             text += did_you_mean(given, _words(str(context.get("expected", ""))))
-        if self.kind == "string_type" and isinstance(given, int | float):
+        if self.kind in ("string_type", "path_type") and isinstance(given, int | float):
             text += "; put it in quotes"
         if self.kind == "tuple_type" and isinstance(given, str | int | float):
             text += f"; write [{self._shown(given).strip("'")}]"

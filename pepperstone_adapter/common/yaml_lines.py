@@ -13,7 +13,7 @@ Settings decide what is traded, so the reader takes less YAML than the language 
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -55,6 +55,13 @@ class Node:
     size: int = 1
     # A path typed in the shell is meant from the shell's folder, not from the file's.
     from_shell: bool = False
+
+    def own(self) -> "Node":
+        """The same with a list or group of its own: an alias is the very value of its anchor, until one is changed."""
+        value = self.value
+        return replace(
+            self, value=dict(value) if isinstance(value, dict) else [*value] if isinstance(value, list) else value
+        )
 
     def plain(self) -> Plain:
         """The bare value, without places."""

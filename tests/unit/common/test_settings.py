@@ -185,6 +185,9 @@ def problems(folder: Path, text: str | bytes, *overrides: str, environ: Mapping[
             "x.yaml:3: lots: expected less than or equal to 1000000, got 10000000000000.0",
             id="decimal-limit",
         ),
+        pytest.param(
+            GOOD + "  catalog: 2021\n", "x.yaml:3: data.catalog: expected a path, got 2021; put it in quotes", id="path"
+        ),
         pytest.param("- a\n", "x.yaml:1: settings must be `key: value` lines, not a list or a single value", id="list"),
         pytest.param(
             "data:\n\tsymbols: [A]\n",
@@ -283,6 +286,13 @@ def test_command_line_beats_environment_beats_file_beats_default(folder: Path) -
     settings = load(folder, text, "data.port=3", "data.symbols=[EURUSD, USDJPY]", environ=environ)
     assert (settings.data.port, settings.label) == (3, "env")
     assert settings.data.symbols == ["EURUSD", "USDJPY"]
+
+
+def test_an_override_of_a_value_that_an_alias_repeats_changes_it_in_one_place(folder: Path) -> None:
+    text = GOOD + "entries: [&a {kind: ema, fast: 10}, *a]\noverrides: {GBPUSD: &b {length: 10}, EURUSD: *b}\n"
+    settings = load(folder, text, "entries.0.fast=5", "overrides.EURUSD.length=20")
+    assert [entry.fast for entry in settings.entries if isinstance(entry, Ema)] == [5, 10]
+    assert {name: override.length for name, override in settings.overrides.items()} == {"GBPUSD": 10, "EURUSD": 20}
 
 
 def test_environment_finds_keys_whatever_their_case_and_entries_by_number(folder: Path) -> None:
