@@ -13,6 +13,9 @@ figure             meaning                                                      
 linearity          time of all bars / time of a fifth of them                         <= 5.5
 over_bare          ours / the framework alone on the same stored data and strategy,   <= 1.25
                    both purging closed positions
+whole_over_bare    the same without the plan's word that no order waits for a price,  <= 1.25
+                   which takes the engine through all of each bar; the end balances
+                   must agree
 quotes_over_bare   the same for as many quotes without trades                         <= 1.15
 peak_mb_ratio      peak memory of all bars / of a fifth, both in windows of the       about 1
                    default size
@@ -126,7 +129,8 @@ def strategy(purges: bool, quotes: bool) -> Any:
     return EmaCross(StrategyConfig())
 
 
-def leg_ours(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
+def leg_ours(folder: Path, bars: int, how: str) -> dict[str, Any]:
+    """The whole of ours, from the catalog to the record; `how` is `quotes`, `whole` (bars) or nothing (see above)."""
     from pepperstone_adapter.backtest.run import run
     from pepperstone_adapter.broker import symbol_table
     from pepperstone_adapter.simulation.plan import RunPlan, StoredBars, StoredQuotes
@@ -135,16 +139,17 @@ def leg_ours(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
     spec = symbol_table.get(SYMBOL)
     source = (
         StoredQuotes(catalog=folder, symbol=SYMBOL)
-        if quotes
+        if how == "quotes"
         else StoredBars(catalog=folder, symbol=SYMBOL, period="1-MINUTE")
     )
     plan = RunPlan(
         specs=(spec,),
         data=(source,),
-        strategies=(strategy(False, quotes),),
+        strategies=(strategy(False, how == "quotes"),),
         terms=Profile.load("razor-ctrader-USD").terms([spec]),
         start_balance=Decimal(10_000_000),
         end_ns=end_of(folder, bars),
+        only_market_orders=how != "whole",
     )
     began = time.process_time()
     record = run(plan)
@@ -156,7 +161,7 @@ def leg_ours(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
     }
 
 
-def leg_bare(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
+def leg_bare(folder: Path, bars: int, how: str) -> dict[str, Any]:
     """The framework with nothing around it: its catalog reader, its engine, a fixed commission, the same purge."""
     from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
     from nautilus_trader.common import LoggerConfig
@@ -168,6 +173,7 @@ def leg_bare(folder: Path, bars: int, quotes: bool) -> dict[str, Any]:
     from pepperstone_adapter.mapping.instruments import instrument_from_spec
 
     end_ns = end_of(folder, bars)
+    quotes = how == "quotes"
     chosen = strategy(True, quotes)
     began = time.process_time()
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggerConfig(bypass_logging=True), run_analysis=False))
@@ -237,6 +243,9 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
 
         (few_ours,) = best(("ours",), few)
         ours, bare = best(("ours", "bare"), bars)
+        (whole,) = best(("ours-whole",), bars)
+        if whole["balance"] != ours["balance"]:
+            raise SystemExit(f"whole bars end with {whole['balance']}, their closes with {ours['balance']}")
         quotes, bare_quotes = best(("ours-quotes", "bare-quotes"), bars)
         out: dict[str, Any] = {
             "benchmark": "backtest",
@@ -245,6 +254,8 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
             "bars_per_s": round(bars / ours["cpu_s"]),
             "linearity": round(ours["cpu_s"] / few_ours["cpu_s"], 2),
             "over_bare": round(ours["cpu_s"] / bare["cpu_s"], 2),
+            "whole_over_bare": round(whole["cpu_s"] / bare["cpu_s"], 2),
+            "whole_bars_per_s": round(bars / whole["cpu_s"]),
             "quotes_over_bare": round(quotes["cpu_s"] / bare_quotes["cpu_s"], 2),
             "quotes_per_s": round(bars / quotes["cpu_s"]),
             "peak_mb_ratio": round(ours["peak_mb"] / few_ours["peak_mb"], 2),
@@ -279,8 +290,8 @@ def main() -> None:
         return
     import pandas  # noqa: F401 - before anything is timed
 
-    kind, _, quotes = args.leg.partition("-")
-    result = (leg_ours if kind == "ours" else leg_bare)(args.folder, args.bars, bool(quotes))
+    kind, _, how = args.leg.partition("-")
+    result = (leg_ours if kind == "ours" else leg_bare)(args.folder, args.bars, how)
     result["peak_mb"] = peak_mb()
     print(json.dumps(result))
 

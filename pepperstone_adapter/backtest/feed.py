@@ -3,7 +3,8 @@
 Two streams go into the engine for each symbol that has bars:
 
 * execution bars, BID and ASK, labelled ``1-MILLISECOND``: the framework's matching engine executes against the finest bars
-  it has seen and ignores the rest, so these alone move the market;
+  it has seen and ignores the rest, so these alone move the market (where no order waits for a price, quotes of their
+  closes are enough: `RunPlan.only_market_orders`);
 * the bars strategies have subscribed to, under their own label, after the execution bars of *all* symbols at that time.
 
 So no strategy ever sees a bar, of either side or of any symbol, before the whole market of that moment is in. (With BID
@@ -306,7 +307,7 @@ class Feed:
         With one symbol whose finest BID bars are all that is listened to, those bars can be the execution bars
         themselves, behind the ASK bars of their time: two rows instead of three, and the same fills.
         """
-        if len(window.rows) == 1 and len(labels) == 1 and not window.quotes:
+        if len(window.rows) == 1 and len(labels) == 1 and not window.quotes and not self._plan.only_market_orders:
             ((name, rows),) = window.rows.items()
             symbol, period, side = labels[0]
             if (symbol, side) == (name, "BID") and self._finest[name] == period and len(window.bars) == 1:
@@ -329,7 +330,8 @@ class Feed:
                         spec, EXECUTION_PERIOD, Rows(rows.ts_ns[:1], _first(rows.bid), _first(rows.ask))
                     )
                 self._seeded.add(name)
-                columns = QuoteColumns(ts_ns=rows.ts_ns, bid=rows.bid[0], ask=rows.ask[0])
+            if name in self._quoted or self._plan.only_market_orders:
+                columns = QuoteColumns(ts_ns=rows.ts_ns, bid=rows.bid[3], ask=rows.ask[3])
                 out.append(quotes_from_arrays(self._id(name), spec.digits, spec.size_digits, columns))
             else:
                 out += self._bars_of(spec, EXECUTION_PERIOD, rows)

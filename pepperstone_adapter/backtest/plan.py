@@ -66,6 +66,7 @@ def run_plan(
         start_ns=data.start_ns,
         end_ns=data.end_ns,
         chunk_size=data.chunk_rows if rows is None else chunk_rows(data.chunk_rows, rows),
+        only_market_orders=market.only_market_orders,
         equity_step_s=equity_step_s(data.end_ns - data.start_ns),
         on_progress=on_progress,
         log_level=settings.output.log,

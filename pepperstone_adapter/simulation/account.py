@@ -233,6 +233,7 @@ class Account:
         spec = self._specs.get(symbol)
         if spec is None:
             return f"UNKNOWN_SYMBOL: {symbol} is not part of this run"
+        self.broker.desk.require_market(order, self.failures)
         self.settle(now)
         opened = ZERO if child else self._opens(order, symbol, position_id)
         reason = refusal(order, spec, self._tapes[symbol], now, reduces=not opened, entry=entry)

@@ -17,7 +17,9 @@ from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
 
 from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
 from pepperstone_adapter.broker.units import units_to_lots
+from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.mapping.orders import CLOSE_BY, PARAMS
+from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.sessions import accepts_orders, session
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.times import iso
@@ -41,15 +43,28 @@ class OrderDesk(ExecutionAlgorithm):
     def __new__(cls, *_args: Any, **_kwargs: Any) -> "OrderDesk":
         return super().__new__(cls, ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))  # type: ignore[call-arg]
 
-    def __init__(self, times_in_force: Mapping[str, Sequence[str]], *, netting: bool) -> None:
+    def __init__(
+        self, times_in_force: Mapping[str, Sequence[str]], *, netting: bool, only_market: bool = False
+    ) -> None:
         super().__init__(ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("DESK")))
         self._times_in_force = times_in_force
         self._netting = netting
+        self._only_market = only_market
 
     def deny(self, orders: Sequence[Any], reason: str) -> None:
         """Refuse orders that were sent together."""
         for order in orders:
             self.deny_order(order, reason)
+
+    def require_market(self, order: Any, failures: Failures) -> None:
+        """End a run that was promised only orders at market; an exception alone the strategy might catch."""
+        if self._only_market and order.order_type != OrderType.MARKET:
+            error = ConfigurationError(
+                f"{order.strategy_id} sends a {order.order_type.name.replace('_', ' ').lower()} order, but "
+                "market.only_market_orders says that no order waits for a price; set it to false"
+            )
+            failures.add(error, "the desk")
+            raise error
 
     def denies(self, orders: Sequence[Any], position_id: Any, params: Mapping[str, Any]) -> bool:
         """Refuse orders for what they say beside their terms (`submit_order(params=…)`), or for a time in force that the

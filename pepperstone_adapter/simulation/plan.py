@@ -139,6 +139,9 @@ class RunPlan:
         Period, ``start_ns <= ts < end_ns``; None takes all there is.
     chunk_size
         Most rows the engine is given at a time; None takes the feed's own. Results do not depend on it.
+    only_market_orders
+        No strategy sends an order that waits for a price. The engine is then given each bar's closing quote and not the
+        way through the bar, which it is done with sooner; the result is the same. Another order ends the run.
     equity_step_s
         Spacing of the equity samples in simulated seconds.
     on_progress
@@ -159,6 +162,7 @@ class RunPlan:
     start_ns: int | None = None
     end_ns: int | None = None
     chunk_size: int | None = None
+    only_market_orders: bool = False
     equity_step_s: int = 3600
     log_level: str | None = None  # what strategies log, at this level and above, on standard output; None: nothing
     on_progress: Callable[[int, float], None] | None = None

@@ -76,7 +76,9 @@ class SimulatedVenue:
         )  # fmt: skip
         self.fills.refused = self.account.refuse_at_trigger
         self._cash = cash_instrument(plan.venue, plan.currency)
-        desk = OrderDesk(plan.terms.times_in_force, netting=plan.mode is PositionMode.NETTING)
+        desk = OrderDesk(
+            plan.terms.times_in_force, netting=plan.mode is PositionMode.NETTING, only_market=plan.only_market_orders
+        )
         self.broker = Broker(self.account, self.fees, self.fills, self._cash.id, desk)
         self.engine = self._engine()
         self.recorder.cache = self.fees.cache = self.engine.cache
@@ -144,6 +146,7 @@ class SimulatedVenue:
             fee_model=self.fees,
             # Inside a bar the nearer extreme comes first: open, low, high, close for most rising bars.
             bar_adaptive_high_low_ordering=True,
+            bar_execution=not plan.only_market_orders,
             latency_model=StaticLatencyModel(base_latency_nanos=latency) if latency else None,
         )
         for spec in plan.specs:

@@ -103,6 +103,11 @@ def test_slippage_of_one_symbol(tmp_path: Path) -> None:
     }
 
 
+def test_the_promise_of_orders_at_market_reaches_the_plan(tmp_path: Path) -> None:
+    assert not run_plan(load(tmp_path)).only_market_orders
+    assert run_plan(load(tmp_path, "market.only_market_orders=true")).only_market_orders
+
+
 def test_leverage_and_profile_reach_the_terms(tmp_path: Path) -> None:
     retail, pro = (
         run_plan(load(tmp_path, f"account.leverage={c}", "account.platform=mt5")).terms for c in ("retail", "pro")
