@@ -7,6 +7,7 @@ bytes, never from the file's name, and reported. Decompression stops when a file
 import codecs
 import gzip
 import hashlib
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -58,7 +59,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines as UTF-8; `first_line` is the number of the first one, counted from 1."""
+    """Whole lines as UTF-8, with a replacement character for a byte that is none: it spoils its own row and no other.
+    `first_line` is the number of the first one, counted from 1."""
 
     data: bytes
     first_line: int
@@ -146,11 +148,23 @@ def _bytes(path: Path, compression: str) -> Iterator[IO[bytes]]:
                 raise DataError(f"{path} must hold one file of rows, it holds {names}; unpack it and import each")
             if tables[0].flag_bits & 1:
                 raise DataError(f"{path} is encrypted; unpack it first")
-            with archive.open(tables[0]) as stream:
+            with _member(archive, tables[0], path) as stream:
                 yield stream
     else:
         with path.open("rb") as stream:
             yield stream
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> IO[bytes]:
+    try:
+        return archive.open(member)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path} is a damaged zip file ({error}); download it again") from error
+    except NotImplementedError as error:
+        raise DataError(
+            f"{path} is packed by a method that cannot be read here (Deflate64 of a large zip made on Windows, say); "
+            "unpack it and import what was in it"
+        ) from error
 
 
 def _read(stream: IO[bytes], size: int, path: Path) -> bytes:
@@ -160,7 +174,7 @@ def _read(stream: IO[bytes], size: int, path: Path) -> bytes:
         raise DataError(
             f"{path} ends early inside its compression (truncated?); download or export it again"
         ) from error
-    except (gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged inside its compression ({error}); download or export it again") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -174,7 +188,7 @@ def read_blocks(
     Raises
     ------
     DataError
-        Damaged or outsized compression, undecodable text, or a line longer than 1 MiB.
+        Damaged or outsized compression, undecodable UTF-16, or a line longer than 1 MiB.
     """
     decoder = None
     if source.encoding != "utf-8":
@@ -197,16 +211,20 @@ def read_blocks(
                     f"{source.path}:{line + data.count(b'\n')}: a line of over 1 MiB; this is no file of rows"
                 )
             if data:
-                yield Block(data, line)
+                yield Block(_as_utf8(data), line)
                 line += data.count(b"\n")
             if on_progress is not None:
                 on_progress(_compressed_position(stream, source, total), source.size)
         if decoder is not None:
             rest += _transcode(decoder, b"", source, line, final=True)
     if rest.strip(b"\r\n \0"):
-        yield Block(rest, line)
+        yield Block(_as_utf8(rest), line)
     if on_progress is not None:
         on_progress(source.size, source.size)
+
+
+def _as_utf8(text: bytes) -> bytes:
+    return text if text.isascii() else text.decode("utf-8", "replace").encode()
 
 
 def _transcode(

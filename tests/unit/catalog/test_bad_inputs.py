@@ -5,6 +5,7 @@ The cases keep the names of the list of bad inputs this was designed against: B3
 """
 
 import gzip
+import io
 import os
 import re
 import subprocess
@@ -37,6 +38,17 @@ def bars(*rows: str, end: str = "\n") -> str:
 
 def bar(time: str = "04:00:00", prices: str = "1.10450\t1.10460\t1.10440\t1.10455", volume: int = 9) -> str:
     return f"2024.01.02\t{time}\t{prices}\t{volume}\t0\t0"
+
+
+def zipped(compression: int = zipfile.ZIP_DEFLATED, method: int | None = None) -> bytes:
+    """The good bars as a zip file; `method` is what it says in place of its compression."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("EURUSD.csv", bars(*GOOD))
+    content = bytearray(file.getvalue())
+    if method is not None:
+        content[8] = content[content.index(b"PK\x01\x02") + 10] = method
+    return bytes(content)
 
 
 def ticks(*rows: str) -> str:
@@ -302,6 +314,24 @@ def test_b50_bytes_that_are_no_text(run: Run, write: Write, tmp_path: Path) -> N
     assert "holds binary data (a NUL at byte 2)" in ran.line
 
 
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [("caf\xe9", "1 row with a wrong number of columns"), (GOOD[1].replace("1.1", "1\xb71"), "1 row with a price")],
+    ids=["columns", "number"],
+)
+def test_b50_a_byte_that_is_no_utf8_costs_its_own_row(
+    row: str, kind: str, run: Run, write: Write, tmp_path: Path
+) -> None:
+    file = write("EURUSD.csv", bars(GOOD[0], row, *GOOD[2:]).encode("latin-1"))
+    ran = run("import", file, "--catalog", tmp_path / "c", *UTC)
+    assert ran.code == 3
+    assert kind in ran.line
+    assert f"{file}:3: " in ran.line
+    ran = run("import", file, "--catalog", tmp_path / "c", *UTC, "--skip-bad", "--period", "H1")
+    assert ran.code == 0
+    assert len(CatalogStore(tmp_path / "c").bars("EURUSD", "1-HOUR")) == len(GOOD) - 1
+
+
 def test_b51_gzip_bomb(run: Run, write: Write, tmp_path: Path) -> None:
     row = "2024-01-02 00:00:00Z,1.10411,1.10415\n" * 1000
     raw = TICKS.encode() + row.encode() * (source.RATIO_FREE_BYTES // len(row) + 400)
@@ -342,11 +372,14 @@ def test_b51_the_name_does_not_decide(run: Run, write: Write, tmp_path: Path) ->
         (gzip.compress(bars(*GOOD * 3000).encode())[:-300], "ends early inside its compression"),
         (gzip.compress(b"x")[:10] + b"\xff" * 50, "is damaged inside its compression"),
         (b"PK\x03\x04 but no zip", "is a damaged zip file"),
+        (zipped().replace(b"EURUSD.csv", b"EURUSD.cs\xff", 1), "is a damaged zip file"),
+        (zipped(zipfile.ZIP_LZMA).replace(b"]\0\0\x80\0\0", b"]\0\0\x80\0\xff", 1), "is damaged inside its compression"),
+        (zipped(method=9), "is packed by a method that cannot be read here (Deflate64"),
         (b"PAR1rest", "is a Parquet file, not rows of text"),
         (b"BZh9rest", "is bzip2-compressed"),
     ],
     # Compressed bytes hold the time: as names they would differ between the processes of a parallel run.
-    ids=["gzip-short", "gzip-damaged", "zip", "parquet", "bzip2"],
+    ids=["gzip-short", "gzip-damaged", "zip", "zip-header", "zip-lzma", "zip-deflate64", "parquet", "bzip2"],
 )
 def test_b51_damaged_archives(content: bytes, words: str, run: Run, write: Write, tmp_path: Path) -> None:
     ran = run("import", write("EURUSD.csv.gz", content), "--catalog", tmp_path / "c", *UTC)
