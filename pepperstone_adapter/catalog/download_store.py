@@ -198,7 +198,10 @@ class DownloadSeries:
         tables = list(rows_between(files[:1], *neighbour[:2]))
         if sum(map(len, tables)) + merge.stored > JOINED_ROWS:
             return merge
-        table = pa.concat_tables([*tables, *rows_between(files[1:], first, last)]).combine_chunks()
+        tables += rows_between(files[1:], first, last)
+        if any(table.schema.metadata != tables[-1].schema.metadata for table in tables):  # the symbol's digits changed
+            return merge
+        table = pa.concat_tables(tables).combine_chunks()
         path = staging.folder / "joined.parquet"
         with layout.writer(path, table.schema) as target:
             target.write_table(table, row_group_size=layout.ROW_GROUP_ROWS)

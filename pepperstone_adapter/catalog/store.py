@@ -69,7 +69,7 @@ class Series:
     period, side
         ``1-HOUR`` and ``BID`` | ``ASK`` for bars; empty for quotes.
     digits, size_digits
-        Decimals of prices and of sizes.
+        Decimals of prices and of sizes: the most of any of the files.
     start_ns, end_ns
         First and last `ts_init`, both inclusive.
     """
@@ -243,13 +243,15 @@ def _read_series(kind: str, directory: Path) -> Series | None:
     files = sorted(directory.glob("*.parquet")) if directory.is_dir() else []
     if not files:
         return None
-    rows = 0
-    metadata: dict[bytes, bytes] = {}
+    rows = digits = size_digits = 0
     for file in files:
         footer = layout.open_parquet(file)
         layout.check_schema(file, footer.schema_arrow)
         rows += footer.metadata.num_rows
-        metadata = footer.schema_arrow.metadata or {}
+        # A broker may give a symbol other digits; a row of the finest file must not lose one.
+        said = footer.schema_arrow.metadata
+        digits = max(digits, int(said[b"price_precision"]))
+        size_digits = max(size_digits, int(said[b"size_precision"]))
     ranges = [layout.range_of(f) for f in files]
     identifier = directory.name
     instrument_id, period, side = identifier, "", ""
@@ -262,8 +264,8 @@ def _read_series(kind: str, directory: Path) -> Series | None:
         symbol=instrument_id.removesuffix(f".{DEFAULT_VENUE}"),
         period=period,
         side=side,
-        digits=int(metadata[b"price_precision"]),
-        size_digits=int(metadata[b"size_precision"]),
+        digits=digits,
+        size_digits=size_digits,
         start_ns=ranges[0][0],
         end_ns=max(last for _, last in ranges),
         rows=rows,

@@ -373,7 +373,10 @@ def test_b51_the_name_does_not_decide(run: Run, write: Write, tmp_path: Path) ->
         (gzip.compress(b"x")[:10] + b"\xff" * 50, "is damaged inside its compression"),
         (b"PK\x03\x04 but no zip", "is a damaged zip file"),
         (zipped().replace(b"EURUSD.csv", b"EURUSD.cs\xff", 1), "is a damaged zip file"),
-        (zipped(zipfile.ZIP_LZMA).replace(b"]\0\0\x80\0\0", b"]\0\0\x80\0\xff", 1), "is damaged inside its compression"),
+        (
+            zipped(zipfile.ZIP_LZMA).replace(b"]\0\0\x80\0\0", b"]\0\0\x80\0\xff", 1),
+            "is damaged inside its compression",
+        ),
         (zipped(method=9), "is packed by a method that cannot be read here (Deflate64"),
         (b"PAR1rest", "is a Parquet file, not rows of text"),
         (b"BZh9rest", "is bzip2-compressed"),

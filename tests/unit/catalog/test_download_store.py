@@ -1,10 +1,23 @@
-"""A download killed with SIGKILL before any single step of its writing: it goes on, and ends with the same rows."""
+"""Pieces of a download on the disk: killed before any single step of its writing it goes on, and ends with the same rows;
+and pieces of different digits."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.broker.market import BarPeriod
+from pepperstone_adapter.catalog.bad_rows import BadRows
+from pepperstone_adapter.catalog.columns import Chunk
+from pepperstone_adapter.catalog.download_store import DownloadSeries
+from pepperstone_adapter.catalog.store import CatalogStore
+
+US500 = symbol_table.get("US500")
+HOUR, START = 3_600_000_000_000, 1_704_153_600_000_000_000
 
 # One process prepares everything; each attempt is a fork of it, killed before its n-th change of the file system.
 SCRIPT = """
@@ -94,3 +107,27 @@ def test_killed_at_every_step_it_goes_on_to_the_same_rows(tmp_path: Path) -> Non
     kills, rows, files, digits = map(int, done.stdout.split())
     assert kills > 20
     assert (rows, files, digits) == (80, 1, 5)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize("hours_later", [0, 1000], ids=["next", "later"])
+def test_a_broker_that_changes_the_digits_of_a_symbol_costs_no_price_a_digit(
+    first: int, then: int, hours_later: int, tmp_path: Path
+) -> None:
+    # 4512.3 with one digit, 4512.37 with two: two days apart, or one after the other, where pieces are put together.
+    prices = {1: 45_123, 2: 451_237}
+    start, read = 0, []
+    for digits in (first, then):
+        closes = START + HOUR * np.arange(start + 1, start + 11)
+        price = np.full(10, prices[digits])
+        chunk = Chunk(
+            closes, {**dict.fromkeys(("open", "high", "low", "close"), price), "ticks": np.ones(10, np.int64)}
+        )
+        series = DownloadSeries(tmp_path, replace(US500, digits=digits), BarPeriod.H1, "kit")
+        assert series.store(chunk, (int(closes[0]) - HOUR, int(closes[-1])), BadRows()) == 10
+        read += [prices[digits] * 10 ** (2 - digits)] * 10
+        start += 10 + hours_later
+    store = CatalogStore(tmp_path)
+    (stored,) = store.series()
+    assert stored.digits == 2
+    assert store.bars("US500", "1-HOUR").close.tolist() == read
