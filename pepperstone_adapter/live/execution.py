@@ -380,23 +380,18 @@ class BrokerExecutionClient(ExecutionClient):
         units = None if command.quantity is None else command.quantity.as_decimal()
         price = None if command.price is None else command.price.as_decimal()
         trigger = None if command.trigger_price is None else command.trigger_price.as_decimal()
-        if units == order.units:
-            units = None
+        other_units = units not in (None, order.units)
         for value, name in ((price, "price"), (trigger, "trigger price")):
             if value is not None:
                 check_price(value, name, around.spec)
         if order.kind == LEG:
-            if units is not None:
+            if other_units:
                 raise NotSendable("a stop loss or take profit always has its position's volume")
             self.start_task(self.sender.move_leg(order, changed_level(order, price, trigger)), "move-leg")
             return
-        limit = price if price != order.limit else None
-        stop = trigger if trigger != order.stop else None
-        if units is not None and not around.capabilities.amend_units:
+        if other_units and not around.capabilities.amend_units:
             raise NotSendable("the venue cannot change the volume of a working order: cancel it and send a new one")
-        if units is None and limit is None and stop is None:
-            raise NotSendable("nothing to change")
-        self.start_task(self.sender.amend(order, units, limit, stop), f"amend-{order.client_order_id}")
+        self.start_task(self.sender.amend(order, units, price, trigger), f"amend-{order.client_order_id}")
 
     def _refuse_modify(self, command: Any, reason: str) -> None:
         order = self.cache.order(command.client_order_id)

@@ -31,6 +31,9 @@ from pepperstone_adapter.live.reconciliation import Reconciler, terms_of
 from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg
 
+#: A link that goes ends its questions first, and is told as lost after that.
+TOLD_S = 0.1
+
 
 class Sender:
     """Sends one account's orders.
@@ -59,7 +62,7 @@ class Sender:
         self._now_ns = now_ns
         self._log = log
         self._changed = asyncio.Event()
-        self._levels_lock: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # while one is held
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # while one is held
         self.round_trip_ms: float | None = None
 
     def wake(self) -> None:
@@ -126,7 +129,7 @@ class Sender:
         """Give a position one more level. What else protects it is read when the turn comes, not when it was planned:
         the venue replaces all levels together, so two planned side by side would undo each other."""
         order, pid = plan.order, plan.position.position_id
-        async with self._levels_turn(pid):
+        async with self._turn(pid):
             in_force = [leg for leg in self._table.legs_of_position(pid) if leg.phase is Phase.ACCEPTED]
             failed = await self._set_levels(order, pid, self._wished([*in_force, order], {}, pid))
             if failed is None:
@@ -137,13 +140,29 @@ class Sender:
     async def amend(
         self, order: TrackedOrder, units: Decimal | None, limit: Decimal | None, stop: Decimal | None
     ) -> None:
-        """Change a working order. The broker's event, or else its answer, tells the framework."""
+        """Change a working order. The broker's event, or else its answer, tells the framework.
+
+        Venues want the whole order with every change; two side by side would each say what the other has just changed.
+        """
+        async with self._turn(order.client_order_id):
+            await self._amend(order, units, limit, stop)
+
+    async def _amend(
+        self, order: TrackedOrder, units: Decimal | None, limit: Decimal | None, stop: Decimal | None
+    ) -> None:
         if not await self._named(order):
             self._refuse_amend(order, "the order is not working")
             return
         request = AmendRequest(
-            order_id=order.order_id or "", symbol=order.symbol, units=units, limit_price=limit, stop_price=stop
+            order_id=order.order_id or "",
+            symbol=order.symbol,
+            units=units if units != order.units else None,
+            limit_price=limit if limit != order.limit else None,
+            stop_price=stop if stop != order.stop else None,
         )
+        if request.units is None and request.limit_price is None and request.stop_price is None:
+            self._refuse_amend(order, "nothing to change")
+            return
         before = terms_of(order)
         try:
             state = await self._connection.session.amend(request)
@@ -184,10 +203,16 @@ class Sender:
 
     async def exact_levels(self, entry: TrackedOrder, position_id: str) -> None:
         """After a market fill: replace the distances that were sent by the levels that were asked for."""
+        failed: str | None = None
         try:
             await self.link(timeout_s=300.0)  # the fill may have been learnt while reconnecting
-            legs = self._table.legs_of_position(position_id)
-            failed = await self._apply_levels(legs[0], {}) if legs else None
+            async with self._turn(position_id):
+                legs = self._table.legs_of_position(position_id)
+                if legs:
+                    wished = self._wished(legs, {}, position_id)
+                    # Nobody else asks for these: a link that is lost just now must not be the last word.
+                    again_on = (OutcomeUnknown, LinkError)
+                    failed = await self._set_levels(entry, position_id, wished, again_on=again_on)
         finally:
             self._events.settling.discard(entry.client_order_id)
         position = self._table.positions.get(position_id)
@@ -204,20 +229,20 @@ class Sender:
         """Set the whole protection with `changes` applied; the reason when the broker said no."""
         entry = self._table.get(leg.parent) if leg.parent else None
         if entry is not None and entry.kind != LEG and entry.phase is not Phase.ENDED and not entry.filled:
-            async with self._levels_turn(entry.client_order_id):
+            async with self._turn(entry.client_order_id):
                 refused = await self._amend_protection(entry, changes)
             if refused is None or not entry.filled:
                 return refused
             await self._named(leg)  # it has filled meanwhile: its levels are a position's now
         if leg.position_id is None:
             return "the position is not known yet"
-        async with self._levels_turn(leg.position_id):
+        async with self._turn(leg.position_id):
             protection = self._wished(self._table.legs_of_position(leg.position_id), changes, leg.position_id)
             return await self._set_levels(leg, leg.position_id, protection)
 
-    def _levels_turn(self, owner_id: str) -> asyncio.Lock:
-        """One change at a time to the levels of a position, or of an entry that works: all are replaced together."""
-        return self._levels_lock.setdefault(owner_id, asyncio.Lock())
+    def _turn(self, owner_id: str) -> asyncio.Lock:
+        """One change at a time to the levels of a position, or to an order that works: all is replaced together."""
+        return self._locks.setdefault(owner_id, asyncio.Lock())
 
     async def _amend_protection(self, entry: TrackedOrder, changes: dict[Leg, Decimal | None]) -> str | None:
         if entry.limit is None and entry.stop is None:
@@ -227,7 +252,9 @@ class Sender:
         protection = self._wished(self._table.legs_of_entry(entry.client_order_id), changes, None)
         request = AmendRequest(order_id=entry.order_id or "", symbol=entry.symbol, protection=protection)
         try:
-            return await self._amend_surely(entry, request)
+            return await self._surely(
+                entry, protection, lambda: self._connection.session.amend(request), lambda: self._entry_levels(entry)
+            )
         except NotFound as error:
             # It works no longer: if it has filled and we have not been told, its levels are a position's by now.
             await self._look(entry)
@@ -235,18 +262,28 @@ class Sender:
         except PepperstoneError as error:
             return str(error)
 
-    async def _amend_surely(self, entry: TrackedOrder, request: AmendRequest) -> str | None:
-        """Set an entry's levels; where that is not answered once more, as setting them again is harmless."""
+    async def _surely(
+        self,
+        order: TrackedOrder,
+        wished: Protection,
+        set_levels: Callable[[], Awaitable[object]],
+        read: Callable[[], Awaitable[Protection | None]],
+        again_on: tuple[type[PepperstoneError], ...] = (OutcomeUnknown,),
+    ) -> str | None:
+        """Set levels. Levels are no order: setting them again is harmless, so where it was not answered they are set
+        once more when the link is back, rather than guessed; the reason where that was in vain."""
         try:
-            await self._connection.session.amend(request)
-        except OutcomeUnknown as error:
-            self._log.warning(f"{entry.client_order_id}: levels not answered ({error}); set again after reconnecting")
-            if not await self.link(timeout_s=300.0):
-                return "the link did not come back in five minutes; check the order's levels"
-            try:
-                await self._connection.session.amend(request)
-            except OutcomeUnknown:
-                return await self._still(request.protection or Protection(), lambda: self._entry_levels(entry))
+            await set_levels()
+            return None
+        except again_on as error:
+            self._log.warning(f"{order.client_order_id}: levels not answered ({error}); set again after reconnecting")
+        await asyncio.sleep(TOLD_S)
+        if not await self.link(timeout_s=300.0):
+            return "the link did not come back in five minutes; check the levels"
+        try:
+            await set_levels()
+        except OutcomeUnknown:
+            return await self._still(wished, read)
         return None
 
     async def _entry_levels(self, entry: TrackedOrder) -> Protection | None:
@@ -293,34 +330,21 @@ class Sender:
             guaranteed=now.guaranteed or (account is not None and account.guaranteed_stops),
         )
 
-    async def _set_levels(self, order: TrackedOrder, position_id: str, protection: Protection) -> str | None:
-        try:
-            await self._connection.session.set_protection(position_id, protection)
-        except OutcomeUnknown as error:
-            # Levels are no order: setting them again is harmless, so they are asked for again rather than guessed.
-            self._log.warning(f"{order.client_order_id}: levels not answered ({error}); set again after reconnecting")
-            return await self._set_levels_again(position_id, protection)
-        except PepperstoneError as error:
-            return str(error)
-        self._know_levels(position_id, protection)
-        return None
+    async def _set_levels(
+        self, order: TrackedOrder, position_id: str, protection: Protection, **options: Any
+    ) -> str | None:
+        def set_levels() -> Awaitable[None]:
+            return self._connection.session.set_protection(position_id, protection)
 
-    async def _set_levels_again(self, position_id: str, protection: Protection) -> str | None:
-        if not await self.link(timeout_s=300.0):
-            return "the link did not come back in five minutes; check the position's levels"
         try:
-            await self._connection.session.set_protection(position_id, protection)
-        except OutcomeUnknown:
-            try:
-                still = await self._still(protection, lambda: self._position_levels(position_id))
-            except PepperstoneError as error:
-                return f"sent twice and not answered ({error}); check the position's levels"
-            if still is not None:
-                return still
+            failed = await self._surely(
+                order, protection, set_levels, lambda: self._position_levels(position_id), **options
+            )
         except PepperstoneError as error:
             return str(error)
-        self._know_levels(position_id, protection)
-        return None
+        if failed is None:
+            self._know_levels(position_id, protection)
+        return failed
 
     def _know_levels(self, position_id: str, protection: Protection) -> None:
         position = self._table.positions.get(position_id)

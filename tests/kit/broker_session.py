@@ -54,6 +54,7 @@ class KitSession:
         self.no_history: Exception | None = None
         self.stuck: Exception | None = None  # what the next end of a subscription ends with, which leaves a dead one
         self.dead: set[str] = set()  # subscribed, and without a word
+        self.gone = 0  # so many levels find the link gone, of which nobody has been told yet
         self.unheard: Exception | None = None  # what a subscription of quotes ends with, though the broker has it
         facts: dict[str, object] = {
             "time_in_force": {
@@ -238,6 +239,9 @@ class KitSession:
 
     async def set_protection(self, position_id: str, protection: Protection) -> None:
         self._linked()
+        if self.gone:
+            self.gone -= 1
+            raise LinkLost("the link is gone")
         await self._way()
         self.broker.requests.append(f"levels {position_id} {protection.stop_loss} {protection.take_profit}")
         position = self.broker.positions.get(position_id)

@@ -285,7 +285,7 @@ def test_two_levels_asked_for_in_one_breath_both_stand(tmp_path: Path) -> None:
         protection = b.broker.positions[ticket].protection
         assert protection is not None
         assert (protection.stop_loss, protection.take_profit) == (Decimal("1.08200"), Decimal("1.09000"))
-        await b.until(lambda: not b.client.sender._levels_lock, "end of every lock", 5.0)
+        await b.until(lambda: not b.client.sender._locks, "end of every lock", 5.0)
 
     run_bench(tmp_path, script)
 
