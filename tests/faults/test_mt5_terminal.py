@@ -18,9 +18,11 @@ from pepperstone_adapter.common.errors import LinkLost, NotFound, OrderRefused, 
 from pepperstone_adapter.sandbox.ledger import NewOrder
 from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Fault, Mt5FaultKind
+from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit import mt5 as kit
+from tests.kit.ctrader import Recorder
 from tests.kit.mt5 import LOGIN, NETTING
-from tests.kit.mt5_scene import Scene, order, play
+from tests.kit.mt5_scene import Scene, chain, order, play
 
 D = Decimal
 
@@ -70,6 +72,47 @@ def test_f72_a_terminal_that_restarts_is_joined_again(tmp_path: Path) -> None:
         await s.filled("C-1")
 
     play(tmp_path, script)
+
+
+def test_f72_positions_and_orders_outlive_a_terminal_that_comes_back_without_its_server(tmp_path: Path) -> None:
+    """An update at the weekend, while the broker's server is away: for an hour the terminal has nothing to show."""
+    later_ns = 0
+
+    async def script(broker: Sandbox, gate: kit.Gateway) -> None:
+        nonlocal later_ns
+        session, told = kit.session_of(gate, now_ns=lambda: time.time_ns() + later_ns), Recorder()
+        await session.connect(told)
+        try:
+            await session.submit(order(protection=Protection(stop_loss=D("1.05000"))))
+            await session.submit(order("L-1", OrderType.LIMIT, limit_price=D("1.06000")))
+            await told.until(lambda: told.of(PositionChanged))
+            terminal, server = broker.terminal, broker.mt5
+            assert server is not None
+
+            def begins_without() -> None:
+                terminal.connected = False
+                server.restart()
+
+            broker.call(begins_without)
+            await told.until(lambda: told.of(LinkDown))
+            while not gate.hosted.call(lambda: gate.hosted.supervisor._ready):  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+            calls = broker.call(lambda: server.calls)
+            while broker.call(lambda: server.calls) < calls + 200:  # noqa: ASYNC110 - looked at again and again
+                await asyncio.sleep(0.002)
+            later_ns = 3600 * 10**9
+            broker.call(setattr, terminal, "connected", True)
+            await told.until(lambda: told.of(LinkUp))
+            assert told.of(Notice) == []
+            assert all(e.position.units for e in told.of(PositionChanged))
+            assert (told.changes("O-1"), told.changes("L-1")) == (["accepted", "filled"], ["accepted"])
+            assert [p.protection for p in (await session.snapshot()).positions] == [Protection(stop_loss=D("1.05000"))]
+            assert len((await session.snapshot()).orders) == 1
+        finally:
+            await session.close()
+
+    with chain(tmp_path) as (broker, gate):
+        asyncio.run(asyncio.wait_for(script(broker, gate), 60))
 
 
 def test_f72_a_terminal_that_comes_back_with_another_account_is_not_traded(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Rules that keep it honest:
   position is told only when its deals explain it, or after `LAG_NS` with a warning; otherwise the levels of the
   position would look canceled although one of them was hit.
 * For the same reason an open position and the sum of its deals may differ for a moment; where they still do after
-  `LAG_NS`, a fill is missing, and a person must know.
+  `LAG_NS`, a fill is missing, and a person must know. Time in which no news can come does not count.
 * A pending order that vanished was filled, canceled, expired or rejected: only the order history says which, so it is
   asked for (`lookups`), again and again until it answers.
 * Ours is what carries a magic number we made; a comment may have been changed by the broker.
@@ -53,13 +53,15 @@ _ENDED: Final = {
 class _Sent:
     """An order of this process: how much was asked and how much of it has been filled.
 
-    `half` is the position on which a close-by is ours; what it does on the other one is told without our id.
+    `half` is the position on which a close-by is ours; what it does on the other one is told without our id. `ticket` is
+    the server's, once it has named it.
     """
 
     client_order_id: str
     units: Decimal
     half: str | None = None
     filled: Decimal = Decimal(0)
+    ticket: int = 0
 
 
 @dataclass(slots=True)
@@ -78,6 +80,7 @@ class Book:
     positions: dict[str, PositionState] = field(default_factory=dict)
     lookups: set[int] = field(default_factory=set)
     lists: int = 0  # of orders and positions, taken so far
+    heard_from_ns: int | None = 0  # since when news come without a break; None while none can
     _orders: dict[int, Row] | None = None
     _sent: dict[int, _Sent] = field(default_factory=dict)
     _deals: set[int] = field(default_factory=set)
@@ -101,6 +104,9 @@ class Book:
     def accepted(self, order: OrderState) -> list[BrokerEvent]:
         """The server took an order of ours; told once, before anything else about it."""
         ticket = parsing.ticket_of(order.order_id)
+        sent = self._sent.get(magic_of(order.client_order_id)) if order.client_order_id else None
+        if sent is not None:
+            sent.ticket = sent.ticket or ticket
         if not ticket or ticket in self._accepted:
             return []
         self._accepted.add(ticket)
@@ -122,6 +128,9 @@ class Book:
             return None  # a level hit or a stop-out carries its position's magic number and is no order of ours
         sent = self._sent.get(magic)
         if sent is not None:
+            another = sent.ticket not in (0, row.get("order", row["ticket"]))
+            if another and sent.filled >= sent.units:
+                return None  # it has all it asked for: this is a close by another program, which passes the number on
             return sent.client_order_id if sent.half in (None, str(row["position_id"])) else None
         if row.get("entry") == Entry.OUT_BY:
             return None  # a deal does not tell which half was ours; its order, which we noted, does
@@ -332,7 +341,7 @@ class Book:
                 self._differs.pop(pid, None)
                 continue
             since_ns = self._differs.setdefault(pid, now_ns)
-            if now_ns - since_ns < LAG_NS or pid in self._told:
+            if not self._waited(since_ns, now_ns) or pid in self._told:
                 continue
             self._told.add(pid)
             text = (
@@ -346,7 +355,7 @@ class Book:
         out: list[BrokerEvent] = []
         for pid, since_ns in list(self._vanished.items()):
             explained = pid in self._held and not self._held[pid]
-            if not explained and now_ns - since_ns < LAG_NS:
+            if not explained and not self._waited(since_ns, now_ns):
                 continue
             del self._vanished[pid]
             gone = self.positions.pop(pid)
@@ -357,6 +366,10 @@ class Book:
             self._held.pop(pid, None)
             out.append(PositionChanged(position=replace(gone, units=Decimal(0)), ts_ns=now_ns))
         return out
+
+    def _waited(self, since_ns: int, now_ns: int) -> bool:
+        """Whether what would explain a thing has had its time to come."""
+        return self.heard_from_ns is not None and now_ns - max(since_ns, self.heard_from_ns) >= LAG_NS
 
     def _unknown_symbol(self, row: Row, now_ns: int) -> list[BrokerEvent]:
         name = row["symbol"]

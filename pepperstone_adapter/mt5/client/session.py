@@ -277,7 +277,7 @@ class Mt5Session:
         return out
 
     def _down(self, reason: str, permanent: bool, now_ns: int) -> list[BrokerEvent]:
-        self._up = False
+        self._up, self._book.heard_from_ns = False, None
         if self._recovering is not None:
             self._recovering.cancel()
             self._recovering = None  # what comes with this may begin another
@@ -306,7 +306,7 @@ class Mt5Session:
                 await asyncio.sleep(LOOKUP_S)
         if self._account is not None:
             self._emit([AccountChanged(account=self._account, ts_ns=self._now_ns())])
-        self._up, self._down_told = True, False
+        self._up, self._down_told, self._book.heard_from_ns = True, False, self._now_ns()
         self._emit([LinkUp(self._now_ns())])
 
     def _deals_window(self) -> tuple[int, int]:

@@ -9,7 +9,8 @@ Trades: the number of deals in a window that reaches into the server's future is
 the number of orders or positions changes, and at least once a second, a snapshot is taken, orders first, positions
 second, deals last, and repeated when the counter moved meanwhile. Deals are read from the newest known one back, further
 where the counter knows of more. Deals are the only source of fills; each ticket is emitted once. A person may log in to
-another account at any moment: what a snapshot says is said with the login that was there before and after it.
+another account at any moment: what a snapshot says is said with the login that was there before and after it. What is
+shown without the trade server is not the account (a terminal that began without it shows nothing), so it is not told.
 
 Server clocks run hours ahead of UTC, so a window that ends "now" hides the newest deals: it ends two days ahead.
 """
@@ -249,6 +250,8 @@ class Poller:
         if counters == known.counters and not moved and _just_read(known.read_ns, now_ns):
             return None
         login = self._login()
+        if login is None:
+            return None
         if login != known.login:
             known, moved = _Trades(), True  # tickets of another account are other tickets
         seen, newest_s = (set[int](), from_s) if moved else (known.deals, known.newest_s)
@@ -266,7 +269,7 @@ class Poller:
             if len(seen) + len(deals.keys() - seen) < before[0]:
                 self._read_deals(max(from_s, newest_s - back_s), until_s, deals)
         if self._login() != login:
-            return None  # switched in between: the next turn reads it anew
+            return None  # switched or disconnected in between: the next turn reads it anew
         # In order of ticket: stamps fall where the server's clock goes back.
         fresh = [deals[ticket] for ticket in sorted(deals.keys() - known.deals)]
         # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole
@@ -281,9 +284,10 @@ class Poller:
         newest_s = _newest_s(deals, newest_s)
         return _Trades(login, before, now_ns, seen | deals.keys(), orders, positions, from_s, newest_s)
 
-    def _login(self) -> int:
+    def _login(self) -> int | None:
+        """Whose lists are shown; None without the trade server."""
         login: int = self._struct("account_info")["login"]
-        return login
+        return login if self._struct("terminal_info")["connected"] else None
 
     def _read_deals(self, from_s: int, until_s: int, into: dict[int, Message]) -> None:
         into.update((deal["ticket"], deal) for deal in self._structs("history_deals_get", from_s, until_s))

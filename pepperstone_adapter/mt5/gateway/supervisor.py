@@ -220,8 +220,12 @@ class Supervisor:
         self._restart_s = min(self._restart_s * 2, RESTART_MAX_S)
 
     def _restart(self, generation: int) -> None:
-        if generation == self._generation and not self._closing:
+        if generation != self._generation or self._closing:
+            return
+        try:
             self._start_worker()
+        except (OSError, RuntimeError) as error:  # no memory, process, thread or file is left just now
+            self._worker_gone(self._generation, f"a worker cannot be started: {error}")
 
     async def _watch(self) -> None:
         while True:

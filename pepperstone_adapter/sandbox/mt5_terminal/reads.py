@@ -206,7 +206,7 @@ def _ticks_range(terminal: Terminal, shown: str, low: int, high: int, flags: int
 
 def _orders_total(terminal: Terminal) -> Answer:
     terminal.now_ns()
-    return Answer(len(terminal.ledger.accounts[terminal.login].working))
+    return Answer(len(terminal.books.working))
 
 
 def _positions_total(terminal: Terminal) -> Answer:

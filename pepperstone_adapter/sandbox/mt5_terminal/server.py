@@ -53,7 +53,8 @@ class PipeServer:
             writer.transport.abort()
 
     def restart(self, build: int | None = None) -> None:
-        """The terminal restarts, perhaps after an update; its broker goes on."""
+        """The terminal restarts, perhaps after an update; its broker goes on. Without it there is nothing to show."""
+        self.terminal.blank = not self.terminal.connected
         self.terminal.build = build or self.terminal.build + 1
         self.cut_all()
 

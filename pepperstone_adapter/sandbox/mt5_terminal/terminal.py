@@ -24,6 +24,7 @@ from pepperstone_adapter.sandbox.ledger import (
     Refused,
     SymbolTerms,
 )
+from pepperstone_adapter.sandbox.ledger.state import Account
 from pepperstone_adapter.sandbox.mt5_terminal import rows
 from pepperstone_adapter.sandbox.mt5_terminal.dump import LIVE, Dumped, load
 from pepperstone_adapter.sandbox.mt5_terminal.faults import Mt5Faults
@@ -80,6 +81,7 @@ class Terminal:
         self.asked: dict[str, int] = {}
         self.connected = self.trade_allowed = self.expert_allowed = self.account_may_trade = True
         self.tradeapi_disabled = False
+        self.blank = False  # it began without its server and has not reached it since
         self.logging_in = False  # a terminal that is not done with its login: initialize asks again until its timeout
         self.talking = asyncio.Event()  # cleared: a terminal that shows a dialog and says nothing at login
         self.answers = asyncio.Event()  # cleared: a terminal that hangs; whatever is asked waits
@@ -175,6 +177,13 @@ class Terminal:
     def account(self) -> Mt5Account:
         return self.accounts[self.login]
 
+    @property
+    def books(self) -> Account:
+        """What the terminal shows of its account: nothing as long as it is `blank`."""
+        self.blank = self.blank and not self.connected
+        known = self.ledger.accounts[self.login]
+        return Account(known.terms, Decimal(0)) if self.blank else known
+
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     def order_row(self, order: Order, working: bool) -> list[Any]:
@@ -183,11 +192,11 @@ class Terminal:
         return rows.order_row(order, spec, prices, filling, working, self.shown(order.symbol))
 
     def working_rows(self) -> list[list[Any]]:
-        return [self.order_row(o, True) for o in self.ledger.accounts[self.login].working.values()]
+        return [self.order_row(o, True) for o in self.books.working.values()]
 
     def ended_rows(self) -> list[list[Any]]:
         """Orders in the history, as far as the history has caught up."""
-        account = self.ledger.accounts[self.login]
+        account = self.books
         until_ns = self._history_ns()
         return [
             self.order_row(o, False)
@@ -197,7 +206,7 @@ class Terminal:
 
     def deals(self, low_s: int, high_s: int) -> list[Deal]:
         """Visible deals of these seconds of the server's clock."""
-        deals = self.ledger.accounts[self.login].deals
+        deals = self.books.deals
         seen_ns = self._history_ns()
 
         def before(utc_s: int) -> int:
@@ -215,14 +224,16 @@ class Terminal:
 
     def cash_rows(self, low_s: int, high_s: int) -> list[list[Any]]:
         """Deals that are no trades: the opening balance first, then what else changed it."""
-        account, seen_ns = self.ledger.accounts[self.login], self._history_ns()
+        account, seen_ns = self.books, self._history_ns()
+        if self.blank:
+            return []
         found = [rows.opening_row(account.terms.opening_balance, self.began_ns)]
         found += [rows.cash_row(c) for c in account.cash if c.ts_ns <= seen_ns]
         return [row for row in found if low_s <= row[2] <= high_s]
 
     def visible_deals(self) -> list[Deal]:
         until_ns = self._history_ns()
-        return [deal for deal in self.ledger.accounts[self.login].deals if deal.ts_ns <= until_ns]
+        return [deal for deal in self.books.deals if deal.ts_ns <= until_ns]
 
     def deal_row(self, deal: Deal) -> list[Any]:
         found = self._deal_rows.get(deal.deal_id)  # a deal never changes
@@ -260,7 +271,7 @@ class Terminal:
 
     def _position_rows(self) -> list[list[Any]]:
         out = []
-        for position in self.ledger.accounts[self.login].positions.values():
+        for position in self.books.positions.values():
             prices = self.prices[position.symbol]
             price = prices.bid if position.side.sign > 0 else prices.ask
             gross = float(self.ledger.open_profit(self.login, position.position_id).gross)

@@ -131,6 +131,29 @@ def test_a_vanished_position_nobody_explains_is_an_error_after_a_while() -> None
     assert isinstance(gone, PositionChanged)
 
 
+def test_nothing_is_taken_for_unexplained_while_nothing_could_be_heard() -> None:
+    """The deal that explains it cannot come over a link that is cut; what was missed comes with the next link, lists first."""
+    subject = book(positions=[rows.position(7)])
+    subject.on_positions([], NOW)
+    subject.heard_from_ns = None
+    assert subject.on_time(NOW + 100 * LAG_NS) == []
+    assert subject.on_positions([], NOW + 100 * LAG_NS) == []
+    subject.heard_from_ns = NOW + 100 * LAG_NS
+    assert subject.on_time(NOW + 101 * LAG_NS - 1) == []
+    assert [type(e) for e in subject.on_time(NOW + 101 * LAG_NS)] == [Notice, PositionChanged]
+
+
+def test_a_volume_that_differs_is_no_error_while_nothing_could_be_heard() -> None:
+    subject = book(positions=[rows.position(7, volume=0.3)])
+    subject.on_positions([rows.position(7, volume=0.2)], NOW)
+    assert subject.on_time(NOW) == []
+    subject.heard_from_ns = None
+    assert subject.on_time(NOW + 2 * LAG_NS) == []
+    subject.heard_from_ns = NOW + 2 * LAG_NS
+    assert subject.on_time(NOW + 3 * LAG_NS - 1) == []
+    assert len(subject.on_time(NOW + 3 * LAG_NS)) == 1
+
+
 def test_a_partial_close_leaves_the_position() -> None:
     subject = book(positions=[rows.position(7, volume=0.3)])
     subject.on_deals([rows.deal(9, type=1, entry=1, position_id=7, volume=0.1)], NOW)
@@ -198,6 +221,34 @@ def test_an_order_of_an_earlier_run_is_ours_by_magic_and_comment() -> None:
     events = [e for e in subject.on_orders([ours, foreign], NOW) if isinstance(e, OrderChanged)]
     assert [e.order.client_order_id for e in events] == ["O-9", None]
     assert all(e.order.status is OrderStatus.ACCEPTED for e in events)
+
+
+def test_another_program_that_closes_a_part_with_the_magic_number_of_our_position_is_a_stranger() -> None:
+    """Trade panels and risk tools pass on the number of the position they close; the entry has all it asked for."""
+    subject, ours = book(), magic_of("O-1")
+    subject.sending("O-1", Decimal(10_000))
+    subject.on_deals([rows.deal(5, magic=ours, order=50, position_id=50)], NOW)
+    for ticket, lots in ((6, 0.04), (7, 0.06)):
+        row = rows.deal(ticket, type=1, entry=1, magic=ours, order=50 + ticket, position_id=50, volume=lots)
+        (event,) = subject.on_deals([row], NOW)
+        assert isinstance(event, OrderChanged)
+        assert (event.change, event.order.client_order_id) == (OrderChange.FILLED, None)
+        units = Decimal(str(lots)) * 100_000
+        assert (event.order.units, event.order.filled_units) == (units, units)
+    again = subject.deal(rows.deal(5, magic=ours, order=50, position_id=50))
+    assert again is not None
+    assert again.client_order_id == "O-1"  # its own stays its own
+
+
+def test_an_order_whose_ticket_changes_before_it_has_filled_stays_ours() -> None:
+    """Whether a stop-limit keeps its ticket when it turns into its limit is not documented."""
+    subject, ours = book(), magic_of("O-1")
+    subject.sending("O-1", Decimal(10_000))
+    subject.on_orders([rows.order(50, magic=ours, type=6)], NOW)
+    accepted, filled = subject.on_deals([rows.deal(5, magic=ours, order=51, position_id=51)], NOW)
+    assert isinstance(accepted, OrderChanged)
+    assert isinstance(filled, OrderChanged)
+    assert (filled.change, filled.order.client_order_id) == (OrderChange.FILLED, "O-1")
 
 
 def test_a_symbol_outside_the_list_is_told_once() -> None:

@@ -1,6 +1,7 @@
 """A session on a gateway of scripted answers: what comes in between the reads of a comparison."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pepperstone_adapter.broker.events import BrokerEvent, LinkDown, LinkUp, PositionChanged
+from pepperstone_adapter.broker.events import AccountChanged, BrokerEvent, LinkDown, LinkUp, PositionChanged
 from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, parse_clock
 from pepperstone_adapter.mt5.client.account import Mt5Account
@@ -129,6 +130,43 @@ def test_a_server_that_was_lost_and_found_while_the_link_was_cut_is_traded_again
 
     asyncio.run(main())
     assert [type(event) for event in told if isinstance(event, LinkDown | LinkUp)] == [LinkDown, LinkUp]
+
+
+def test_a_position_whose_deal_was_on_its_way_when_the_link_was_cut_is_explained_by_it() -> None:
+    """A minute without a link is no minute in which the deal could have come; its levels would be told as canceled."""
+    told: list[BrokerEvent] = []
+    links: list[Link] = []
+    later_ns = 0
+
+    def open_link(on_news: Any) -> Any:
+        links.append(Link(on_news))
+        return links[0]
+
+    async def main() -> None:
+        nonlocal later_ns
+        session = Mt5Session(
+            Mt5Account(login=LOGIN),
+            open_link,  # type: ignore[arg-type]
+            now_ns=lambda: time.time_ns() + later_ns,
+        )
+        await session.connect(told.extend)
+        (link,) = links
+        link.positions = []
+        link.on_news([{"k": "positions", "rows": []}])  # the stop loss was hit, and history lags
+        link.on_news([GatewayDown("cut")])
+        later_ns = 60 * NS
+        assert session._book.on_time(session._now_ns()) == []
+        closing = rows.deal(9, type=1, entry=1, reason=4, position_id=42)
+        missed: list[Any] = [{"k": "positions", "rows": []}, {"k": "deals", "rows": [closing]}]
+        link.on_news([GatewayUp(resumed=True, terminal=True), *missed])
+        async with asyncio.timeout(10):
+            while not any(isinstance(event, LinkUp) for event in told):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await session.close()
+
+    asyncio.run(main())
+    kinds = [type(event).__name__ for event in told if not isinstance(event, AccountChanged)]
+    assert kinds == ["LinkDown", "OrderChanged", "PositionChanged", "LinkUp"]
 
 
 def connecting(prepare: Callable[[Link], None]) -> tuple[list[BrokerEvent], list[str]]:

@@ -328,6 +328,21 @@ def test_what_changes_after_our_clock_was_set_back_is_told_at_once() -> None:
     assert [event["k"] for event in poller.poll((now_s - 3600) * NS)] == ["account"]
 
 
+def test_what_a_terminal_shows_without_its_server_is_not_the_account() -> None:
+    """One that was started without it has nothing yet; positions that are gone from its list are not closed."""
+    terminal = Traded()
+    poller = Poller(terminal)
+    now_s = BEGAN_MS // 1000
+    terminal.terminal_info = lambda: Row(7, False, True, False, 1, "")  # type: ignore[method-assign]
+    for turn in range(3):
+        kinds = [event["k"] for event in poller.poll((now_s + 2 * turn) * NS)]
+        assert kinds == (["account", "terminal"] if turn == 0 else [])
+    terminal.deals = [Deal(1, now_s)]
+    terminal.terminal_info = terminal.account_info  # type: ignore[method-assign]
+    kinds = [event["k"] for event in poller.poll((now_s + 6) * NS)]
+    assert kinds == ["deals", "orders", "positions", "terminal"]
+
+
 class Switched(Traded):
     """A terminal whose person logs in to account 8 at the `switch`-th look at the account; each account has deals 1 and 2."""
 

@@ -55,3 +55,31 @@ def test_one_that_dies_whenever_it_is_ready_is_not_replaced_five_times_a_second(
 ) -> None:
     assert pauses(tmp_path, caplog, [(*GONE, s) for s in (0.0, 0.1, 0.1, 3600.0, 0.1)]) == [0.2, 0.4, 0.8, 0.2, 0.4]
     assert pauses(tmp_path, caplog, [(*REFUSED, 3600.0)])[-1] == 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a program that runs cannot be removed there")
+def test_a_worker_that_cannot_be_started_for_a_while_is_started_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No memory, no process or no file left: that passes, and nobody looks at a gateway that runs."""
+    program = tmp_path / "program"
+    program.symlink_to(sys.executable)
+
+    async def main() -> None:
+        supervisor = Supervisor(GatewayOptions(port=0, state_dir=tmp_path, worker_command=(str(program), *WAITS[1:])))
+        await supervisor.start()
+        first = supervisor._worker
+        assert first is not None
+        program.unlink()
+        first.kill()
+        async with asyncio.timeout(30):
+            while not any("cannot be started" in line for line in caplog.messages):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert supervisor.worker_pid is None
+            program.symlink_to(sys.executable)
+            while supervisor.worker_pid is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert supervisor.worker_pid != first.pid
+        await supervisor.close()
+
+    asyncio.run(main())
