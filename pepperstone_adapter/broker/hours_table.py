@@ -59,8 +59,23 @@ def hours_from_mapping(value: Any, where: str) -> TradingHours:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigurationError(f"{where}.zone: {zone!r} is not an IANA zone such as America/New_York") from None
-    holidays = tuple(_holiday(h, f"{where}.holidays[{i}]") for i, h in enumerate(value.get("holidays") or ()))
+    listed = value.get("holidays") or ()
+    if not isinstance(listed, list | tuple):
+        raise ConfigurationError(f"{where}.holidays: wants a list of {{day, name, hours, yearly}}, got {listed!r}")
+    holidays = tuple(_holiday(h, f"{where}.holidays[{i}]") for i, h in enumerate(listed))
     return TradingHours(zone=zone, intervals=_intervals(value["week"], where), holidays=holidays)
+
+
+def true_or_false(value: Any, where: str) -> bool:
+    """`value`; a settings file's ``no`` is a text, which Python takes for true.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{where}: wants true or false, got {value!r}")
+    return value
 
 
 def _intervals(week: Any, where: str) -> tuple[tuple[int, int], ...]:
@@ -151,9 +166,8 @@ def _holiday(value: Any, where: str) -> Holiday:
         except ValueError:
             raise ConfigurationError(f"{where}.day: {value['day']!r} is not a date YYYY-MM-DD") from None
     start_s, end_s = _window(value["hours"], where) if "hours" in value else (0, 86_400)
-    return Holiday(
-        day=day, name=str(value.get("name", "")), start_s=start_s, end_s=end_s, yearly=bool(value.get("yearly", False))
-    )
+    yearly = true_or_false(value.get("yearly", False), f"{where}.yearly")
+    return Holiday(day=day, name=str(value.get("name", "")), start_s=start_s, end_s=end_s, yearly=yearly)
 
 
 def _window(text: Any, where: str) -> tuple[int, int]:

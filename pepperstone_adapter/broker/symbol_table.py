@@ -16,12 +16,13 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 import yaml
 
 from pepperstone_adapter.broker.hours import TradingHours
-from pepperstone_adapter.broker.hours_table import hours_from_mapping, hours_table
+from pepperstone_adapter.broker.hours_table import hours_from_mapping, hours_table, true_or_false
 from pepperstone_adapter.broker.symbols import (
     AssetClass,
     CommissionKind,
@@ -223,9 +224,7 @@ def _value(key: str, value: Any, where: str, base: SymbolSpec | None) -> Any:
     if key in _TEXT or key in _CLASSES:
         return str(value)
     if key == "short_selling":
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{where}: wants true or false, got {value!r}")
-        return value
+        return true_or_false(value, where)
     if key == "asset_class":
         return _choice(AssetClass, value, where)
     if key == "trading_mode":
@@ -235,7 +234,7 @@ def _value(key: str, value: Any, where: str, base: SymbolSpec | None) -> Any:
     if key == "commission":
         return _commission(value, where, base.commission if base else None)
     if key == "leverage_tiers":
-        return tuple(_tier(tier, where) for tier in value)
+        return _tiers(value, where)
     return _hours(value, where)
 
 
@@ -257,9 +256,14 @@ def _swap(value: Any, where: str, old: SwapTerms) -> SwapTerms:
         elif key == "triple_day":
             out[key] = None if part is None else _choice(Weekday, part, f"{where}.{key}")
         elif key == "weekend":
-            out[key] = bool(part)
+            out[key] = true_or_false(part, f"{where}.{key}")
         else:
             out[key] = _decimal(part, f"{where}.{key}", signed=True)
+    if old.mode is SwapMode.DISABLED and "mode" not in out and (out.get("long") or out.get("short")):
+        raise ConfigurationError(
+            f"{where}: the symbol has no swap, so nothing says how to read these values; add mode: points (or "
+            f"{', '.join(mode for mode in SwapMode if mode not in (SwapMode.DISABLED, SwapMode.POINTS))})"
+        )
     return replace(old, **out)
 
 
@@ -274,7 +278,23 @@ def _commission(value: Any, where: str, old: CommissionRule | None) -> Commissio
             out[key] = str(part)
         else:
             out[key] = _decimal(part, f"{where}.{key}", zero=True)
-    return replace(old or CommissionRule(), **out)
+    old = old or CommissionRule()
+    if old.kind is CommissionKind.NONE and "kind" not in out:
+        raise ConfigurationError(
+            f"{where}: takes the place of the account's own rule as a whole; write all of it, such as {{kind: per_lot, "
+            f"rate: 3.5, currency: USD}} (kinds: {', '.join(CommissionKind)})"
+        )
+    return replace(old, **out)
+
+
+def _tiers(value: Any, where: str) -> tuple[LeverageTier, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigurationError(f"{where}: wants a list of {{up_to_usd, leverage}}, got {value!r}")
+    tiers = tuple(_tier(tier, where) for tier in value)
+    tops = [Decimal("inf") if tier.up_to_usd is None else tier.up_to_usd for tier in tiers]
+    if any(low >= high for low, high in pairwise(tops)):
+        raise ConfigurationError(f"{where}: up_to_usd must rise from tier to tier; only the last may have none")
+    return tiers
 
 
 def _tier(value: Any, where: str) -> LeverageTier:

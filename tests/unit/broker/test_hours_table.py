@@ -186,6 +186,7 @@ def test_a_holiday_may_be_a_window_around_its_midnight() -> None:
         ({"day": "2024-01-09", "hours": "7 to 8"}, "is not like"),
         ({"day": "2024-01-09", "hours": "17:00 to 13:00"}, "does not ascend"),
         ({"day": "2024-01-09", "when": 1}, "wants"),
+        ({"day": "2024-01-09", "yearly": "no"}, r"holidays\[0\]\.yearly: wants true or false, got 'no'"),
     ],
 )
 def test_a_bad_holiday_is_refused(holiday: dict[str, object], said: str) -> None:

@@ -2,12 +2,21 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from pepperstone_adapter.broker import symbol_table
-from pepperstone_adapter.broker.symbols import AssetClass, CommissionKind, SwapMode, SymbolSpec, Weekday
+from pepperstone_adapter.broker.symbols import (
+    AssetClass,
+    CommissionKind,
+    CommissionRule,
+    SwapMode,
+    SwapTerms,
+    SymbolSpec,
+    Weekday,
+)
 from pepperstone_adapter.common.errors import ConfigurationError
 
 TABLE = symbol_table.load()
@@ -182,6 +191,20 @@ def test_a_symbol_of_ones_own_needs_every_required_field() -> None:
         ({"hours": {"zone": "UTC", "week": {"moonday": "00:00-01:00"}}}, "'moonday' is not one of sunday"),
         ({"hours": {"zone": "UTC", "week": {"monday": "10:00-09:00"}}}, "is not HH:MM-HH:MM, ascending"),
         ({"hours": {"zone": "UTC", "week": {"monday": "01:00-03:00, 02:00-04:00"}}}, "spans overlap"),
+        ({"swap": {"weekend": "no"}}, r"symbols\.EURUSD\.swap\.weekend: wants true or false, got 'no'"),
+        ({"commission": {"rate": 3.5}}, r"symbols\.EURUSD\.commission: .*kind: per_lot"),
+        ({"commission": {"currency": "EUR"}}, r"symbols\.EURUSD\.commission: .*kind: per_lot"),
+        ({"leverage_tiers": 30}, r"symbols\.EURUSD\.leverage_tiers: wants a list"),
+        ({"leverage_tiers": None}, r"symbols\.EURUSD\.leverage_tiers: wants a list"),
+        (
+            {"leverage_tiers": [{"up_to_usd": 2_000, "leverage": 30}, {"up_to_usd": 1_000, "leverage": 20}]},
+            r"symbols\.EURUSD\.leverage_tiers: up_to_usd must rise",
+        ),
+        (
+            {"leverage_tiers": [{"up_to_usd": None, "leverage": 30}, {"up_to_usd": 1_000, "leverage": 20}]},
+            r"symbols\.EURUSD\.leverage_tiers: up_to_usd must rise",
+        ),
+        ({"hours": {"zone": "UTC", "week": {}, "holidays": 5}}, r"symbols\.EURUSD\.hours\.holidays: wants a list"),
         ({"like": "EURUSX"}, "unknown symbol 'EURUSX'; did you mean EURUSD"),
         (["digits"], "wants a mapping of fields"),
     ],
@@ -189,6 +212,26 @@ def test_a_symbol_of_ones_own_needs_every_required_field() -> None:
 def test_a_bad_override_says_where_and_what(changes: object, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         symbol_table.load({"EURUSD": changes})  # type: ignore[dict-item]
+
+
+def test_one_value_of_a_broker_s_commission_changes_that_value() -> None:
+    rule = CommissionRule(kind=CommissionKind.PER_LOT, rate=Decimal("3.5"), currency="EUR")
+    told = {"EURUSD": replace(TABLE["EURUSD"], commission=rule)}
+    found = symbol_table.load({"EURUSD": {"commission": {"rate": 7}}}, told)["EURUSD"].commission
+    assert found == replace(rule, rate=Decimal(7))
+    none = symbol_table.load({"EURUSD": {"commission": {"kind": "none"}}}, told)["EURUSD"].commission
+    assert none is not None
+    assert none.kind is CommissionKind.NONE
+
+
+def test_swap_of_a_symbol_without_swap_says_how_it_is_counted() -> None:
+    none = {"EURUSD": replace(TABLE["EURUSD"], swap=SwapTerms(mode=SwapMode.DISABLED))}
+    with pytest.raises(ConfigurationError, match=r"symbols\.EURUSD\.swap: .*mode: points"):
+        symbol_table.load({"EURUSD": {"swap": {"long": -3}}}, none)
+    found = symbol_table.load({"EURUSD": {"swap": {"mode": "pips", "long": -3}}}, none)["EURUSD"].swap
+    assert (found.mode, found.long) == (SwapMode.PIPS, Decimal(-3))
+    off = symbol_table.load({"EURUSD": {"swap": {"mode": "disabled", "long": -3}}})["EURUSD"].swap
+    assert off.mode is SwapMode.DISABLED
 
 
 def test_loading_meets_no_framework() -> None:
