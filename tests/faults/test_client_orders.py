@@ -131,6 +131,33 @@ def test_f38_an_event_that_was_never_sent_is_found_on_a_healthy_link_within_a_mi
     assert world.of(LinkDown) == []
 
 
+def test_f38_a_stop_that_is_hit_while_a_comparison_reads_is_told_once_and_breaks_nothing(world: World) -> None:
+    """The snapshot is ahead of the stream: the position is gone there, and its end comes while that is looked into."""
+    guard = {"orderType": oa.OrderType.STOP_LOSS_TAKE_PROFIT, "closingOrder": True, "side": oa.TradeSide.SELL}
+    world.venue.say(venue.filled())
+    world.venue.say(venue.event(oa.ExecutionType.ORDER_ACCEPTED, order=venue.order(62, updated_ms=2, **guard)))
+    world.turn()
+    closed_by = oa.ClosePositionDetail(entryPrice=1.1, grossProfit=-1_000, swap=0, commission=-70, balance=998_930)
+    hit = venue.event(
+        oa.ExecutionType.ORDER_FILLED,
+        order=venue.order(62, oa.OrderStatus.ORDER_STATUS_FILLED, 3, executedVolume=1_000_000, **guard),
+        deal=venue.deal(72, 62, tradeSide=oa.TradeSide.SELL, closePositionDetail=closed_by),
+        position=venue.position(0, 3),
+    )
+
+    def details(_request: oa.OrderDetailsReq) -> oa.OrderDetailsRes:
+        world.venue.say(hit)
+        return oa.OrderDetailsRes(ctidTraderAccountId=ACCOUNT_ID, order=hit.order, deal=[hit.deal])
+
+    world.venue.scripts[oa.OrderDetailsReq] = details
+    world.pass_s(35, step_s=0.5)
+    assert [n.text for n in world.of(Notice) if n.level == "error"] == []
+    assert [e.deal.deal_id for e in world.of(OrderChanged) if e.deal] == ["71", "72"]
+    asked = len(world.venue.requests(oa.ReconcileReq))
+    world.pass_s(35, step_s=0.5)
+    assert len(world.venue.requests(oa.ReconcileReq)) == asked + 1  # the comparisons go on
+
+
 def test_f55_one_sided_and_bar_only_spots(world: World) -> None:
     world.start(world.account.feed.quotes(["EURUSD"]))
     for bid, ask in ((110_000, 0), (0, 110_010), (0, 0)):

@@ -104,6 +104,7 @@ class Reconciler:
     def _drop_closed(self, missing: Sequence[str], told: Sequence[BrokerEvent]) -> list[str]:
         """Positions that are missing because deals just learnt closed them whole: no need to wait for those."""
         desk, closed = self._desk, dict[str, Decimal]()
+        missing = [key for key in missing if key in desk.book.positions]  # its end may have come while orders were read
         for event in told:
             if isinstance(event, OrderChanged) and event.deal is not None:
                 key = event.deal.position_id
