@@ -169,6 +169,8 @@ class SlippageSettings(StrictModel):
             raise ValueError(f"min_points {self.min_points} is above max_points {self.max_points}")
         if self.probability > 0 and self.max_points == 0:
             raise ValueError("probability is set but max_points is 0, so nothing would slip")
+        if self.max_points and "probability" not in self.model_fields_set:
+            raise ValueError("max_points is set but no probability, so nothing would slip; add probability: 1")
         return self
 
 

@@ -160,6 +160,8 @@ def test_a_balance_is_whole_cents(folder: Path, currency: str, balance: str, lin
         ("slippage", {"probability": 1.5, "max_points": 1}),
         ("slippage", {"probability": 0.5}),
         ("slippage", {"min_points": 3, "max_points": 1}),
+        ("slippage", {"max_points": 3}),
+        ("slippage", {"probability": 0.5, "max_points": 3, "symbols": {"EURUSD": {"max_points": 20}}}),
         ("latency", {"base_ms": -1}),
         ("spread", {"scale": -0.5}),
         ("spread", {"points": {"EURUSD": -1}}),
@@ -168,6 +170,10 @@ def test_a_balance_is_whole_cents(folder: Path, currency: str, balance: str, lin
 )
 def test_b12_market_values_have_ranges(folder: Path, key: str, value: object) -> None:
     assert f"market.{key}" in refused(folder, **{f"market__{key}": value})
+
+
+def test_slippage_that_is_switched_off_keeps_its_points(folder: Path) -> None:
+    assert load(folder, market__slippage={"probability": 0, "max_points": 3}).market.slippage.max_points == 3
 
 
 def test_b01_an_unknown_key_gets_a_suggestion(folder: Path) -> None:
