@@ -116,7 +116,7 @@ class ScriptedVenue(MemoryServer):
         self._buffers[number] = buffer
 
     def _answer(self, got: openapi.Decoded) -> None:
-        script = self.scripts.get(type(got.message), lambda message: _empty_answer(message))
+        script = self.scripts.get(type(got.message), lambda message: empty_answer(message))
         if script is None or self.mute:
             return
         reply = script(got.message)
@@ -134,7 +134,7 @@ class ScriptedVenue(MemoryServer):
         return [asked.message for asked in self.asked if isinstance(asked.message, kind)]
 
 
-def _empty_answer(message: Any) -> Message:
+def empty_answer(message: Any) -> Message:
     name = type(message).DESCRIPTOR.name.removesuffix("Req") + "Res"
     cls: Any = getattr(oa, name)
     answer = cls()

@@ -109,6 +109,8 @@ TOKEN_CODES = frozenset({"OA_AUTH_TOKEN_EXPIRED", "CH_ACCESS_TOKEN_INVALID"})
 BENIGN_CODES = frozenset({"ALREADY_LOGGED_IN", "CH_CLIENT_ALREADY_AUTHENTICATED", "ALREADY_SUBSCRIBED"})
 #: For a trading request these do not prove that nothing was done.
 AMBIGUOUS_CODES = frozenset({"TIMEOUT_ERROR", "UNKNOWN_ERROR", "CH_SERVER_NOT_REACHABLE"})
+#: Nor are these about what was asked: another time it may be done.
+PASSING_CODES = AMBIGUOUS_CODES | {"CHANNEL_IS_BLOCKED", "CONNECTIONS_LIMIT_EXCEEDED", "CONCURRENT_MODIFICATION"}
 #: No reconnect cures these; a person must act.
 PERMANENT_CODES = frozenset(
     {"CH_CLIENT_AUTH_FAILURE", "CH_OA_CLIENT_NOT_FOUND", "CH_CTID_TRADER_ACCOUNT_NOT_FOUND", "RET_NO_SUCH_LOGIN",
@@ -180,6 +182,11 @@ def is_token_refused(error: BaseException) -> bool:
 
 def is_benign(error: BaseException) -> bool:
     return isinstance(error, VenueError) and error.code in BENIGN_CODES
+
+
+def is_refusal(error: VenueError) -> bool:
+    """Whether it is about what was asked, and would be the answer to a second try as well."""
+    return type(error) in (VenueError, NotFound, OrderRefused) and error.code not in PASSING_CODES
 
 
 def is_permanent(error: BaseException) -> bool:

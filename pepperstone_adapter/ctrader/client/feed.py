@@ -8,14 +8,15 @@ before any later one: an indicator that misses bars is wrong for long. One windo
 cannot be read, is counted and told.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.common.errors import DataError, PepperstoneError, VenueError
 from pepperstone_adapter.ctrader.client import market
 from pepperstone_adapter.ctrader.client.desk import Desk
-from pepperstone_adapter.ctrader.client.errors import is_benign
+from pepperstone_adapter.ctrader.client.errors import is_benign, is_refusal
 from pepperstone_adapter.ctrader.client.history import BAR_WINDOW_MS, History
 from pepperstone_adapter.ctrader.client.live_bars import BarCloser, BarLine
 from pepperstone_adapter.ctrader.client.symbols import UnknownSymbol
@@ -64,7 +65,7 @@ class Feed:
         self._depth.add(symbol_id)
         if self._desk.up:
             await self._stream([symbol_id])
-            await self._benign(oa.SubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.SubscribeDepthQuotesRes)
+            await self._depth_request([symbol_id])
 
     async def no_depth(self, symbol: str) -> None:
         symbol_id = self._desk.symbols.id_of(symbol)
@@ -83,7 +84,7 @@ class Feed:
             self._index()
         if self._desk.up:
             await self._stream([symbol_id])
-            await self._bar_request(symbol_id, period)
+            await self._bar_request(period, [symbol_id])
 
     async def no_bars(self, symbol: str, period: BarPeriod) -> None:
         symbol_id = self._desk.symbols.id_of(symbol)
@@ -109,15 +110,33 @@ class Feed:
         """Ask for everything that is wanted, once, on a new connection."""
         self._streaming.clear()
         wanted = self._quotes | self._depth | {symbol_id for symbol_id, _ in self._bars}
-        await self._stream(sorted(wanted), force=True)
-        if self._depth:
-            message = oa.SubscribeDepthQuotesReq(symbolId=sorted(self._depth))
-            await self._benign(message, oa.SubscribeDepthQuotesRes)
+        await self._ask_again("quotes", wanted, lambda ids: self._stream(ids, force=True))
+        await self._ask_again("order book", self._depth, self._depth_request)
         for symbol_id, period in list(self._bars):
-            await self._bar_request(symbol_id, period)
+            await self._ask_again(f"{period} bars", {symbol_id}, partial(self._bar_request, period))
         for (symbol_id, period), line in self._lines.items():
             if line.next_ns:
                 self._desk.later(self._hand_over_missed(self._desk.symbols.by_id(symbol_id).name, period, line))
+
+    async def _ask_again(
+        self, what: str, symbol_ids: Collection[int], ask: Callable[[list[int]], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Subscribe anew. What the venue refuses must keep neither orders nor other symbols waiting: it is told."""
+        if not symbol_ids:
+            return
+        try:
+            await ask(sorted(symbol_ids))
+        except VenueError as error:
+            if not is_refusal(error):
+                raise
+            if len(symbol_ids) > 1:
+                for symbol_id in sorted(symbol_ids):
+                    await self._ask_again(what, {symbol_id}, ask)
+                return
+            name = self._desk.symbols.by_id(*symbol_ids).name
+            self._desk.notice(
+                "error", f"{name}: the venue refuses its {what} ({error}); asked for again on the next link"
+            )
 
     # -- what comes -------------------------------------------------------------------------------------------------
 
@@ -258,10 +277,10 @@ class Feed:
         await self._end(oa.UnsubscribeSpotsReq(symbolId=[symbol_id]), oa.UnsubscribeSpotsRes)
         await self._stream([symbol_id])
         if symbol_id in self._depth:
-            await self._benign(oa.SubscribeDepthQuotesReq(symbolId=[symbol_id]), oa.SubscribeDepthQuotesRes)
+            await self._depth_request([symbol_id])
         for barred_id, period in list(self._bars):
             if barred_id == symbol_id:
-                await self._bar_request(symbol_id, period)
+                await self._bar_request(period, [symbol_id])
 
     async def _stop_unused(self, symbol_ids: Sequence[int]) -> None:
         used = self._quotes | self._depth | {symbol_id for symbol_id, _ in self._bars}
@@ -271,7 +290,11 @@ class Feed:
             self._given_up.difference_update(unused)
             await self._end(oa.UnsubscribeSpotsReq(symbolId=unused), oa.UnsubscribeSpotsRes)
 
-    def _bar_request(self, symbol_id: int, period: BarPeriod) -> Coroutine[Any, Any, None]:
+    def _depth_request(self, symbol_ids: list[int]) -> Coroutine[Any, Any, None]:
+        return self._benign(oa.SubscribeDepthQuotesReq(symbolId=symbol_ids), oa.SubscribeDepthQuotesRes)
+
+    def _bar_request(self, period: BarPeriod, symbol_ids: list[int]) -> Coroutine[Any, Any, None]:
+        (symbol_id,) = symbol_ids
         message = oa.SubscribeLiveTrendbarReq(symbolId=symbol_id, period=market.PERIODS[period])
         return self._benign(message, oa.SubscribeLiveTrendbarRes)
 

@@ -1,9 +1,14 @@
-"""Prices that cannot be used are counted and told; bars that ended during an outage are handed over, each once."""
+"""Prices that cannot be used are counted and told; bars that ended during an outage are handed over, each once; what is
+refused after an outage keeps nothing else waiting."""
 
-from pepperstone_adapter.broker.events import Notice
+from typing import Any
+
+import pytest
+
+from pepperstone_adapter.broker.events import LinkUp, Notice
 from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.openapi import messages as oa
-from tests.kit.scripted_venue import ACCOUNT_ID, EURUSD, START_NS, World
+from tests.kit.scripted_venue import ACCOUNT_ID, EURUSD, START_NS, World, empty_answer
 
 FIRST = START_NS // 60_000_000_000  # the minute that runs when the world begins; 20 s of it are over
 
@@ -177,3 +182,77 @@ def test_an_outage_longer_than_one_window_of_history_hands_on_the_newest_window(
         f"EURUSD M1: {len(bars.handed)} bars ended while the link was down; they are handed on late; "
         f"up to {left_out} before them are too old and left out"
     ]
+
+
+GBPUSD = 2
+
+
+def two_symbols() -> World:
+    world = World()
+    for kind, row in ((oa.SymbolsListReq, "symbol"), (oa.SymbolByIdReq, "symbol")):
+        known = world.venue.scripts[kind]
+        assert known is not None
+
+        def both(message: Any, known: Any = known, row: str = row) -> Any:
+            answer = known(message)
+            second = type(getattr(answer, row)[0])()
+            second.CopyFrom(getattr(answer, row)[0])
+            second.symbolId = GBPUSD
+            if hasattr(second, "symbolName"):
+                second.symbolName = "GBPUSD"
+            getattr(answer, row).append(second)
+            return answer
+
+        world.venue.scripts[kind] = both
+    return world.join()
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (oa.SubscribeSpotsReq, "quotes"),
+        (oa.SubscribeDepthQuotesReq, "order book"),
+        (oa.SubscribeLiveTrendbarReq, "M1 bars"),
+    ],
+)
+def test_a_subscription_that_is_refused_after_an_outage_keeps_neither_orders_nor_the_others_waiting(
+    kind: type[Any], what: str
+) -> None:
+    """A symbol may be withdrawn over a weekend; the positions in the others are to be closed all the same."""
+    world = two_symbols()
+    for name in ("EURUSD", "GBPUSD"):
+        world.start(world.account.feed.quotes([name]))
+        world.start(world.account.feed.depth(name))
+        world.start(world.account.feed.bars(name, BarPeriod.M1))
+
+    def refuse(message: Any) -> Any:
+        ids = message.symbolId if hasattr(message.symbolId, "__len__") else [message.symbolId]
+        if GBPUSD in ids:
+            return oa.ErrorRes(ctidTraderAccountId=ACCOUNT_ID, errorCode="SYMBOL_NOT_FOUND", description="withdrawn")
+        served.append(list(ids))
+        return empty_answer(message)
+
+    served: list[list[int]] = []
+    world.venue.scripts[kind] = refuse
+    world.venue.last.cut()
+    world.pass_s(3)
+    assert len(world.of(LinkUp)) == 2
+    assert served == [[EURUSD]]
+    told = [n.text for n in world.of(Notice) if n.level == "error"]
+    assert told == [
+        f"GBPUSD: the venue refuses its {what} (SYMBOL_NOT_FOUND: withdrawn); asked for again on the next link"
+    ]
+
+
+def test_a_venue_that_cannot_answer_a_subscription_now_is_asked_again_before_orders_flow() -> None:
+    world = World().join()
+    world.start(world.account.feed.quotes(["EURUSD"]))
+    world.venue.scripts[oa.SubscribeSpotsReq] = lambda _m: oa.ErrorRes(
+        ctidTraderAccountId=ACCOUNT_ID, errorCode="CH_SERVER_NOT_REACHABLE"
+    )
+    world.venue.last.cut()
+    world.pass_s(3)
+    assert len(world.of(LinkUp)) == 1
+    world.venue.scripts[oa.SubscribeSpotsReq] = empty_answer
+    world.pass_s(12)
+    assert len(world.of(LinkUp)) == 2
