@@ -88,8 +88,7 @@ def strategy(purges: bool, quotes: bool) -> Any:
     class EmaCross(Strategy):  # type: ignore[misc]
         def on_start(self) -> None:
             self.count = 0
-            self.fast = self.slow = None
-            self.side = None
+            self.fast = self.slow = self.long = None
             self.iid = InstrumentId.from_str(f"{SYMBOL}.PEPPERSTONE")
             self.units = Quantity.from_int(100_000)
             self.ended: list[Any] = []
@@ -108,11 +107,12 @@ def strategy(purges: bool, quotes: bool) -> Any:
                 return
             self.fast += (close - self.fast) * (2 / 11)
             self.slow += (close - self.slow) * (2 / 21)
-            side = OrderSide.BUY if self.fast > self.slow else OrderSide.SELL
-            if side != self.side:
-                self.side = side
+            long = self.fast > self.slow
+            if long != self.long:
+                self.long = long
                 for position in self.cache.positions_open():
                     self.close_position(position)
+                side = OrderSide.BUY if long else OrderSide.SELL
                 self.submit_order(self.order_factory.market(self.iid, side, self.units))
             if purges and len(self.ended) > 64:
                 self.cache.purge_account_events(bar.ts_event, 0)

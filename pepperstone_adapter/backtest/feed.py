@@ -283,6 +283,9 @@ class Feed:
         if columns is None or not len(columns):
             return None, np.zeros(len(ts), np.bool_)
         four = (columns.open, columns.high, columns.low, columns.close)
+        if np.array_equal(columns.ts_ns, ts) and (len(ts) < 2 or np.diff(ts).all()):
+            self._asks_used += len(ts)
+            return four, np.ones(len(ts), np.bool_)
         at = np.minimum(np.searchsorted(columns.ts_ns, ts), len(columns) - 1)
         known = columns.ts_ns[at] == ts
         self._asks_used += int(np.count_nonzero(np.diff(at[known], prepend=-1)))  # a BID bar may be stored twice

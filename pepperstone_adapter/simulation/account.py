@@ -23,7 +23,7 @@ from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
 from pepperstone_adapter.simulation.rates import Rates, conversions
 from pepperstone_adapter.simulation.record import LedgerKind
-from pepperstone_adapter.simulation.recorder import BACKLOG, ENDED, Recorder
+from pepperstone_adapter.simulation.recorder import ENDED, Recorder
 from pepperstone_adapter.simulation.rollover import Rollover
 from pepperstone_adapter.simulation.sessions import accepts_orders
 from pepperstone_adapter.simulation.stop_out import MarginWatch, Path, breach, ways
@@ -91,16 +91,15 @@ class Account:
         """Fills of orders that were granted can wait to be booked; after any other the account looks at its books."""
         key = str(event.client_order_id)
         if self.recorder.note(event, key):
-            if key not in self.recorder.sent:
-                self._on_way.pop(key, None)
-                if self._rollover.held:
-                    self._charge_before(event, key)
-                self.settle(event.ts_event)
-            if self.recorder.backlog > BACKLOG:
-                self.due_ns = 0
+            self._on_way.pop(key, None)
+            if self._rollover.held:
+                self._charge_before(event, key)
+            self.settle(event.ts_event)
         elif type(event).__name__ in ENDED:
             self._on_way.pop(key, None)
             self.recorder.sent.pop(key, None)
+        if self.recorder.due:
+            self.due_ns = 0
         if self._closing and self.netting and key == self._closing:
             self.broker.forced(event)
 
@@ -125,9 +124,11 @@ class Account:
 
     def catch_up(self, ts_ns: int) -> None:
         """Do what is due by `ts_ns`. A stop-out in the bar that ends at the rollover comes before it and pays no swap."""
+        self.recorder.purge()
+        self._next_due()
+        if ts_ns < self.due_ns and not self.recorder.full:
+            return  # it was about the purge alone
         self.settle(ts_ns)
-        if self.recorder.backlog > BACKLOG // 2:
-            self.recorder.purge()
         if ts_ns >= self.broker.stop_limits.due_ns:
             self.broker.stop_limits.execute(ts_ns)
         if self._danger_ns <= min(ts_ns, self._rollover.due_ns):
@@ -139,11 +140,6 @@ class Account:
 
     def _next_due(self) -> None:
         self.due_ns = min(self._rollover.due_ns, self._danger_ns, self.broker.stop_limits.due_ns)
-
-    def stop_strategies(self) -> None:
-        """Tell the strategies that the data ends, while their orders still execute."""
-        for strategy in self.turns.strategies:
-            strategy.on_stop()
 
     def sent(self) -> None:
         """A command is on its way: have the engine act on it when it arrives, not at the next row of data."""

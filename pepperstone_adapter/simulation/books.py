@@ -125,6 +125,8 @@ class Books:
         The balance in minor units of the account currency.
     held
         Symbol and sign -> what was held since the window of data began, the last entry now.
+    balances
+        Time -> the balance from then on, in minor units, since the window began.
     count
         Time -> how many positions were open from then on, since the window began.
     moved
@@ -142,6 +144,7 @@ class Books:
         self.ledger = Table(self._ledger_row)
         self.tickets: dict[str, Ticket] = {}
         self.held = {(name, sign): [Held()] for name in grids for sign in (LONG, SHORT)}
+        self.balances = [(0, 0)]
         self.count = [(0, 0)]
         self.moved: set[str] = set()
         self.netting = netting
@@ -170,6 +173,7 @@ class Books:
     def post(self, ts_ns: int, kind: str, minor: int, currency: str, rate: str, where: tuple[str, str, str]) -> None:
         """Write one change of the balance; `kind` is a `LedgerKind`'s text, `where` instrument, position and trade."""
         self.minor += minor
+        self.balances.append((ts_ns, self.minor))
         self.ledger.add((ts_ns, kind, minor, self.minor, currency, rate, *where))
 
     def _ledger_row(
@@ -271,3 +275,4 @@ class Books:
         for history in self.held.values():
             del history[:-1]
         del self.count[:-1]
+        del self.balances[:-1]

@@ -70,7 +70,7 @@ class Broker(Strategy):
 
     def stop_at(self, ts_ns: int) -> None:
         """Stop the strategies after the row of a time."""
-        self.clock.set_time_alert_ns("stop", ts_ns, lambda _event: self._run(self.account.stop_strategies))
+        self.clock.set_time_alert_ns("stop", ts_ns, lambda _event: self._run(self.account.turns.stop))
 
     def later(self, delay_ns: int, call: Callable[[], None]) -> None:
         self.clock.set_time_alert_ns(self._alarm("later"), self.now_ns() + delay_ns, lambda _event: self._run(call))

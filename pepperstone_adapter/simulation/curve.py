@@ -50,9 +50,7 @@ class Curve:
         self._record = record
         self._step_ns = step_s * NS
         self._margin_of = margin
-        self._minor = 0  # the balance when the window began
-        self._seen_ns = -1  # the last row, and the last change of the balance
-        self._booked_ns = -1
+        self._seen_ns = -1  # the last row
         # Of the step that has not ended: the first lowest, the first highest and the last.
         self._open: list[_Point] = []
         self.points = Table(self._made_point)
@@ -67,14 +65,12 @@ class Curve:
         if len(times):
             self._seen_ns = int(times[-1])
             self._sample(times)
-        if self._books.ledger.fresh:
-            self._booked_ns = self._books.ledger.fresh[-1][0]
         self._books.forget()
-        self._minor = self._books.minor
 
     def finish(self, equity: Decimal) -> None:
         """Put down the last step, to the equity of the end: with what latency has put behind the last row."""
-        booked_ns = max(self._booked_ns, *(history[-1].ts_ns for history in self._books.held.values()))
+        held = (history[-1].ts_ns for history in self._books.held.values())
+        booked_ns = max(self._books.balances[-1][0], *held)
         if booked_ns > self._seen_ns:
             self._sample(np.array([booked_ns], np.int64))
         if self._open:
@@ -96,8 +92,7 @@ class Curve:
     def _sample(self, times: Int64s) -> None:
         """Take the telling rows of each step, and put down those of the steps that have ended."""
         books, before = self._books, self._open
-        ledger = [(0, 0, 0, self._minor), *books.ledger.fresh]
-        balance = np.array([entry[3] for entry in ledger], np.int64)[_at(ledger, times)]
+        balance = np.array([minor for _, minor in books.balances], np.int64)[_at(books.balances, times)]
         equity = balance + np.rint(self._profit(times) * 10.0**books.digits).astype(np.int64)
 
         stamps = np.concatenate((np.array([point[0] for point in before], np.int64), times))

@@ -2,8 +2,9 @@
 
 Guarded strategies hand in each of their order events (`note`); they are booked together when the account needs to know
 (`book`), because code that has just been run is several times as fast as code that a whole bar of the framework has driven
-out of the processor's caches. The balance is taken down at the fill itself. The framework's work per fill grows with the
-closed positions in its cache, so what has ended is purged, all but the latest `GRACE`, which strategies may still look up.
+out of the processor's caches, and so are the rows it has made. What the framework knows of an order or the balance is taken
+down at the event itself, for its work per fill grows with what has ended and is still in its cache: that is purged (`purge`)
+more often than is booked, all but the latest `GRACE`, which strategies may still look up.
 """
 
 import hashlib
@@ -31,7 +32,9 @@ from pepperstone_adapter.simulation.table import Table
 from pepperstone_adapter.simulation.times import iso
 
 GRACE = 16
-BACKLOG = 64
+CROWD = 48  # orders ended since the purge before the last
+BACKLOG = 256  # events that wait to be booked
+PACKED = 32  # rows worth a block of their own
 ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _MARKET = OrderType.MARKET.name
@@ -71,25 +74,32 @@ class Recorder:
         self._raw_minor = 10 ** (FIXED_PRECISION - books.digits)
         self._failures = failures
         self._sha = hashlib.sha256()
-        self._waiting: list[tuple[Any, str, Any]] = []  # order event, its order, and the balance after a fill
+        # An order event, its order's id, and the balance after a fill, or the order as the event that ended it left it.
+        self._waiting: list[tuple[Any, str, Any]] = []
         self._lines: list[str] = []  # not hashed yet
         self._events = 0
         self._order_positions: dict[str, str] = {}
         self._amended: dict[str, int] = {}  # when an order was last changed
-        self._ended_orders: list[int] = []  # when they ended
-        self._ended_positions: list[int] = []
+        self._ended: list[int] = []  # when orders were filled or ended otherwise
+        self._fills: list[int] = []  # when they were filled
         self._spreads = dict.fromkeys(grids, 0)  # ASK less BID times size, of fills that need no conversion
 
     def note(self, event: Any, key: str) -> bool:
-        """Keep an event of an order until the books are looked at; whether it is a fill."""
+        """Keep an event of an order until the books are looked at; whether it is a fill that must not wait."""
         self._events += 1
         if type(event) is OrderFilled:
             # The account goes without its past states, which every look at it would copy.
-            cache = self.cache
-            cache.purge_account_events(event.ts_event, 0)
-            self._waiting.append((event, key, cache.account_for_venue(self._venue).balance_total(self._currency)))
-            return True
-        self._waiting.append((event, key, None))
+            cache, ts_ns, order = self.cache, event.ts_event, self.sent.get(key)
+            cache.purge_account_events(ts_ns, 0)
+            balance = cache.account_for_venue(self._venue).balance_total(self._currency)
+            self._waiting.append((event, key, balance))
+            self._ended.append(ts_ns)
+            self._fills.append(ts_ns)
+            return order is None or order.quantity != event.last_qty
+        ended = type(event).__name__ in ENDED
+        self._waiting.append((event, key, self.cache.order(event.client_order_id) if ended else None))
+        if ended:
+            self._ended.append(event.ts_event)
         return False
 
     @property
@@ -97,24 +107,34 @@ class Recorder:
         return bool(self._waiting)
 
     @property
-    def backlog(self) -> int:
-        """Work that can be put off, but not for ever: events to be booked, ended orders and positions to be purged."""
-        return len(self._waiting) + len(self._ended_orders) + len(self._ended_positions)
+    def full(self) -> bool:
+        """Whether enough events wait to be booked."""
+        return len(self._waiting) > BACKLOG
+
+    @property
+    def due(self) -> bool:
+        """Whether enough has ended to be purged, or waits to be booked."""
+        return len(self._ended) > CROWD or self.full
 
     def book(self) -> None:
         """Book the fills that wait, and write down the other events."""
         waiting, self._waiting = self._waiting, []
-        for event, key, balance in waiting:
-            if balance is None:
-                self._noted(event, key)
+        for event, key, known in waiting:
+            if type(event) is OrderFilled:
+                self._filled(event, key, known.raw // self._raw_minor)
             else:
-                self._filled(event, key, balance.raw // self._raw_minor)
+                self._noted(event, key, known)
+        self._sha.update("".join(self._lines).encode())
+        self._lines.clear()
+        for table in (self.fills, self.orders, self.books.ledger):
+            if len(table.fresh) >= PACKED:
+                table.pack()
 
-    def _noted(self, event: Any, key: str) -> None:
+    def _noted(self, event: Any, key: str, ended: Any) -> None:
         name, ts_ns = type(event).__name__, event.ts_event
         self._lines.append(f"{name}|{key}|{ts_ns}\n")
-        if name in ENDED:
-            self._ended(event, str(getattr(event, "reason", None) or ""))
+        if ended is not None:
+            self._order_row(ended, str(getattr(event, "reason", None) or ""), ts_ns)
         elif name == "OrderUpdated":
             self._amended[key] = ts_ns
 
@@ -163,17 +183,17 @@ class Recorder:
         order = self.sent.pop(key, None)
         if order is not None and order.quantity == event.last_qty:
             tags = order.tags
-            self._ended_orders.append(ts_ns)
             self.orders.add((
                 key, venue_order_id, strategy_id, grid.name, buy, steps, price, position_id,
                 ",".join(map(str, tags)) if tags else "", order.ts_init, ts_ns,
             ))  # fmt: skip
         else:
             self._order_positions[key] = position_id
-            self._ended(event, "")
+            order = self.cache.order(event.client_order_id)
+            if order.status == OrderStatus.FILLED and order.last_trade_id == event.trade_id:  # the last of its parts
+                self._order_row(order, "", ts_ns)
         if ticket.closed_ns:
             ticket.exit_reason = reason
-            self._ended_positions.append(ts_ns)
             self.closed.append((ticket, met_ns or ts_ns + 1))
         if realized and charge.xrate is not ONE and self.on_converted is not None:
             self.on_converted(ticket, realized)
@@ -248,36 +268,23 @@ class Recorder:
             raise RunFailed(f"at {iso(ts_ns)} the framework's balance is {balance}, the ledger's {self.books.balance}")
 
     def purge(self) -> None:
-        """Drop what has ended from the framework's cache, but for the latest `GRACE`, and what ended together with it."""
-        orders, positions = self._ended_orders, self._ended_positions
-        if len(orders) > 2 * GRACE:
-            del orders[: -2 * GRACE]
-            self.cache.purge_closed_orders(orders[0] - 1)
-        if len(positions) > GRACE:
-            del positions[:-GRACE]
-            self.cache.purge_closed_positions(positions[0] - 1)
-        self._hash()
-
-    def _hash(self) -> None:
-        self._sha.update("".join(self._lines).encode())
-        self._lines.clear()
+        """Drop what has ended from the framework's cache, but for the latest `GRACE` round trips."""
+        # What ended together stays together.
+        if len(self._ended) > 2 * GRACE:
+            del self._ended[: -2 * GRACE]
+            self.cache.purge_closed_orders(self._ended[0] - 1)
+        if len(self._fills) > 2 * GRACE:
+            del self._fills[: -2 * GRACE]
+            self.cache.purge_closed_positions(self._fills[0] - 1)
 
     def finish(self) -> str:
         """Write the orders that are still open; returns the hash of events."""
         self.record.events = self._events
-        self._hash()
+        self._sha.update("".join(self._lines).encode())
         open_now = [o for o in self.cache.orders() if not o.is_closed and str(o.instrument_id) in self._digits]
         for order in sorted(open_now, key=lambda o: (o.ts_init, str(o.client_order_id))):
             self._order_row(order, "", 0)
         return self._sha.hexdigest()
-
-    def _ended(self, event: Any, reason: str) -> None:
-        """Write the row of an order if this is the event that ended it."""
-        order = self.cache.order(event.client_order_id)
-        if type(event) is OrderFilled and (order.status != OrderStatus.FILLED or order.last_trade_id != event.trade_id):
-            return  # filled in parts, and this is not the last of them
-        self._ended_orders.append(event.ts_event)
-        self._order_row(order, reason, event.ts_event)
 
     def _order_row(self, order: Any, reason: str, ended_ns: int) -> None:
         key, instrument_id, average = str(order.client_order_id), str(order.instrument_id), order.avg_px

@@ -27,6 +27,11 @@ class Turns:
         self._row: tuple[Any, int] | None = None
         self._waiting: list[tuple[Any, Any, Callable[[Any, Any], None]]] = []  # strategy, row, what it does with it
 
+    def stop(self) -> None:
+        """Tell the strategies that the data ends, while their orders still execute."""
+        for strategy in self.strategies:
+            strategy.on_stop()
+
     def join(self, key: Any, strategy: Any) -> None:
         """A strategy begins to listen to bars of a type or quotes of an instrument."""
         listeners = self._listeners.setdefault(key, [])
