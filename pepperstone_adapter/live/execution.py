@@ -45,7 +45,7 @@ from pepperstone_adapter.live.agreement import Agreement
 from pepperstone_adapter.live.config import LiveExecConfig
 from pepperstone_adapter.live.connection import Connection, TradingEvent
 from pepperstone_adapter.live.data import publish_quotes
-from pepperstone_adapter.live.emissions import Emission, SetExactLevels, Warn
+from pepperstone_adapter.live.emissions import CancelRejected, Emission, SetExactLevels, Warn
 from pepperstone_adapter.live.emit import LATER_S, Emitter
 from pepperstone_adapter.live.keys import check_terms
 from pepperstone_adapter.live.mass_status import record_of, tracked
@@ -65,7 +65,7 @@ from pepperstone_adapter.live.sending import Sender
 from pepperstone_adapter.live.shares import Shares
 from pepperstone_adapter.live.startup import Startup
 from pepperstone_adapter.live.stopping import SETTLE_S, settle
-from pepperstone_adapter.live.tracking import LEG, OrderTable, Phase, TrackedOrder
+from pepperstone_adapter.live.tracking import CLOSE, ENTRY, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.id_store import IdStore
 from pepperstone_adapter.mapping.orders import NotSendable, bracket_of, check_price
 from pepperstone_adapter.mapping.reports import ReportMaker
@@ -423,8 +423,17 @@ class BrokerExecutionClient(ExecutionClient):
             self.generate_order_cancel_rejected(order, VenueOrderId(order_id), str(error), self.clock.timestamp_ns())
 
     def cancel(self, orders: list[TrackedOrder]) -> None:
-        """Cancel entries one by one and the levels of a position together; an entry takes its own legs with it."""
-        entries = [o for o in orders if o.kind != LEG]
+        """Cancel entries one by one and the levels of a position together; an entry takes its own legs with it.
+
+        A close does not wait for a price, and called back it would leave its position open: strategies stop by
+        `close_all_positions` and then `cancel_all_orders`, which is a cancel of each order that has not ended.
+        """
+        now_ns = self.clock.timestamp_ns()
+        closes = [o for o in orders if o.kind == CLOSE and o.is_open]
+        self.perform(
+            [CancelRejected(o.client_order_id, o.order_id, "a close is not called back", now_ns) for o in closes]
+        )
+        entries = [o for o in orders if o.kind == ENTRY]
         going = {o.client_order_id for o in entries if not o.filled}
         positions: dict[str, list[TrackedOrder]] = {}
         for order in orders:

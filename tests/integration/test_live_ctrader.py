@@ -106,6 +106,36 @@ def test_a_cancel_all_while_a_market_bracket_is_on_its_way_takes_its_legs(tmp_pa
         assert broker.violations() == []
 
 
+@pytest.mark.parametrize("moment", ["", "Accepted"])
+def test_a_cancel_all_leaves_a_close_that_is_on_its_way(tmp_path: Path, moment: str) -> None:
+    """It is how many strategies stop: `close_all_positions`, then `cancel_all_orders`. What closes a position is no order
+    that waits, and a position whose close is called back stays open."""
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, units(10_000))
+        b.probe.submit_order(order)
+        ticket = PositionId(await filled(b, order))
+        limit = b.probe.order_factory.limit(EURUSD, BUY, units(1_000), px("1.08000"))
+        b.probe.submit_order(limit)
+        await b.reach(limit, "ACCEPTED")
+        b.probe.close_all_positions(EURUSD)
+        (close,) = [
+            o for o in b.cache.orders() if o.client_order_id not in (order.client_order_id, limit.client_order_id)
+        ]
+        if moment:
+            await b.until(lambda: moment in b.probe.names(close.client_order_id), moment)
+        b.probe.cancel_all_orders(EURUSD)
+        await filled(b, close)
+        await b.reach(limit, "CANCELED")
+        assert b.cache.position(ticket).is_closed
+        assert "Canceled" not in b.probe.names(close.client_order_id)
+
+    with sandbox(tmp_path, behaviour={"execution_delay_ms": 500.0}) as broker:
+        run_ctrader(tmp_path, broker, script)
+        assert not broker.ledger.accounts[ACCOUNT_ID].positions
+        assert broker.violations() == []
+
+
 @pytest.mark.parametrize("late", [FaultKind.SLOW, FaultKind.DELAY])
 def test_a_pending_bracket_that_fills_before_its_cancel_arrives_loses_its_legs(tmp_path: Path, late: FaultKind) -> None:
     async def script(b: Bench) -> None:
