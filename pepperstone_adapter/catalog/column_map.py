@@ -27,6 +27,7 @@ from pepperstone_adapter.catalog.formats import (
     OHLC,
     QUOTES,
     TableFormat,
+    pair_role,
     sniff_delimiter,
     split_header,
 )
@@ -148,6 +149,7 @@ def mapped_format(column_map: ColumnMap, source: Source) -> TableFormat:
         if key not in names:
             raise DataError(f"{source.path}:1: column '{column}' ({role}) is missing; seen: {', '.join(names)}")
         roles[str(role)] = key
+    roles |= {role: name for role, name in pair_role(names).items() if name not in roles.values()}
     return TableFormat(
         name="csv",
         kind=BARS if column_map.kind == "bars" else QUOTES,

@@ -26,6 +26,7 @@ BARS, QUOTES = "bars", "quotes"
 OHLC = ("open", "high", "low", "close")
 BOTH_SIDES = tuple(f"{side}_{name}" for side in ("bid", "ask") for name in OHLC)
 EST = parse_clock("-05:00")
+SYMBOL_COLUMNS = ("symbol", "ticker", "pair", "instrument")
 DELIMITERS = ("\t", ",", ";", "|")
 
 _HISTDATA = re.compile(r"\d{8} (\d{9}|\d{6})[,;\t]")
@@ -46,6 +47,7 @@ class TableFormat:
     roles
         What we need -> column name. Time is ``time``, or ``date`` with or without ``clock``. Bars have ``open`` to
         ``close`` (one side) or ``bid_open`` to ``ask_close``, and perhaps ``volume``; quotes have ``bid`` and ``ask``.
+        ``pair`` is a column that names the symbol: all rows must be of one.
     clock, offsets
         The zone the format implies, None when it implies none; whether times say their own offset from UTC instead.
     points
@@ -57,7 +59,7 @@ class TableFormat:
     stamp
         Whether a bar's time is its ``open`` or its ``close``.
     pair
-        The symbol the rows themselves name.
+        The symbol the rows name in a known spelling.
     """
 
     name: str
@@ -121,6 +123,12 @@ def sniff_delimiter(line: str) -> str:
     return max(DELIMITERS, key=line.count)
 
 
+def pair_role(names: tuple[str, ...]) -> dict[str, str]:
+    """The role of a column that names the symbol, if there is one."""
+    found = [name for name in names if name in SYMBOL_COLUMNS]
+    return {"pair": found[0]} if found else {}
+
+
 def split_header(line: str, delimiter: str) -> tuple[str, ...]:
     return tuple(re.sub(r"\W+", "_", cell.strip().strip('"<>').lower()).strip("_") for cell in line.split(delimiter))
 
@@ -149,10 +157,10 @@ def _by_header(source: Source, names: tuple[str, ...], delimiter: str, row: str,
         stamp = cells[names.index(time)] if len(cells) > names.index(time) else ""
         clock = UTC_CLOCK if _OFFSET.search(stamp) and template_of(stamp) else None
         if {"bid", "ask"} <= seen:
-            roles = {"time": time, "bid": "bid", "ask": "ask"}
+            roles = {"time": time, "bid": "bid", "ask": "ask", **pair_role(names)}
             return TableFormat(name="truefx-ticks", kind=QUOTES, roles=roles, clock=clock, **base)
         if set(OHLC) <= seen and clock is not None:
-            roles = {"time": time, **{n: n for n in OHLC}}
+            roles = {"time": time, **{n: n for n in OHLC}, **pair_role(names)}
             roles |= {"volume": "volume"} if "volume" in seen else {}
             return TableFormat(name="fxcm-bars", kind=BARS, roles=roles, clock=clock, **base)
     raise DataError(
@@ -163,7 +171,7 @@ def _by_header(source: Source, names: tuple[str, ...], delimiter: str, row: str,
 
 
 def _mt5(source: Source, names: tuple[str, ...], base: _Base) -> TableFormat:
-    time = {"date": "date", "clock": "time"} if "time" in names else {"date": "date"}
+    time = pair_role(names) | {"date": "date"} | ({"clock": "time"} if "time" in names else {})
     is_ticks = "bid" in names or "ask" in names
     wanted = ("date", "time", "bid", "ask") if is_ticks else ("date", *OHLC)
     missing = [n for n in wanted if n not in names]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pepperstone_adapter.catalog.bad_rows import BadRows
 from pepperstone_adapter.catalog.columns import crossed
-from pepperstone_adapter.catalog.formats import TableFormat
+from pepperstone_adapter.catalog.formats import SYMBOL_COLUMNS, TableFormat
 from pepperstone_adapter.catalog.source import Block
 from pepperstone_adapter.catalog.times import NO_TIME, Times, parse_times
 from pepperstone_adapter.common.errors import DataError
@@ -79,6 +79,7 @@ class BlockParser:
         self._round = round_digits
         self._header_due = form.header
         self.epoch_number = 0.0  # typical size of the block's time numbers, to tell a wrong unit
+        self._pair = form.pair  # of all rows; by the first that names one where the format does not
         self._last_side = {"bid": np.nan, "ask": np.nan}
         self.carried = False  # a blank side was filled with an earlier price
         self._block = Block(b"", 1)
@@ -257,9 +258,14 @@ class BlockParser:
         return Times(np.where(unreadable, NO_TIME, dates.ns + np.where(unreadable, 0, clocks.ns)), clocks.utc)
 
     def _check_pair(self, table: pa.Table) -> None:
-        pairs = {str(p).replace("/", "") for p in pc.unique(table[self.form.roles["pair"]]).to_pylist()}
-        if pairs - {self.form.pair}:
-            raise DataError(f"holds rows of several symbols: {', '.join(sorted(pairs))}; split it, one file a symbol")
+        told = (str(p).strip(' <>"').replace("/", "") for p in pc.unique(table[self.form.roles["pair"]]).to_pylist())
+        # Blank, or a header again where files were put together: bad rows, but no symbol.
+        pairs = {name for name in told if name and name.lower() not in SYMBOL_COLUMNS}
+        if self._pair is None and len(pairs) == 1:
+            self._pair = next(iter(pairs))
+        if pairs - {self._pair}:
+            several = sorted(pairs | {self._pair or ""} - {""})
+            raise DataError(f"holds rows of several symbols: {', '.join(several)}; split it, one file a symbol")
 
     def _points(self, numbers: dict[str, NDArray[np.float64]], bad: dict[str, Bools]) -> dict[str, Int64s]:
         factor = 1.0 if self.form.points else 10.0**self._digits

@@ -157,6 +157,17 @@ CASES = {
     "B53-name": (
         "GBPUSD_H1.csv", bars(*GOOD), (*UTC, "--symbol", "EURUSD"), r"named after GBPUSD, but --symbol is EURUSD",
     ),
+    "B53-symbol-column": (
+        "EURUSD.csv",
+        "timestamp,symbol,bid,ask\n2024-01-02 00:00:00Z,EURUSD,1.10,1.11\n2024-01-02 00:00:01Z,GBPUSD,1.26,1.27\n",
+        (), r"holds rows of several symbols: EURUSD, GBPUSD; split it",
+    ),
+    "B53-ticker": (
+        "EURUSD.csv",
+        "<TICKER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>\n"
+        "EURUSD,20240102,000000,1.1,1.2,1.1,1.2\nGBPUSD,20240102,010000,1.2,1.3,1.2,1.3\n",
+        (*UTC, "--period", "H1"), r"holds rows of several symbols: EURUSD, GBPUSD; split it",
+    ),
     "B53-pair": (
         "x.csv", "EUR/USD,20130101 22:00:00.295,1.32,1.33\nGBP/USD,20130101 22:00:00.395,1.32,1.33\n", (),
         r"holds rows of several symbols: EURUSD, GBPUSD; split it",
@@ -201,6 +212,20 @@ def test_b38_reordered_columns_are_read_by_name(run: Run, write: Write, tmp_path
     stored = CatalogStore(tmp_path / "c").bars("EURUSD", "1-HOUR")
     assert stored.open.tolist() == [110_410, 110_441, 110_497, 110_402]
     assert stored.close.tolist() == [110_441, 110_497, 110_402, 110_450]
+
+
+def test_b53_a_column_of_the_symbol_is_no_map_s_business(run: Run, write: Write, tmp_path: Path) -> None:
+    rows = ["2024-01-02 00:00:00Z;EURUSD;1.10;1.11", "2024-01-02 00:00:01Z;EURUSD;1.11;1.12"]
+    columns = write("map.yaml", "kind: quotes\ncolumns: {time: When, bid: B, ask: A}\n")
+    arguments = ("--symbol", "EURUSD", "--columns", columns, "--catalog", tmp_path / "c")
+    file = write("own.csv", "\n".join(["When;Ticker;B;A", *rows, rows[1].replace("EURUSD", "GBPUSD")]))
+    ran = run("import", file, *arguments)
+    assert ran.code == 3
+    assert "holds rows of several symbols: EURUSD, GBPUSD; split it" in ran.line
+    # The header again, where two files were put together, is a bad row and no symbol.
+    file = write("own.csv", "\n".join(["When;Ticker;B;A", rows[0], "When;Ticker;B;A", rows[1]]))
+    assert run("import", file, *arguments, "--skip-bad").code == 0
+    assert len(CatalogStore(tmp_path / "c").quotes("EURUSD")) == 2
 
 
 def test_bad_rows_can_be_left_out_and_stay_counted(run: Run, write: Write, tmp_path: Path) -> None:
