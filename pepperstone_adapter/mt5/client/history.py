@@ -133,12 +133,23 @@ async def deals(
     """Deals in ``[start_ns, end_ns)`` in order of ticket; a stamp in an hour that happens twice is of the pass in the range."""
     low, high = server_window(clock, start_ns, end_ns)
     found = []
-    for row in await call("history_deals_get", low - 1, high + 1):
+    for row in await _deal_rows(call, low - 1, high + 1):
         deal, moments = read(row), passes(clock, row["time_msc"] * MS_NS)
         at_ns = next((at for at in moments if start_ns <= at < end_ns), None)
         if deal is not None and at_ns is not None:
             found.append(replace(deal, ts_ns=at_ns))
     return sorted(found, key=lambda deal: int(deal.deal_id))
+
+
+async def _deal_rows(call: Call, low: int, high: int) -> list[Any]:
+    """Deals of the server's seconds ``[low, high]``; halved where those of an account do not fit into one answer."""
+    try:
+        return list(await call("history_deals_get", low, high))
+    except VenueError as error:
+        if error.code != TOO_LARGE or high <= low:
+            raise
+        middle = (low + high) // 2
+        return [*await _deal_rows(call, low, middle), *await _deal_rows(call, middle + 1, high)]
 
 
 async def _tick_pages(call: Call, symbol: str, low: int, high: int, pages: "_Pages") -> list[Any]:

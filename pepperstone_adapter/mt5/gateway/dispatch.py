@@ -11,7 +11,8 @@ module holds its process until it has answered. When a worker dies, the request 
 Requests still waiting never reached the terminal: orders are answered **not_sent** and their keys released (an order
 must not be sent minutes late by a replacement), reads wait for the next worker. For the same reason an order for new
 risk that waited `ORDER_WAIT_MAX_S` behind another call (a first history call may take 45 s) is not sent any more;
-closing, changing and removing are wanted late as well.
+closing, changing and removing are wanted late as well. The worker looks at that time too, when it begins with the order: it
+may have been reading the first ticks of a symbol until then.
 """
 
 import logging
@@ -144,6 +145,11 @@ class Dispatcher:
         while self._orders:
             self._give_back(self._orders.popleft(), "the terminal went away")
 
+    def heard(self, now_s: float) -> None:
+        """The worker is done with what kept it from the request in flight."""
+        if self._flying is not None:
+            self._deadline_s = now_s + CALLS[self._flying.fn].deadline_s * self._patience
+
     def answered(self, message: Message, now_s: float) -> None:
         """The worker's reply to the request in flight."""
         request = self._flying
@@ -168,7 +174,10 @@ class Dispatcher:
     def _keep(self, key: str, answer: Message) -> None:
         if answer["outcome"] == "answered":
             self._keys.settle(key, answer)
-        elif answer["outcome"] == "refused":  # it never reached the terminal; of anything else nobody can be sure
+        elif answer["outcome"] in (
+            "refused",
+            "not_sent",
+        ):  # it never reached the terminal; of anything else nobody can be sure
             self._keys.release(key)
 
     def _next(self, now_s: float) -> None:
@@ -185,9 +194,11 @@ class Dispatcher:
         request = queue.popleft()
         self._number += 1
         self._flying = request
-        self._deadline_s = now_s + CALLS[request.fn].deadline_s * self._patience
+        self.heard(now_s)
+        until_s = request.taken_s + ORDER_WAIT_MAX_S if request.is_new_risk else None
+        message = {"t": "req", "id": self._number, "fn": request.fn, "args": request.args, "login": request.login}
         # A worker that dies before it has read this is followed by `worker_down`, which settles the request.
-        self._send({"t": "req", "id": self._number, "fn": request.fn, "args": request.args, "login": request.login})
+        self._send(message | {"until_s": until_s})
 
     def _give_back(self, order: _Request, reason: str) -> None:
         """An order that never left: its key is free again."""

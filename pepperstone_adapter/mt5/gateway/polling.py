@@ -65,6 +65,7 @@ class _Feed:
     seen: tuple[Any, ...] | None = None
     read_ns: int = 0
     bad: int = 0  # rows with impossible stamps in the last read
+    unread: bool = True  # never answered yet: the terminal may have to fetch its ticks from the server
 
 
 @dataclass(slots=True)
@@ -92,11 +93,19 @@ class Poller:
         The MetaTrader5 module or its stand-in.
     clock_s
         Measures how long a turn takes.
+    reading
+        Called before a read that may take long, some 45 s at worst.
     """
 
-    def __init__(self, terminal: Any, clock_s: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        terminal: Any,
+        clock_s: Callable[[], float] = time.perf_counter,
+        reading: Callable[[], None] = lambda: None,
+    ) -> None:
         self._terminal = terminal
         self._clock_s = clock_s
+        self._reading = reading
         self._turn_ends_s = 0.0
         self._feeds: dict[str, _Feed] = {}
         self._left: list[str] = []  # symbols of this pass that the turns so far did not come to, the next one last
@@ -165,6 +174,8 @@ class Poller:
         now_seen = (tick.time_msc, tick.bid, tick.ask)
         if now_seen == feed.seen and _just_read(feed.read_ns, now_ns):
             return
+        if feed.unread:
+            self._reading()
         cursor, page = feed.cursor, feed.page
         newest_msc = tick.time_msc if may_be(tick.time_msc, now_ns) else 0
         if cursor is None:
@@ -181,6 +192,7 @@ class Poller:
             if result is None:
                 self._raise_if_gone("copy_ticks")
                 break  # what earlier pages gave is told, so it counts as read
+            feed.unread = False
             if result.lost:
                 events.append({"k": "tick_gap", "symbol": symbol, "from_msc": cursor.time_msc})
             cursor, page = result.cursor, result.page

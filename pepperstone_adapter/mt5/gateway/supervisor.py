@@ -1,7 +1,8 @@
 """The supervisor: sockets, authentication, subscriptions, the worker's life. It never imports MetaTrader5.
 
-A worker is replaced when a request passes its deadline, when it has said nothing for `hang_s`, or when it ended. Tick
-cursors travel with the ticks, so the next worker reads on exactly after the last tick that entered the ring buffer.
+A worker is replaced when a request passes its deadline, when it has said nothing for `hang_s`, or when it ended; one that
+said that it reads what the terminal may have to fetch has `HISTORY_S` for that. Tick cursors travel with the ticks, so the
+next worker reads on exactly after the last tick that entered the ring buffer.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from pepperstone_adapter.mt5.gateway.calls import HISTORY_S
 from pepperstone_adapter.mt5.gateway.dispatch import Dispatcher
 from pepperstone_adapter.mt5.gateway.history import EventRing
 from pepperstone_adapter.mt5.gateway.keys import OrderKeys
@@ -93,6 +95,7 @@ class Supervisor:
         self._ready = False
         self._started_s = 0.0
         self._heard_s = 0.0
+        self._reading = False  # the worker's last word: it reads what may take long
         self._restart_s = RESTART_MIN_S
         self.restarts = 0
         self._why_down = ""  # the last thing heard of a worker that is not there
@@ -179,6 +182,9 @@ class Supervisor:
         if generation != self._generation:
             return
         self._heard_s = time.monotonic()
+        if self._reading:
+            self._dispatcher.heard(self._heard_s)
+        self._reading = message["t"] == "reading"
         match message["t"]:
             case "ready":
                 self._ready = True
@@ -232,17 +238,18 @@ class Supervisor:
             await asyncio.sleep(0.05)
             now_s = time.monotonic()
             self._dispatcher.on_time(now_s)
-            deadline_s = self._dispatcher.deadline_s
-            if deadline_s is not None:
-                hung = now_s > deadline_s
-            elif self._ready:
-                hung = now_s - self._heard_s > self._options.hang_s
-            else:
-                hung = now_s - self._started_s > self._options.start_s
-            if hung and self._worker is not None:
+            if self._worker is not None and self._hangs(now_s):
                 log.error("worker hangs, killing it")
                 self._worker.kill()
                 self._worker_gone(self._generation, "worker hung and was killed")
+
+    def _hangs(self, now_s: float) -> bool:
+        if not self._ready:
+            return now_s - self._started_s > self._options.start_s
+        if self._reading and now_s - self._heard_s <= HISTORY_S * self._options.patience:
+            return False
+        deadline_s = self._dispatcher.deadline_s
+        return now_s > (self._heard_s + self._options.hang_s if deadline_s is None else deadline_s)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The worker process: the only one that holds the terminal's module, and only on its main thread.
 
 It reads requests from its standard input, polls the terminal between them and writes frames to its standard output (see
-`wire`; kinds ``req``, ``sub``, ``rep``, ``ev``, ``beat``, ``dead``). A request waits for at most one turn of the poller.
+`wire`; kinds ``req``, ``sub``, ``rep``, ``ev``, ``beat``, ``reading``, ``dead``). A request waits for at most one turn of the
+poller, which is short but for the first ticks of a symbol: the terminal may have to fetch them, so it is said before.
 Another thread, begun when the terminal is attached, only moves bytes from the pipe into a queue. When the terminal is gone
 the worker says so and ends: its supervisor starts a fresh one.
 
@@ -126,7 +127,7 @@ class Worker:
         self._expect_login = expect_login
         self._write = write
         self._pace = pace
-        self._poller = Poller(terminal, clock_s)
+        self._poller = Poller(terminal, clock_s, lambda: write({"t": "reading"}))
         self._busy = False  # whether this pass over the symbols has found anything
         self._beat_s = -BEAT_S
 
@@ -164,6 +165,12 @@ class Worker:
             self._answer(message)
 
     def _answer(self, message: Message) -> None:
+        until_s = message.get("until_s")
+        if until_s is not None and time.monotonic() > until_s:  # one clock for all processes of a machine
+            text = "the terminal was busy with something else for too long"
+            reply = {"t": "rep", "id": message["id"], "outcome": "not_sent", "data": None}
+            self._write(reply | {"error": [-10_004, text]})
+            return
         reply = answer(self._terminal, message, self._expect_login)
         try:
             self._write(reply)

@@ -11,9 +11,10 @@ import pytest
 from pepperstone_adapter.broker.market import Bar, BarPeriod
 from pepperstone_adapter.broker.server_time import NEW_YORK_CLOCK, UTC_CLOCK
 from pepperstone_adapter.common.errors import NotFound, VenueError
-from pepperstone_adapter.mt5.client import history
+from pepperstone_adapter.mt5.client import history, parsing
 from pepperstone_adapter.mt5.client.market_rows import MarketRows
 from pepperstone_adapter.mt5.gateway.wire import RATES_DTYPE, TICKS_DTYPE
+from tests.kit import mt5_rows
 from tests.kit.mt5_rows import spec
 
 NS = 1_000_000_000
@@ -44,6 +45,31 @@ def test_a_page_of_ticks_too_large_for_one_answer_is_halved_until_it_fits() -> N
     assert [t.ts_ns // NS for t in found] == ticks["time"].tolist()
     assert asked[0] == 4000
     assert min(asked) == 1000
+
+
+def test_deals_too_many_for_one_answer_are_read_in_parts_each_once() -> None:
+    """A year of an account on which other programs deal as well; a node with an old position asks for it at its start."""
+    deals = [mt5_rows.deal(n, time=FIRST_S + n, time_msc=(FIRST_S + n) * 1000) for n in range(4000)]
+
+    async def call(_fn: str, low: int, high: int) -> Any:
+        found = [deal for deal in deals if low <= deal["time"] <= high]
+        if len(found) > 1000:
+            raise VenueError("too_large", "frame of 40000000 bytes is over the limit")
+        return found
+
+    def read(row: Any) -> Any:
+        return parsing.deal(row, spec(), UTC_CLOCK, 2, None)
+
+    found = asyncio.run(history.deals(call, read, FIRST_S * NS, (FIRST_S + 4000) * NS, UTC_CLOCK))
+    assert [deal.deal_id for deal in found] == [str(n) for n in range(4000)]
+
+
+def test_a_second_of_deals_too_large_for_one_answer_is_an_error() -> None:
+    async def call(_fn: str, _low: int, _high: int) -> Any:
+        raise VenueError("too_large", "frame of 40000000 bytes is over the limit")
+
+    with pytest.raises(VenueError, match="too_large"):
+        asyncio.run(history.deals(call, lambda _row: None, FIRST_S * NS, (FIRST_S + 60) * NS, UTC_CLOCK))
 
 
 def minutes(low: int, high: int) -> Any:

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from pepperstone_adapter.mt5.gateway.dispatch import Dispatcher
+from pepperstone_adapter.mt5.gateway.calls import CALLS
+from pepperstone_adapter.mt5.gateway.dispatch import ORDER_WAIT_MAX_S, Dispatcher
 from pepperstone_adapter.mt5.gateway.keys import OrderKeys
 
 ORDER = {"t": "req", "id": 1, "fn": "order_send", "args": [{"action": 1, "volume": 0.1}], "key": "key-0001"}
@@ -105,6 +106,30 @@ def test_reads_wait_for_the_next_worker_and_orders_do_not() -> None:
     desk.dispatcher.worker_up(1.0)
     desk.answer({"name": "EURUSD"})
     assert desk.outcomes[-1] == (2, "answered")
+
+
+def test_a_worker_learns_until_when_an_order_for_new_risk_is_wanted() -> None:
+    desk = Desk()
+    desk.ask(ORDER, now_s=7.0)
+    assert desk.sent[-1]["until_s"] == 7.0 + ORDER_WAIT_MAX_S
+    desk.answer(outcome="not_sent")
+    assert desk.dispatcher.key_state("key-0001") == {"state": "absent"}
+    close = {**ORDER, "id": 4, "key": "key-0002", "args": [{"action": 1, "volume": 0.1, "position": 5}]}
+    for message in (close, READ):
+        desk.ask(message, now_s=8.0)
+        assert desk.sent[-1]["until_s"] is None
+        desk.answer()
+
+
+def test_the_deadline_of_a_request_runs_from_when_the_worker_could_begin_with_it() -> None:
+    desk = Desk()
+    desk.ask(READ, now_s=1.0)
+    assert desk.dispatcher.deadline_s == 1.0 + CALLS["symbol_info"].deadline_s
+    desk.dispatcher.heard(9.0)
+    assert desk.dispatcher.deadline_s == 9.0 + CALLS["symbol_info"].deadline_s
+    desk.answer(now_s=10.0)
+    desk.dispatcher.heard(11.0)
+    assert desk.dispatcher.deadline_s is None
 
 
 def test_a_late_reply_of_a_dead_worker_is_nobodys() -> None:

@@ -1,6 +1,7 @@
 """How soon a worker is replaced; the rest of the supervisor's work is tried over its socket (tests/integration)."""
 
 import asyncio
+import functools
 import sys
 from pathlib import Path
 
@@ -55,6 +56,32 @@ def test_one_that_dies_whenever_it_is_ready_is_not_replaced_five_times_a_second(
 ) -> None:
     assert pauses(tmp_path, caplog, [(*GONE, s) for s in (0.0, 0.1, 0.1, 3600.0, 0.1)]) == [0.2, 0.4, 0.8, 0.2, 0.4]
     assert pauses(tmp_path, caplog, [(*REFUSED, 3600.0)])[-1] == 60
+
+
+def test_a_worker_that_reads_what_the_terminal_has_to_fetch_is_not_taken_for_hung(tmp_path: Path) -> None:
+    """The first ticks of a symbol may take 45 s; what is asked meanwhile waits in the worker's pipe."""
+
+    async def main() -> None:
+        supervisor = Supervisor(GatewayOptions(port=0, state_dir=tmp_path, worker_command=WAITS))
+        await supervisor.start()
+        try:
+            said = functools.partial(supervisor._from_worker, supervisor._generation)
+            said({"t": "ready"})
+            began_s = supervisor._heard_s
+            assert not supervisor._hangs(began_s + 19)
+            assert supervisor._hangs(began_s + 21)
+            said({"t": "reading"})
+            read = {"t": "req", "id": 1, "fn": "account_info", "args": []}
+            supervisor._dispatcher.request(read, False, lambda _reply: None, 1, supervisor._heard_s)
+            assert not supervisor._hangs(supervisor._heard_s + 59)
+            assert supervisor._hangs(supervisor._heard_s + 61)
+            said({"t": "beat"})  # it is done with that: now the request's own deadline counts, from here
+            assert not supervisor._hangs(supervisor._heard_s + 9)
+            assert supervisor._hangs(supervisor._heard_s + 11)
+        finally:
+            await supervisor.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a program that runs cannot be removed there")

@@ -1,5 +1,6 @@
 """One request in the worker, on a terminal of plain functions."""
 
+import time
 from collections import namedtuple
 from typing import Any
 
@@ -129,7 +130,9 @@ def test_the_rest_of_a_pass_follows_without_a_pause_and_the_pace_is_that_of_the_
     # The first turn tells account and terminal; both are of the first pass, so that pass was busy.
     assert [worker.poll(at_ns), worker.poll(at_ns)] == [0.0, 0.01]
     assert [worker.poll(at_ns), worker.poll(at_ns)] == [0.0, 0.0125]
-    assert [message["t"] for message in written] == ["ev", "beat"]
+    # A symbol's first read is announced.
+    assert [message["t"] for message in written if message["t"] != "reading"] == ["ev", "beat"]
+    assert len(written) == 15 + 2
 
 
 def test_a_worker_with_nothing_to_tell_shows_that_it_lives_though_our_clock_stands_still() -> None:
@@ -142,3 +145,38 @@ def test_a_worker_with_nothing_to_tell_shows_that_it_lives_though_our_clock_stan
         terminal.now_s += 0.6
     # The first poll tells account and terminal; then a beat at 0.6, none at 1.2, one at 1.8 and none at 2.4 seconds.
     assert [message["t"] for message in written] == ["ev", "beat", "beat"]
+
+
+def test_an_order_for_new_risk_that_waited_behind_a_slow_look_is_not_sent_late() -> None:
+    """It was handed over while the poller read the first ticks of a symbol, which the terminal had to fetch."""
+    terminal, written = Terminal(), list[dict[str, Any]]()
+    worker = Worker(terminal, written.append, Pace(0.01, 0.05))
+    worker.handle(ORDER | {"until_s": time.monotonic() - 0.001})
+    assert terminal.sent == []
+    assert [(m["id"], m["outcome"]) for m in written] == [(3, "not_sent")]
+    assert "busy" in written[0]["error"][1]
+    for until_s in (time.monotonic() + 3600, None):
+        worker.handle(ORDER | {"until_s": until_s})
+    assert len(terminal.sent) == 2
+
+
+def test_a_worker_says_before_it_reads_a_symbol_that_the_terminal_may_have_to_fetch_and_then_no_more() -> None:
+    written: list[dict[str, Any]] = []
+    terminal = Slow()
+    worker = Worker(terminal, written.append, Pace(0.01, 0.05), clock_s=lambda: terminal.now_s)
+    worker.handle({"t": "sub", "on": True, "symbol": "A"})
+    said: list[str] = []
+    read = terminal.copy_ticks_from
+
+    def copy_ticks_from(*args: Any) -> Any:
+        said.append(",".join(message["t"] for message in written))
+        return None if len(said) == 1 else read(*args)
+
+    terminal.copy_ticks_from = copy_ticks_from  # type: ignore[method-assign]
+    terminal.last_error = lambda: (-1, "Terminal: Call failed")  # type: ignore[attr-defined]
+    at_ns = 1_600_000_000_000_000_000
+    for turn in range(4):
+        worker.poll(at_ns + turn * 2_000_000_000)
+    # To begin with it is read twice; the first answer is none yet.
+    assert said[:2] == ["reading", "reading"]
+    assert [message["t"] for message in written].count("reading") == 1
