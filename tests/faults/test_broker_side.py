@@ -45,6 +45,41 @@ def test_F58_a_position_closed_by_hand_is_closed_once_with_its_profit(tmp_path: 
         assert account(broker).balance == D("10009.30")
 
 
+def test_F38_F58_a_position_closed_by_hand_before_its_lost_fill_is_found_is_closed(tmp_path: Path) -> None:
+    """The framework takes no close of a position that it has not heard of, and keeps one whose close it did not take."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.sandbox.add_fault(rule("drop", "ExecutionEvent", on="reply", execution="ORDER_FILLED"))
+        order = t.market()
+        await b.until(lambda: account(b.sandbox).positions, "the position at the broker")
+        (position_id,) = account(b.sandbox).positions
+        by_hand(b, "close", position_id, D(10_000))
+        await t.reach(order, "FILLED")
+        await b.until(lambda: b.cache.positions_closed(), "the position closed")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
+def test_F38_F61_a_stop_that_is_hit_before_the_lost_fill_of_its_entry_is_found_closes_the_position(
+    tmp_path: Path,
+) -> None:
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        b.sandbox.add_fault(rule("drop", "ExecutionEvent", on="reply", execution="ORDER_FILLED"))
+        entry, stop, profit = b.bracket("1.08000", "1.09000")
+        await b.until(lambda: account(b.sandbox).positions, "the position at the broker")
+        b.sandbox.push("EURUSD", "1.07990", "1.07997")
+        await t.reach(entry, "FILLED")
+        await t.reach(stop, "FILLED")
+        await t.reach(profit, "CANCELED")
+        assert b.cache.positions_open() == []
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+
+
 def test_F59_a_partial_close_by_hand_leaves_the_exact_rest(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         _, ticket = await Trader(b).opened()

@@ -258,6 +258,7 @@ class Account(Desk):
         else:
             # Whoever connects gets the state as a snapshot, not as events.
             snapshot = self.reconciler.as_snapshot(list(self.book.positions.values()), list(self.book.orders.values()))
+            self.book.load(list(self.book.positions.values()), ())  # what was held may be in the snapshot already
             self._out = [event for event in self._out if isinstance(event, Notice)]
             self.money.telling = True
             self.first.resolve(snapshot)
@@ -358,8 +359,11 @@ class Account(Desk):
             if request is not None:
                 request.reading = execution
                 self._check_clock(execution.order.updated_ns)
-        self.emit(self.book.apply(execution, self.now_ns))
         deal = execution.deal
+        if deal is not None and self.up and self.book.is_ahead(deal):
+            self.later(self.reconciler.audit())  # the lists have both, in their order
+        else:
+            self.emit(self.book.apply(execution, self.now_ns))
         if deal is not None:
             if deal.balance is not None:
                 self.money.balance(deal.balance, deal.balance_version)

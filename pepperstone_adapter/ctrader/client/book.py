@@ -11,6 +11,8 @@ The rules that keep money right, whatever order messages arrive in:
 * An opening fill takes no levels from a position it did not outdate: it is said before they are set, in the same
   millisecond, and may arrive after.
 * The balance follows `balanceVersion`, not arrival.
+* A deal that closes more of a position than was told of it is ahead of one that was lost or overtaken: whoever hears of
+  a close first takes it for an error, and of a position that has ended for one that is open.
 
 Pure: events out, no I/O, no clock.
 """
@@ -57,6 +59,7 @@ class Book:
         self._deals: OrderedDict[str, None] = OrderedDict()
         self._last_change: dict[str, OrderChange] = {}
         self._closed_ns: OrderedDict[str, int] = OrderedDict()  # positions that were closed, and when
+        self._told: dict[str, Decimal] = {}  # by position: the units that the deals told make
 
     def order(self, order_id: str) -> OrderState | None:
         return self.orders.get(order_id) or self.ended.get(order_id)
@@ -74,9 +77,14 @@ class Book:
         while len(self._deals) > DEALS_KEPT:
             self._deals.popitem(last=False)
 
+    def is_ahead(self, deal: Deal) -> bool:
+        """Whether an unseen deal closes what no deal told has opened."""
+        return deal.closed_units > self._told.get(deal.position_id, 0) and not self.saw_deal(deal.deal_id)
+
     def load(self, positions: Iterable[PositionState], orders: Iterable[OrderState]) -> None:
         """Begin with a snapshot, without events."""
         self.positions = {position.position_id: position for position in positions}
+        self._told = {position_id: position.units for position_id, position in self.positions.items()}
         for order in orders:
             self._keep(order, OrderChange.ACCEPTED)
 
@@ -117,6 +125,7 @@ class Book:
         )
         if deal is not None:
             self.mark_deals([deal.deal_id])
+            self._count(deal)
         return events
 
     def trailed(self, position_id: str, stop: Decimal, updated_ns: int) -> list[BrokerEvent]:
@@ -225,6 +234,11 @@ class Book:
             position = replace(position, protection=known.protection)
         self.positions[position.position_id] = position
         return position
+
+    def _count(self, deal: Deal) -> None:
+        told = self._told.pop(deal.position_id, Decimal(0)) + deal.units - 2 * deal.closed_units
+        if told > 0:
+            self._told[deal.position_id] = told
 
     def _close(self, position: PositionState, known: PositionState | None) -> None:
         self.positions.pop(position.position_id, None)
