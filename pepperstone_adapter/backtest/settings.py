@@ -144,7 +144,7 @@ class SpreadSettings(StrictModel):
     """Where no ASK is stored, it is the BID plus a spread by symbol and hour of the week.
 
     `points` sets one spread for all hours of a symbol; other symbols keep the account profile's table. `scale`
-    multiplies every modelled spread (2 = twice as wide), to see how much of a result hangs on it.
+    multiplies every modelled spread (2 = twice as wide), to see how much of a result hangs on it. Quotes have their own.
     """
 
     points: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
@@ -243,6 +243,10 @@ class BacktestSettings(StrictModel):
         stray = sorted((set(self.market.spread.points) | set(self.market.slippage.symbols)) - traded)
         if stray:
             raise ValueError(f"market names {', '.join(stray)}, which data.instruments does not list")
+        if self.data.bar_period is None and (self.market.spread.points or self.market.spread.scale != 1):
+            raise ValueError(
+                "market.spread: resolution tick replays the stored quotes with their own spread; leave it out"
+            )
         names = [s.name for s in self.strategies if s.name is not None]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -172,6 +172,13 @@ def test_b12_market_values_have_ranges(folder: Path, key: str, value: object) ->
     assert f"market.{key}" in refused(folder, **{f"market__{key}": value})
 
 
+@pytest.mark.parametrize("spread", [{"scale": 2}, {"points": {"EURUSD": 4}}])
+def test_a_spread_that_quotes_would_not_have_is_refused(folder: Path, spread: object) -> None:
+    line = refused(folder, data__resolution="tick", market__spread=spread)
+    assert "market.spread: resolution tick replays the stored quotes with their own spread; leave it out" in line
+    assert load(folder, data__resolution="tick", market__spread={"scale": 1}).market.spread.scale == 1
+
+
 def test_slippage_that_is_switched_off_keeps_its_points(folder: Path) -> None:
     assert load(folder, market__slippage={"probability": 0, "max_points": 3}).market.slippage.max_points == 3
 
