@@ -144,7 +144,7 @@ class SpreadSettings(StrictModel):
     """Where no ASK is stored, it is the BID plus a spread by symbol and hour of the week.
 
     `points` sets one spread for all hours of a symbol; other symbols keep the account profile's table. `scale`
-    multiplies every modelled spread (2 = twice as wide), to see how much of a result hangs on it. Quotes have their own.
+    multiplies every modelled spread (2 = twice as wide), to see how much hangs on it. Quotes have their own.
     """
 
     points: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
