@@ -19,6 +19,7 @@ from pepperstone_adapter.simulation.times import iso
 
 ZERO, ONE = Decimal(0), Decimal(1)
 LONG, SHORT = 1, -1
+_TRADED = (LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value)
 
 type Amount = int | Decimal  # a value in points × steps; an integer as long as it has not been converted
 type Rate = Callable[[str, str, int], Decimal]  # (from currency, to currency, time) -> how much one unit is worth
@@ -127,6 +128,8 @@ class Books:
         Symbol and sign -> what was held since the window of data began, the last entry now.
     balances
         Time -> the balance from then on, in minor units, since the window began.
+    realized
+        Instrument id -> profit less commission since the run began, in minor units.
     count
         Time -> how many positions were open from then on, since the window began.
     moved
@@ -145,6 +148,7 @@ class Books:
         self.tickets: dict[str, Ticket] = {}
         self.held = {(name, sign): [Held()] for name in grids for sign in (LONG, SHORT)}
         self.balances = [(0, 0)]
+        self.realized: dict[str, int] = {}
         self.count = [(0, 0)]
         self.moved: set[str] = set()
         self.netting = netting
@@ -174,6 +178,8 @@ class Books:
         """Write one change of the balance; `kind` is a `LedgerKind`'s text, `where` instrument, position and trade."""
         self.minor += minor
         self.balances.append((ts_ns, self.minor))
+        if kind in _TRADED:
+            self.realized[where[0]] = self.realized.get(where[0], 0) + minor
         self.ledger.add((ts_ns, kind, minor, self.minor, currency, rate, *where))
 
     def _ledger_row(

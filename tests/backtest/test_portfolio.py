@@ -1,0 +1,92 @@
+"""What a strategy is told about its profit is that of the whole run, though old positions leave the framework's cache."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model import Currency, OrderSide, Venue
+
+from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
+from tests.kit.runs import EURUSD, Steps, run_steps, spec
+
+D = Decimal
+RULE = CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.5"))
+USD, EUR = Currency.from_str("USD"), Currency.from_str("EUR")
+USDJPY = spec("USDJPY")
+
+
+class RoundTrips(Steps):
+    """Buys at even rows, closes at odd ones and, at every row, first asks the portfolio."""
+
+    def __init__(self, symbol: SymbolSpec, units: int) -> None:
+        super().__init__({}, f"{symbol.name}.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+        self.symbol, self.size = symbol, units
+        self.told: list[dict[str, Any]] = []
+
+    def on_bar(self, bar: Any) -> None:
+        of, all_of = self.id_of(self.symbol), Venue("PEPPERSTONE")
+        self.told.append(
+            {
+                "realized": self.portfolio.realized_pnl(of),
+                "realized in EUR": self.portfolio.realized_pnl(of, target_currency=EUR),
+                "all realized": self.portfolio.realized_pnls(all_of),
+                "total": self.portfolio.total_pnl(of),
+                "all": self.portfolio.total_pnls(all_of),
+                "open": self.portfolio.unrealized_pnl(of),
+            }
+        )
+        if len(self.told) % 2:
+            self.market(self.symbol, OrderSide.BUY, self.size)
+        else:
+            for position in self.cache.positions_open():
+                self.close_position(position)
+
+
+def told(symbol: SymbolSpec, units: int, prices: Sequence[float], **kw: Any) -> tuple[RoundTrips, Any]:
+    strategy = RoundTrips(symbol, units)
+    return strategy, run_steps(prices, {}, symbol=symbol, strategy=strategy, commission=RULE, **kw)
+
+
+def test_realized_profit_is_of_the_whole_run() -> None:
+    # A lot bought at 1.10000 and sold at 1.10100 earns 100.00 and costs 3.50 twice: 93.00 a round trip, 1.1 dollars a euro.
+    strategy, record = told(EURUSD, 100_000, [1.1, 1.101] * 60)
+    for row, answers in enumerate(strategy.told):
+        trips, is_open = divmod(row, 2)
+        realized = 93 * trips - D("3.50") * is_open
+        assert answers["realized"].as_decimal() == realized
+        assert answers["all realized"][USD].as_decimal() == realized
+        assert answers["open"].as_decimal() == 100 * is_open
+        assert answers["total"].as_decimal() == answers["all"][USD].as_decimal() == realized + 100 * is_open
+    assert str(strategy.told[100]["realized in EUR"]) == "4227.27 EUR"  # 50 × 93.00 / 1.1
+    assert record.end_balance == 100_000 + 60 * 93
+
+
+def test_it_is_what_was_booked_when_it_was_realized() -> None:
+    # 10,000 dollars bought at 140.00 yen and sold at 140.60: 6,000 yen, 42.67 dollars at 140.60; 0.35 a side. Whatever the
+    # yen is worth later.
+    strategy, _ = told(USDJPY, 10_000, [140.0, 140.6, 151.0, 151.0, 139.0])
+    assert [str(answers["realized"]) for answers in strategy.told] == [
+        "0.00 USD", "-0.35 USD", "41.97 USD", "41.62 USD", "41.27 USD",
+    ]  # fmt: skip
+
+
+def test_a_currency_without_a_rate_is_no_number() -> None:
+    class Asks(Steps):
+        def on_bar(self, bar: Any) -> None:
+            self.seen.append(self.portfolio.realized_pnl(self.id_of(EURUSD), target_currency=Currency.from_str("CHF")))
+
+    strategy = Asks({}, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    run_steps([1.1, 1.1], {}, strategy=strategy)
+    assert strategy.seen == [None, None]
+
+
+@pytest.mark.parametrize("name", ["net_position", "is_net_flat"])
+def test_the_rest_is_the_frameworks(name: str) -> None:
+    class Asks(Steps):
+        def on_bar(self, bar: Any) -> None:
+            self.seen.append(getattr(self.portfolio, name)(self.id_of(EURUSD)))
+
+    strategy = Asks({}, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    run_steps([1.1, 1.1], {}, strategy=strategy)
+    assert strategy.seen == {"net_position": [D(0), D(0)], "is_net_flat": [True, True]}[name]
