@@ -15,6 +15,7 @@ from pepperstone_adapter.ctrader.client import market, parsing
 from pepperstone_adapter.ctrader.client import units as u
 from pepperstone_adapter.ctrader.client.desk import Desk
 from pepperstone_adapter.ctrader.client.paging import WEEK_MS, PagedList
+from pepperstone_adapter.ctrader.client.symbols import UnknownSymbol
 from pepperstone_adapter.openapi import messages as oa
 
 HOUR_NS = 3_600 * 1_000_000_000
@@ -41,6 +42,7 @@ class History:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.repaired_bars = 0
+        self._withdrawn: set[int] = set()  # symbols whose deals are left out
 
     # -- market -----------------------------------------------------------------------------------------------------
 
@@ -125,10 +127,21 @@ class History:
         out: list[Deal] = []
         for entry in await self.raw_deals(since_ns, until_ns):
             order = desk.book.order(str(entry.orderId))
-            parsed = parsing.deal(entry, desk.symbols.by_id, order, desk.money.digits)
+            try:
+                parsed = parsing.deal(entry, desk.symbols.by_id, order, desk.money.digits)
+            except UnknownSymbol as error:  # withdrawn since: nothing is open in it; of a new one a message will tell
+                self._leave_out(error.symbol_id)
+                continue
             if parsed is not None and since_ns <= parsed.ts_ns < until_ns:
                 out.append(parsed)
         return sorted(out, key=lambda deal: (deal.ts_ns, int(deal.deal_id)))
+
+    def _leave_out(self, symbol_id: int) -> None:
+        if symbol_id not in self._withdrawn:
+            self._withdrawn.add(symbol_id)
+            text = f"deals in a symbol that the venue does not list (any more) are left out: symbol id {symbol_id}"
+            self._desk.notice("warning", text)
+            self._desk.flush()
 
     async def raw_deals(self, since_ns: int, until_ns: int) -> Sequence[oa.Deal]:
         """Every deal of a time range, all pages of all weeks."""

@@ -169,7 +169,7 @@ def symbol_spec(symbol: oa.Symbol, names: Names, as_of: str, known: Mapping[str,
         quote_currency=quote or "USD",
         digits=symbol.digits,
         pip_position=symbol.pipPosition,
-        contract_size=u.units(symbol.lotSize) if symbol.HasField("lotSize") else Decimal(1),
+        contract_size=u.units(symbol.lotSize) if symbol.lotSize else Decimal(1),
         volume_min=u.units(symbol.minVolume) if symbol.minVolume else Decimal("0.01"),
         volume_step=u.units(symbol.stepVolume) if symbol.stepVolume else Decimal("0.01"),
         volume_max=u.units(symbol.maxVolume) if symbol.maxVolume else Decimal(10**12),
@@ -250,10 +250,11 @@ def commission(symbol: oa.Symbol, quote: str) -> CommissionRule | None:
 def trading_hours(symbol: oa.Symbol) -> TradingHours:
     """Weekly sessions in the symbol's own zone, with its holidays; a symbol without sessions never trades."""
     zone = symbol.scheduleTimeZone or "UTC"
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError) as error:
-        raise DataError(f"symbol {symbol.symbolId}: {zone!r} is not a time zone") from error
+    for name in {zone, *(entry.scheduleTimeZone for entry in symbol.holiday if entry.scheduleTimeZone)}:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError) as error:
+            raise DataError(f"symbol {symbol.symbolId}: {name!r} is not a time zone") from error
     intervals = tuple(sorted((part.startSecond, part.endSecond) for part in symbol.schedule))
     return TradingHours(zone=zone, intervals=intervals, holidays=tuple(holidays(symbol.holiday, zone)))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pepperstone_adapter.broker.events import Notice
 from pepperstone_adapter.broker.market import BarPeriod, Tick
 from pepperstone_adapter.common.errors import NotFound, Silent, VenueError
 from pepperstone_adapter.openapi import messages as oa
@@ -52,6 +53,18 @@ def test_deals_of_many_pages_and_weeks_come_once_each_in_order(world: World) -> 
     world.venue.scripts[oa.DealListReq] = deals_server(deals, page=3)
     found = finish(world, world.account.history.deals(START_NS - 4 * week * MS, START_NS))
     assert [deal.deal_id for deal in found] == [str(n) for n in range(1, 21)]
+
+
+def test_a_deal_in_a_symbol_that_the_venue_has_withdrawn_is_left_out_and_told_once(world: World) -> None:
+    """A contract has expired, a share was delisted: what the account did in it must not hide all other deals."""
+    withdrawn = venue.deal(2, 62)
+    withdrawn.symbolId = 999
+    world.venue.scripts[oa.DealListReq] = deals_server([venue.deal(1), withdrawn, venue.deal(3, 63)], page=10)
+    for _ in range(2):
+        found = finish(world, world.account.history.deals(START_NS - 60_000 * MS, START_NS + 1), 3)
+        assert [deal.deal_id for deal in found] == ["1", "3"]
+    told = [n.text for n in world.of(Notice)]
+    assert told == ["deals in a symbol that the venue does not list (any more) are left out: symbol id 999"]
 
 
 def served(rows: list[Any], stamp: Any, order: str, page: int, message: Any) -> tuple[list[Any], bool]:

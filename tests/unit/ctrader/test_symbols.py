@@ -151,6 +151,11 @@ def test_a_holiday_of_another_zone_keeps_its_instants() -> None:
 def test_a_zone_nobody_knows_is_an_error_of_that_symbol() -> None:
     with pytest.raises(DataError, match="Mars/Olympus"):
         trading_hours(symbol(scheduleTimeZone="Mars/Olympus"))
+    holiday = oa.Holiday(
+        holidayId=1, name="Landing", scheduleTimeZone="Mars/Olympus", holidayDate=19_723, isRecurring=True
+    )
+    with pytest.raises(DataError, match="Mars/Olympus"):
+        trading_hours(symbol(scheduleTimeZone="UTC", holiday=[holiday]))
 
 
 def test_an_unknown_trading_mode_is_not_enabled(recorded: dict) -> None:
