@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -257,20 +258,35 @@ def test_f15_a_session_that_ends_while_the_account_is_read_opens_no_gate_until_i
     assert len(world.venue.requests(oa.AccountAuthReq)) == 3  # the first, the one that ended at once, the last
 
 
-def test_f16_maintenance_is_waited_for_to_its_end_in_seconds_and_in_milliseconds() -> None:
-    for answer, end_s in ((oa.ErrorRes, 300), (oa.CommonErrorRes, 300)):
-        world = World()
-        end = venue.START_NS // 1_000_000_000 + end_s
-        stamp = end if answer is oa.ErrorRes else end * 1000
-        closed = answer(errorCode="SERVER_IS_UNDER_MAINTENANCE", maintenanceEndTimestamp=stamp)
-        world.venue.scripts[oa.ApplicationAuthReq] = lambda _m, closed=closed: closed
-        world.join()
-        world.pass_s(299, step_s=0.5)
-        assert world.venue.attempts == 1, answer
-        del world.venue.scripts[oa.ApplicationAuthReq]
-        world.pass_s(3)
-        assert world.venue.attempts == 2
-        assert isinstance(world.firsts[0], BrokerSnapshot)
+@pytest.mark.parametrize("unit_ms", [1, 1_000])
+@pytest.mark.parametrize("answer", [oa.ErrorRes, oa.CommonErrorRes])
+def test_f16_maintenance_is_waited_for_to_its_end_in_seconds_and_in_milliseconds(
+    answer: type[Any], unit_ms: int
+) -> None:
+    """The documents give each message a unit of its own; nobody has seen either."""
+    world = under_maintenance(answer, (venue.START_NS // 1_000_000 + 300_000) // unit_ms)
+    world.pass_s(299, step_s=0.5)
+    assert world.venue.attempts == 1
+    del world.venue.scripts[oa.ApplicationAuthReq]
+    world.pass_s(3)
+    assert world.venue.attempts == 2
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+
+
+def test_f16_f53_an_end_that_is_far_away_or_read_by_a_wrong_clock_is_asked_for_again_every_ten_minutes() -> None:
+    world = under_maintenance(oa.ErrorRes, venue.START_NS // 1_000_000_000 + 10 * 3600)
+    world.pass_s(1_790, step_s=2.0)
+    assert world.venue.attempts == 3
+    del world.venue.scripts[oa.ApplicationAuthReq]
+    world.pass_s(30, step_s=2.0)
+    assert isinstance(world.firsts[0], BrokerSnapshot)
+
+
+def under_maintenance(answer: type[Any], end: int) -> World:
+    world = World()
+    closed = answer(errorCode="SERVER_IS_UNDER_MAINTENANCE", maintenanceEndTimestamp=end)
+    world.venue.scripts[oa.ApplicationAuthReq] = lambda _m: closed
+    return world.join()
 
 
 @pytest.mark.parametrize(

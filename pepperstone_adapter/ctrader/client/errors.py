@@ -145,13 +145,12 @@ def error_of(message: Message, *, trading: bool = False) -> PepperstoneError | N
             message.errorCode,
             message.description,
             retry_after_s=float(message.retryAfter),
-            until_ms=message.maintenanceEndTimestamp * 1000,  # seconds here ...
+            until_ms=_in_ms(message.maintenanceEndTimestamp),
             trading=trading,
         )
     if isinstance(message, oa.CommonErrorRes):
-        return venue_error(
-            message.errorCode, message.description, until_ms=message.maintenanceEndTimestamp, trading=trading
-        )  # ... milliseconds there
+        until_ms = _in_ms(message.maintenanceEndTimestamp)
+        return venue_error(message.errorCode, message.description, until_ms=until_ms, trading=trading)
     if isinstance(message, oa.OrderErrorEvent):
         return venue_error(message.errorCode, message.description, trading=True)
     if isinstance(message, oa.ExecutionEvent) and message.HasField("executionType"):
@@ -160,6 +159,11 @@ def error_of(message: Message, *, trading: bool = False) -> PepperstoneError | N
             code = message.errorCode or oa.ExecutionType(kind).name
             return venue_error(code, trading=True)
     return None
+
+
+def _in_ms(stamp: int) -> int:
+    """The schema says seconds in the one message and milliseconds in the other; which they are, their size tells."""
+    return stamp if stamp >= 100_000_000_000 else stamp * 1000
 
 
 def is_session_lost(error: BaseException) -> bool:

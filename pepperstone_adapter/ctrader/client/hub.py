@@ -31,6 +31,8 @@ from pepperstone_adapter.openapi import messages as oa
 log = logging.getLogger(__name__)
 GARBAGE_LIMIT = 3
 GARBAGE_WINDOW_S = 60.0
+#: An end may be moved forward, or be far away by our clock alone: it is asked for again after so long.
+MAINTENANCE_S = 600.0
 
 
 class Member(Protocol):
@@ -174,7 +176,7 @@ class Hub:
         retry_at_s: float | None = None if permanent else 0.0
         if isinstance(error, Maintenance) and error.until_ms:
             wait_s = error.until_ms / 1000 - self.clock.now_ns() / 1e9
-            retry_at_s = self.now_s + max(0.0, wait_s)
+            retry_at_s = self.now_s + min(max(0.0, wait_s), MAINTENANCE_S)
         self.protocol.end(error, retry_at_s)
         self.link.pump()
 
