@@ -59,6 +59,11 @@ def load_strategies(
     warnings: list[str] = []
     for one, s in zip(loaded, settings, strict=True):
         one.claims = tuple(i for i in one.instruments if s.claim and users[i] == 1)
+        if s.claim and not one.instruments:
+            warnings.append(
+                f"{one.name}: its config names no instrument of this node (as EURUSD.{known[0]}), so positions and orders of "
+                "an earlier run stay EXTERNAL, and it does not see them as its own; name what it trades, or set claim: false"
+            )
         shared = [str(i) for i in one.instruments if s.claim and users[i] > 1]
         if shared:
             warnings.append(

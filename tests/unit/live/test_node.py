@@ -50,6 +50,28 @@ def test_a_strategy_claims_the_instrument_only_it_trades() -> None:
     assert alone.claims == ()
 
 
+def test_a_strategy_whose_configuration_names_no_instrument_is_told_that_it_gets_nothing_back(tmp_path: Path) -> None:
+    # It would look for its positions after a restart, find none, and open them a second time.
+    file = tmp_path / "plain.py"
+    file.write_text(
+        "from nautilus_trader.trading import Strategy, StrategyConfig\n\n\n"
+        "class PlainConfig(StrategyConfig):\n"
+        "    def __init__(self, *, symbol: str, order_id_tag: str | None = None) -> None:\n"
+        "        self.symbol = symbol\n\n\n"
+        "class Plain(Strategy):\n"
+        "    def __init__(self, config: PlainConfig) -> None:\n"
+        "        super().__init__(config)\n"
+    )
+    plain: dict[str, Any] = {"strategy": f"{file}:Plain", "config": {"symbol": "EURUSD"}}
+    (loaded,), (warning,) = load_strategies([LiveStrategySettings(**plain)], ["PEPPERSTONE"])
+    assert loaded.claims == ()
+    assert warning == (
+        "Plain: its config names no instrument of this node (as EURUSD.PEPPERSTONE), so positions and orders of an earlier "
+        "run stay EXTERNAL, and it does not see them as its own; name what it trades, or set claim: false"
+    )
+    assert load_strategies([LiveStrategySettings(**plain, claim=False)], ["PEPPERSTONE"])[1] == []
+
+
 def test_a_bad_strategy_configuration_names_the_file() -> None:
     wrong = LiveStrategySettings(strategy=f"{STRATEGY}:EmaCross", config={"fast": 3})
     with pytest.raises(ConfigurationError, match="EmaCrossConfig refused its config"):
