@@ -21,7 +21,7 @@ from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.grid import Grid, rounded
 from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.plan import AccountTerms, Slippage
-from pepperstone_adapter.simulation.portfolio import Realized
+from pepperstone_adapter.simulation.portfolio import Standing
 from pepperstone_adapter.simulation.rates import Rates, conversions
 from pepperstone_adapter.simulation.record import LedgerKind
 from pepperstone_adapter.simulation.recorder import ENDED, Recorder
@@ -72,7 +72,7 @@ class Account:
         self._grids = grids
         self.margin = UsedMargin(specs, tapes, books, grids, terms, rates.mid)
         self._on_way: dict[str, Any] = {}  # orders at market that have passed the desk, not in `recorder.sent`
-        self.realized = Realized(books, rates, lambda: self.broker.now_ns(), self.settle)
+        self.standing = Standing(books, rates, self.margin, lambda: self.broker.now_ns(), self.settle)
         self._rollover = Rollover(specs, tapes, books, self._to_account, start_ns)
         self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns

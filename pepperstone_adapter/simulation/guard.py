@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from nautilus_trader.model import OrderSide, PositionSide, TimeInForce
 
 from pepperstone_adapter.simulation.failures import Failures
-from pepperstone_adapter.simulation.portfolio import Realized, RunPortfolio
+from pepperstone_adapter.simulation.portfolio import RunPortfolio, Standing
 from pepperstone_adapter.simulation.turns import Turns
 
 _DATA: dict[str, Callable[[Any], Any]] = {  # callback -> what its rows were subscribed by
@@ -34,7 +34,7 @@ class Hooks(Protocol):
     """What a guarded strategy reports to."""
 
     failures: Failures
-    realized: Realized
+    standing: Standing
     due_ns: int
     turns: Turns
 
@@ -58,7 +58,7 @@ def guard(strategy: Any, hooks: Hooks) -> Any:
             body[name] = _callback(cls, name, hooks)
     body["on_stop"] = _once(_callback(cls, "on_stop", hooks), hooks.turns)
     body |= _commands(cls, hooks) | _registrations(cls, hooks)
-    body["portfolio"] = property(lambda self: RunPortfolio(cls.portfolio.__get__(self), hooks.realized))
+    body["portfolio"] = property(lambda self: RunPortfolio(cls.portfolio.__get__(self), hooks.standing))
     body["clock"] = property(lambda self: _Clock(cls.clock.__get__(self), hooks.failures, cls.__name__))
     strategy.__class__ = type(cls.__name__, (cls,), body)
     return strategy

@@ -1,14 +1,14 @@
-"""What a strategy is told about its profit is that of the whole run, though old positions leave the framework's cache."""
+"""What a strategy is told of its account: profit of the whole run, though old positions leave the cache, and margin."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from nautilus_trader.model import Currency, OrderSide, Venue
+from nautilus_trader.model import Currency, MarginAccount, OrderSide, Venue
 
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
-from tests.kit.runs import EURUSD, Steps, run_steps, spec
+from tests.kit.runs import EURUSD, Steps, buy, close_all, run_steps, spec
 
 D = Decimal
 RULE = CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.5"))
@@ -79,6 +79,29 @@ def test_a_currency_without_a_rate_is_no_number() -> None:
     strategy = Asks({}, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
     run_steps([1.1, 1.1], {}, strategy=strategy)
     assert strategy.seen == [None, None]
+
+
+def test_the_account_shows_the_margin_in_use() -> None:
+    # 100,000 at the ASK of 1.10010 take 110,010 / 30 = 3,667.00; the second ticket at 1.10110 3,670.33 more, after which
+    # 7,337.33 are locked of 100,000.00. What is open counts in equity, not here, as live. The first closes at 1.10200 with
+    # 190.00, the second with 90.00.
+    class Asks(Steps):
+        def on_bar(self, bar: Any) -> None:
+            super().on_bar(bar)
+            account = self.portfolio.account(Venue("PEPPERSTONE"))
+            sums = account.balance_total(USD), account.balance_locked(USD), account.balance_free(USD)
+            assert isinstance(account, MarginAccount)
+            assert account.account_initial_margin(USD) == sums[1]
+            self.seen.append([str(money.as_decimal()) for money in sums])
+
+    strategy = Asks({0: buy(100_000), 1: buy(100_000), 2: close_all()}, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    run_steps([1.1, 1.101, 1.102, 1.102], {}, strategy=strategy, spread=10)
+    assert strategy.seen == [
+        ["100000.00", "0.00", "100000.00"],  # it fills when the callback is over
+        ["100000.00", "3667.00", "96333.00"],
+        ["100000.00", "7337.33", "92662.67"],
+        ["100280.00", "0.00", "100280.00"],
+    ]
 
 
 @pytest.mark.parametrize("name", ["net_position", "is_net_flat"])
