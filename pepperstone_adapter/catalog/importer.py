@@ -21,7 +21,7 @@ from pepperstone_adapter.catalog.columns import crossed
 from pepperstone_adapter.catalog.manifest import ImportRecord, SeriesRecord, iso
 from pepperstone_adapter.catalog.merge import Merge, plan_merge, rows_between, stored_rows
 from pepperstone_adapter.catalog.periods import bar_type_name, framework_period
-from pepperstone_adapter.catalog.pipeline import Pipeline
+from pepperstone_adapter.catalog.pipeline import FAR_NS, Pipeline
 from pepperstone_adapter.catalog.request import ImportRequest, Reading, resolve
 from pepperstone_adapter.catalog.source import OnProgress, sha256_of
 from pepperstone_adapter.catalog.staging import Staging, writing
@@ -224,9 +224,15 @@ class _Import:
 
     def _merge(self, writer: SeriesWriter) -> Merge:
         directory = self.catalog / "data" / writer.key.kind / writer.key.identifier
+        records = manifest.records(self.catalog) if self.request.replace else ()
+        same = [s for _, record in records if record.sha256 == self.sha256.result() for s in record.series]
+        before = [
+            (s.start_ns, s.end_ns + 1) for s in same if s.identifier == writer.key.identifier and not s.replaced_by
+        ]
         return plan_merge(
-            writer.path, writer.first_ns, writer.last_ns, directory, replace=self.request.replace, source=self.file
-        )
+            writer.path, writer.first_ns, writer.last_ns, directory, replace=self.request.replace, source=self.file,
+            before=before,
+        )  # fmt: skip
 
     def _record(self, pipeline: Pipeline, writers: list[SeriesWriter], merges: list[Merge]) -> ImportRecord:
         rules = rules_of(self.request, self.reading)
@@ -268,9 +274,9 @@ class _Import:
         for path, old in manifest.records(self.catalog) if removes else ():
             changed = None
             for s in record.series:
-                changed = (
-                    manifest.superseded(changed or old, s.identifier, s.start_ns, s.end_ns, record.name) or changed
-                )
+                # Of the same bytes all rows are gone.
+                span = (0, FAR_NS) if old.sha256 == record.sha256 else (s.start_ns, s.end_ns)
+                changed = manifest.superseded(changed or old, s.identifier, *span, record.name) or changed
             if changed is not None:
                 moves.append((self._staged_text(f"old-{path.name}", changed.as_json()), path))
         moves.append((self._staged_text(record.name, record.as_json()), self.catalog / manifest.FOLDER / record.name))

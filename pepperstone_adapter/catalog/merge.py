@@ -2,7 +2,8 @@
 
 The files of a series are its coverage: inside a file's range, the stored rows are the truth. A new file may reach
 beyond (its rows outside are added), must repeat the stored rows exactly where ranges overlap, and otherwise is refused;
-with `replace` its rows take the place of everything stored between its first and last row.
+with `replace` its rows take the place of everything stored between its first and last row, and of those that the same
+file gave when it was read in another way (by another clock).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pepperstone_adapter.catalog import layout
+from pepperstone_adapter.catalog import coverage, layout
+from pepperstone_adapter.catalog.coverage import Interval
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.common.errors import DataError
 
@@ -31,8 +33,20 @@ class Merge:
     stored: int
 
 
-def plan_merge(new: Path, first_ns: int, last_ns: int, directory: Path, *, replace: bool, source: str) -> Merge:
+def plan_merge(
+    new: Path,
+    first_ns: int,
+    last_ns: int,
+    directory: Path,
+    *,
+    replace: bool,
+    source: str,
+    before: Sequence[Interval] = (),
+) -> Merge:
     """Compare a staged file with the stored ones; further staged files are written beside it as needed.
+
+    `before` are half-open stretches of stored rows that go with `replace` beside those between the new ones: what the same
+    source gave when it was read in another way.
 
     Raises
     ------
@@ -41,13 +55,14 @@ def plan_merge(new: Path, first_ns: int, last_ns: int, directory: Path, *, repla
     """
     rows = layout.open_parquet(new).metadata.num_rows
     stored = sorted((*layout.range_of(f), f) for f in directory.glob("*.parquet"))
-    touched = [(a, b, f) for a, b, f in stored if a <= last_ns and b >= first_ns]
+    gone = coverage.union([(first_ns, last_ns + 1)], before if replace else ())
+    touched = [(a, b, f) for a, b, f in stored if coverage.within(gone, a, b + 1)]
     if not touched:
         return Merge(pieces=((new, layout.file_name(first_ns, last_ns)),), removes=(), stored=rows)
     _check_same_layout(new, touched[0][2], source)
     if replace:
-        keep = [(touched[0][2], touched[0][0], first_ns - 1), (touched[-1][2], last_ns + 1, touched[-1][1])]
-        pieces = [p for i, (f, a, b) in enumerate(keep) if a <= b and (p := _piece([f], a, b, new, f"keep-{i}"))]
+        keep = [(f, *span) for a, b, f in touched for span in coverage.missing(gone, a, b + 1)]
+        pieces = [p for i, (f, a, b) in enumerate(keep) if (p := _piece([f], a, b - 1, new, f"keep-{i}"))]
         pieces.append((new, layout.file_name(first_ns, last_ns)))
         return Merge(pieces=tuple(pieces), removes=tuple(f for *_, f in touched), stored=rows)
     for a, b, file in touched:

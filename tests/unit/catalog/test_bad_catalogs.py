@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.store import CatalogStore
 from tests.unit.catalog.conftest import Run, Write
 from tests.unit.catalog.test_bad_inputs import GOOD, UTC, bar, bars
@@ -53,6 +54,42 @@ def test_b58_same_range_other_content(run: Run, write: Write, tmp_path: Path) ->
     ]
     # the old file is no longer what is stored, so importing it again is a change and must be asked for
     assert run("import", good, "--catalog", catalog, *UTC).code == 3
+
+
+def test_b58_a_file_read_by_another_clock_leaves_none_of_its_old_rows(run: Run, write: Write, tmp_path: Path) -> None:
+    catalog = tmp_path / "c"
+    file, later = write("EURUSD.csv", bars(*GOOD)), write("EURUSD-later.csv", bars(bar("09:00:00")))
+    assert run("import", file, "--catalog", catalog, *UTC).code == 0
+    assert run("import", later, "--catalog", catalog, *UTC, "--period", "H1").code == 0
+    # Bars of 0:00 to 3:00, two hours ahead of UTC, close at 23:00 to 2:00; those of 3:00 and 4:00 were of the wrong clock.
+    assert run("import", file, "--catalog", catalog, "--zone", "+02:00", "--replace").code == 0
+    found = CatalogStore(catalog).bars("EURUSD", "1-HOUR")
+    hours = (found.ts_ns - 1_704_153_600_000_000_000) // 3_600_000_000_000  # from 2 January 2024
+    assert hours.tolist() == [-1, 0, 1, 2, 10]
+    assert found.close.tolist() == [110_441, 110_497, 110_402, 110_450, 110_455]
+    # It is the other clock's import that is no longer stored, not this one.
+    assert "nothing changed" in run("import", file, "--catalog", catalog, "--zone", "+02:00").out
+    assert run("import", file, "--catalog", catalog, *UTC).code == 3
+
+
+def test_b58_days_and_months_mixed_up_are_put_right_and_nothing_between_them_goes(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "c"
+    rows = "".join(f"03/04/2024 0{h}:00;1.1;1.2;1.0;1.1\n" for h in range(3))
+    file = write("april.csv", "when;o;h;l;c\n" + rows)
+    names = "columns: {time: when, open: o, high: h, low: l, close: c}\nkind: bars\nzone: utc\n"
+    wrong = write("wrong.yaml", f"{names}time_form: MM/DD/YYYY hh:mm\n")
+    right = write("right.yaml", f"{names}time_form: DD/MM/YYYY hh:mm\n")
+    arguments = ("--symbol", "EURUSD", "--period", "H1", "--catalog", catalog)
+    assert run("import", file, *arguments, "--columns", wrong).code == 0  # 4 March
+    others = bars(
+        "2024.03.04\t09:00:00\t1.3\t1.3\t1.3\t1.3\t1\t0\t0", "2024.03.20\t09:00:00\t1.2\t1.2\t1.2\t1.2\t1\t0\t0"
+    )
+    assert run("import", write("EURUSD.csv", others), *arguments, *UTC).code == 0
+    assert run("import", file, *arguments, "--columns", right, "--replace").code == 0  # 3 April
+    found = CatalogStore(catalog).bars("EURUSD", "1-HOUR")
+    assert [iso(int(ns))[5:13] for ns in found.ts_ns] == ["03-04T10", "03-20T10", "04-03T01", "04-03T02", "04-03T03"]
 
 
 @pytest.mark.parametrize("keep", [0, 10, -20])
