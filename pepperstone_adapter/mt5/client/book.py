@@ -86,7 +86,8 @@ class Book:
     _deals: set[int] = field(default_factory=set)
     _held: dict[str, Decimal] = field(default_factory=dict)  # signed units per position, from deals
     _vanished: dict[str, int] = field(default_factory=dict)
-    _differs: dict[str, int] = field(default_factory=dict)  # since when a position and its deals say two volumes
+    #: Positions whose deals say another volume: shown, dealt, since when.
+    _differs: dict[str, tuple[Decimal, Decimal, int]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _odd: list[str] = field(default_factory=list)  # what could not be read and is not told yet
     _accepted: set[int] = field(default_factory=set)  # orders whose acceptance was told
@@ -300,6 +301,8 @@ class Book:
         if state is not None and sent is not None and sent.filled < state.filled_units:
             return []  # history lags: its deals come first
         self.lookups.discard(ticket)
+        if sent is not None and sent.ticket in (0, ticket):
+            sent.units = sent.filled  # it takes no more
         if state is None or (state.status not in _ENDED and state.filled_units >= state.units):
             return []  # filled: its deals tell
         # What is in the history works no more: a part that was not filled is gone.
@@ -340,7 +343,9 @@ class Book:
             if shown == dealt or pid in self._vanished:
                 self._differs.pop(pid, None)
                 continue
-            since_ns = self._differs.setdefault(pid, now_ns)
+            if self._differs.get(pid, ())[:2] != (shown, dealt):  # another one: lists lag, and it is traded
+                self._differs[pid] = (shown, dealt, now_ns)
+            *_, since_ns = self._differs[pid]
             if not self._waited(since_ns, now_ns) or pid in self._told:
                 continue
             self._told.add(pid)

@@ -240,6 +240,19 @@ def test_another_program_that_closes_a_part_with_the_magic_number_of_our_positio
     assert again.client_order_id == "O-1"  # its own stays its own
 
 
+def test_an_order_that_has_ended_with_a_part_of_its_units_takes_no_deal_of_another() -> None:
+    """On a netting account what another program buys on our position is of our own side."""
+    subject, ours = book(), magic_of("O-1")
+    subject.sending("O-1", Decimal(10_000))
+    subject.on_deals([rows.deal(5, magic=ours, order=50, position_id=50, volume=0.04)], NOW)
+    subject.lookups.add(50)
+    ended = rows.order(50, type=0, state=2, magic=ours, volume_current=0.06)
+    assert [e.change for e in subject.on_ended(50, [ended], NOW) if isinstance(e, OrderChanged)] == [OrderChange.CANCELED]
+    (event,) = subject.on_deals([rows.deal(6, magic=ours, order=51, position_id=50, volume=0.03)], NOW)
+    assert isinstance(event, OrderChanged)
+    assert (event.change, event.order.client_order_id, event.order.units) == (OrderChange.FILLED, None, Decimal(3_000))
+
+
 def test_an_order_whose_ticket_changes_before_it_has_filled_stays_ours() -> None:
     """Whether a stop-limit keeps its ticket when it turns into its limit is not documented."""
     subject, ours = book(), magic_of("O-1")
@@ -353,6 +366,16 @@ def test_a_position_whose_deals_do_not_come_to_its_volume_is_told_once_after_a_w
     assert told.level == "error"
     assert "has 20000 units at the terminal, its deals come to 30000" in told.text
     assert subject.on_time(NOW + 2 * LAG_NS) == []
+
+
+def test_a_position_that_is_always_traded_and_shown_late_misses_no_fill() -> None:
+    """Each look finds it one deal behind, and each time it is another one."""
+    subject = book(positions=[rows.position(7, volume=0.1)])
+    for number in range(1, 30):
+        at_ns = NOW + number * LAG_NS // 2
+        subject.on_positions([rows.position(7, volume=0.1 * number)], at_ns)
+        subject.on_deals([rows.deal(8 + number, position_id=7)], at_ns)
+        assert subject.on_time(at_ns) == []
 
 
 def test_a_deal_that_comes_late_ends_the_difference() -> None:
