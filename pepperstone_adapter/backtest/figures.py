@@ -21,6 +21,8 @@ COSTS = {
     "stop_out_fees": "Stop-out fees",
 }
 
+NO_FALL = {"depth": 0.0, "pct": 0.0}
+
 #: Names with their texts.
 type Figures = list[tuple[str, str]]
 
@@ -135,7 +137,9 @@ def _of_risk(document: Mapping[str, Any]) -> Figures:
     risk = document["risk"]
     return [
         ("Max drawdown, equity", _fall(risk, "equity", c)),
+        ("Relative drawdown, equity", _relative(risk, "equity", c)),
         ("Max drawdown, balance", _fall(risk, "balance", c)),
+        ("Relative drawdown, balance", _relative(risk, "balance", c)),
         ("Min margin level", pct(risk["min_margin_level"], 0)),
         ("Min free margin", money(risk["min_free_margin"], c)),
         ("Max used margin", money(risk["max_used_margin"], c)),
@@ -229,7 +233,15 @@ def findings(document: Mapping[str, Any]) -> list[str]:
 
 
 def _fall(risk: Mapping[str, Any], curve: str, currency: str) -> str:
-    return f"{money(risk[f'max_drawdown_{curve}'], currency)} ({pct(risk[f'max_drawdown_{curve}_pct'], 2)})"
+    """The largest fall in money, and what part of its own peak it was."""
+    fall = risk[f"{curve}_drawdown"]["maximal"] or NO_FALL
+    return f"{money(fall['depth'], currency)} ({pct(fall['pct'], 2)})"
+
+
+def _relative(risk: Mapping[str, Any], curve: str, currency: str) -> str:
+    """The largest fall as a part of its peak, which may be another one, and what it was in money."""
+    fall = risk[f"{curve}_drawdown"]["relative"] or NO_FALL
+    return f"{pct(fall['pct'], 2)} ({money(fall['depth'], currency)})"
 
 
 def _minus(text: str) -> str:

@@ -174,8 +174,8 @@ class Risk(Section):
 
     max_drawdown_balance: Money
     max_drawdown_equity: Money
-    max_drawdown_balance_pct: Pct
-    max_drawdown_equity_pct: Pct
+    max_drawdown_balance_pct: Pct = Field(description="of its peak; it may be another fall than the largest in money")
+    max_drawdown_equity_pct: Pct = Field(description="of its peak; it may be another fall than the largest in money")
     balance_drawdown: Drawdown
     equity_drawdown: Drawdown
     min_margin_level: Pct | None

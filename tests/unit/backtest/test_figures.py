@@ -1,12 +1,15 @@
 """How figures are written."""
 
 import re
+from decimal import Decimal
 
 import pytest
 
 from pepperstone_adapter.backtest.figures import FINDING_WORDS, duration, figures, findings, money, pct, ratio, signed
+from pepperstone_adapter.backtest.report import render
 from pepperstone_adapter.backtest.result import build_result
 from pepperstone_adapter.catalog.quality import FINDINGS
+from pepperstone_adapter.simulation.record import EquityPoint
 from tests.kit.records import random_trades, record_of
 from tests.unit.backtest.test_result import FACTS
 
@@ -35,6 +38,26 @@ def test_durations(seconds: float, text: str) -> None:
 def test_a_run_without_a_losing_trade_has_no_gross_loss() -> None:
     rows = dict(figures(build_result(record_of([]), FACTS))[0][1])
     assert rows["Gross loss"] == "0.00"
+
+
+def test_an_amount_and_a_percentage_beside_it_are_of_one_fall() -> None:
+    # 10,000 -> 6,000 is 40 % and 4,000; later 100,000 -> 80,000 is 20 % and 20,000.
+    record = record_of([])
+    record.end_equity = Decimal(100_000)
+    record.equity = [
+        EquityPoint(
+            ts_ns=(n + 1) * 3_600 * 10**9, balance=value, equity=value, used_margin=Decimal(0), margin_level=None,
+            open_positions=0,
+        )
+        for n, value in enumerate(map(Decimal, (10_000, 6_000, 100_000, 80_000)))
+    ]  # fmt: skip
+    document = build_result(record, FACTS)
+    rows = dict(figures(document)[2][1])
+    assert rows["Max drawdown, equity"] == "20,000.00 (20.00 %)"
+    assert rows["Relative drawdown, equity"] == "40.00 % (4,000.00)"
+    assert rows["Max drawdown, balance"] == "0.00 (0.00 %)"
+    page = render(record, document, {})
+    assert '<div class="value ">40.00 %</div><div class="note">4,000.00, equity</div>' in page
 
 
 @pytest.mark.parametrize("count", [0, 1, 100])
