@@ -72,7 +72,7 @@ class Account:
         self._grids = grids
         self.margin = UsedMargin(specs, tapes, books, grids, terms, rates.mid)
         self._on_way: dict[str, Any] = {}  # orders at market that have passed the desk, not in `recorder.sent`
-        self.standing = Standing(books, rates, self.margin, lambda: self.broker.now_ns(), self.settle)
+        self.standing = Standing(books, rates, self.margin, self.open_profit, lambda: self.broker.now_ns(), self.settle)
         self._rollover = Rollover(specs, tapes, books, self._to_account, start_ns)
         self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns

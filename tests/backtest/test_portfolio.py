@@ -8,7 +8,7 @@ import pytest
 from nautilus_trader.model import Currency, MarginAccount, OrderSide, Venue
 
 from pepperstone_adapter.broker.symbols import CommissionKind, CommissionRule, SymbolSpec
-from tests.kit.runs import EURUSD, Steps, buy, close_all, run_steps, spec
+from tests.kit.runs import EURUSD, Steps, both, buy, close_all, run_steps, sell, spec
 
 D = Decimal
 RULE = CommissionRule(kind=CommissionKind.PER_LOT, rate=D("3.5"))
@@ -101,6 +101,35 @@ def test_the_account_shows_the_margin_in_use() -> None:
         ["100000.00", "3667.00", "96333.00"],
         ["100000.00", "7337.33", "92662.67"],
         ["100280.00", "0.00", "100280.00"],
+    ]
+
+
+@pytest.mark.parametrize("only_market_orders", [False, True])
+def test_open_profit_is_at_the_prices_that_would_close(only_market_orders: bool) -> None:
+    # Sold at the BID of 1.10000; bought back at the ASK, ten points above the BID that the bar shows. 10,000 dollars were
+    # bought at the ASK of 140.010, ten points of a thousandth above; at 141 they have won 9,900 yen, 70.21 dollars at the
+    # middle of 141.005.
+    class Asks(Steps):
+        def on_bar(self, bar: Any) -> None:
+            super().on_bar(bar)
+            folio = self.portfolio
+            one, other = folio.unrealized_pnl(self.id_of(EURUSD)), folio.unrealized_pnl(self.id_of(USDJPY))
+            together, equity = folio.unrealized_pnls(Venue("PEPPERSTONE")), folio.equity(Venue("PEPPERSTONE"))
+            given = folio.unrealized_pnl(self.id_of(EURUSD), self.px(EURUSD, 1.2))
+            assert folio.total_pnl(self.id_of(EURUSD)) == one + folio.realized_pnl(self.id_of(EURUSD))
+            self.seen.append([str(money.as_decimal()) for money in (one, other, together[USD], equity[USD], given)])
+
+    acts = {0: both(sell(100_000), buy(10_000, USDJPY)), 2: both(close_all(), close_all(USDJPY))}
+    strategy = Asks(acts, "EURUSD.PEPPERSTONE-1-MINUTE-BID-EXTERNAL")
+    run_steps(
+        [1.1, 1.101, 1.102, 1.102], {}, others=[(USDJPY, [140.0, 141.0, 141.0, 141.0])], spread=10, strategy=strategy,
+        only_market_orders=only_market_orders,
+    )  # fmt: skip
+    assert strategy.seen == [
+        ["0.00", "0.00", "0.00", "100000.00", "0.00"],
+        ["-110.00", "70.21", "-39.79", "99960.21", "-10000.00"],
+        ["-210.00", "70.21", "-139.79", "99860.21", "-10000.00"],
+        ["0.00", "0.00", "0.00", "99860.21", "0.00"],  # a profit in yen is booked at the BID: 9,900 / 141.000 = 70.21
     ]
 
 
