@@ -266,8 +266,9 @@ class OrderEvents:
         if order.kind == LEG or state.type is OrderType.PROTECTION:
             return []
         out: list[Emission] = []
-        limit = state.limit_price if order.limit is not None else None
-        stop = state.stop_price if order.stop is not None else None
+        # A price that the broker does not say has not gone.
+        limit = order.limit if None in (order.limit, state.limit_price) else state.limit_price
+        stop = order.stop if None in (order.stop, state.stop_price) else state.stop_price
         if state.units != order.units or limit != order.limit or stop != order.stop:
             order.units, order.limit, order.stop = state.units, limit, stop
             out.append(Updated(order.client_order_id, state.order_id, state.units, limit, stop, ts))

@@ -171,8 +171,11 @@ class Sender:
         except PepperstoneError as error:
             self._refuse_amend(order, str(error))
         else:
-            event = OrderChanged(change=OrderChange.REPLACED, order=state, ts_ns=state.updated_ns or self._now_ns())
-            self._perform(self._events.on_order(event))
+            ts_ns = state.updated_ns or self._now_ns()
+            self._perform(self._events.on_order(OrderChanged(change=OrderChange.REPLACED, order=state, ts_ns=ts_ns)))
+            if terms_of(order) == before and order.phase is Phase.ACCEPTED:  # taken, and by its word as it was
+                as_it_is = Updated(order.client_order_id, state.order_id, order.units, order.limit, order.stop, ts_ns)
+                self._perform([as_it_is])
 
     def _refuse_amend(self, order: TrackedOrder, reason: str) -> None:
         self._perform([AmendRejected(order.client_order_id, order.order_id, reason, self._now_ns())])

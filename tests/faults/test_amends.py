@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.kit.ctrader_node import sandbox
 from tests.kit.faults import Trader, account, run_live
-from tests.kit.node import Bench, px, units
+from tests.kit.node import BUY, EURUSD, Bench, px, units
 
 D = Decimal
 
@@ -43,3 +43,38 @@ def test_F37_a_working_bracket_whose_three_prices_move_in_one_breath(tmp_path: P
 
     with sandbox(tmp_path) as broker:
         run_live(tmp_path, broker, script)
+
+
+def test_F37_each_price_of_a_stop_limit_moves_alone_and_is_told(tmp_path: Path) -> None:
+    """The venue keeps the limit as a distance from the stop and never names it."""
+
+    async def script(b: Bench) -> None:
+        t = Trader(b)
+        order = b.probe.order_factory.stop_limit(EURUSD, BUY, units(10_000), px("1.09150"), px("1.09100"))
+        b.probe.submit_order(order)
+        await t.reach(order, "ACCEPTED")
+
+        async def moved(updates: int, stop: str, limit: str) -> None:
+            names = b.probe.names
+            await b.until(lambda: names(order.client_order_id).count("Updated") == updates, f"update {updates}")
+            await t.reach(order, "ACCEPTED")
+            (working,) = account(b.sandbox).working.values()
+            assert (working.stop_price, working.limit_price) == (D(stop), D(limit))
+            known = b.cache.order(order.client_order_id)
+            assert (str(known.trigger_price), str(known.price)) == (stop, limit)
+
+        b.probe.modify_order(order.client_order_id, trigger_price=px("1.09120"))
+        await moved(1, "1.09120", "1.09150")
+        b.probe.modify_order(order.client_order_id, price=px("1.09200"))
+        await moved(2, "1.09120", "1.09200")
+        b.probe.modify_order(order.client_order_id, trigger_price=px("1.09210"))  # beyond its limit
+        await b.until(lambda: "ModifyRejected" in b.probe.names(order.client_order_id), "the refusal")
+        await moved(2, "1.09120", "1.09200")
+
+    async def again(b: Bench) -> None:
+        (order,) = b.cache.orders_open()
+        assert (str(order.trigger_price), str(order.price)) == ("1.09120", "1.09200")
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, script)
+        run_live(tmp_path, broker, again, claim=True)

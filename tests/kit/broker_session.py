@@ -54,6 +54,7 @@ class KitSession:
         self.no_history: Exception | None = None
         self.stuck: Exception | None = None  # what the next end of a subscription ends with, which leaves a dead one
         self.dead: set[str] = set()  # subscribed, and without a word
+        self.stubborn = False  # takes every change of an order, and leaves it as it is
         self.gone = 0  # so many levels find the link gone, of which nobody has been told yet
         self.unheard: Exception | None = None  # what a subscription of quotes ends with, though the broker has it
         facts: dict[str, object] = {
@@ -186,6 +187,8 @@ class KitSession:
         if order is None or not order.state.status.is_open:
             raise NotFound("ORDER_NOT_FOUND", f"order {request.order_id}")
         state = order.state
+        if self.stubborn:
+            return await self._answer(state)
         order.state = replace(
             state,
             units=request.units or state.units,

@@ -115,12 +115,17 @@ def order_state(order: oa.Order, spec_of: SpecOf, client_order_id: str | None = 
         status = OrderStatus.PARTIALLY_FILLED
     if client_order_id is None and order.clientOrderId and not order.closingOrder:
         client_order_id = order.clientOrderId
+    stop = u.price(order.stopPrice, digits) if order.HasField("stopPrice") else None
+    limit = u.price(order.limitPrice, digits) if order.HasField("limitPrice") else None
+    side, kind = SIDES[data.tradeSide], TYPES[order.orderType]
+    if kind is OrderType.STOP_LIMIT and limit is None and stop is not None and order.HasField("slippageInPoints"):
+        limit = stop + side.sign * order.slippageInPoints * spec.point  # the venue says it as a distance only
     tif = TIMES_IN_FORCE[enum_of(order, "timeInForce", oa.TimeInForce.GOOD_TILL_CANCEL)]
     return OrderState(
         order_id=str(order.orderId),
         symbol=spec.name,
-        side=SIDES[data.tradeSide],
-        type=TYPES[order.orderType],
+        side=side,
+        type=kind,
         status=status,
         units=u.units(data.volume),
         filled_units=filled,
@@ -128,8 +133,8 @@ def order_state(order: oa.Order, spec_of: SpecOf, client_order_id: str | None = 
         client_order_id=client_order_id,
         position_id=str(order.positionId) if order.positionId else None,
         time_in_force=tif,
-        limit_price=u.price(order.limitPrice, digits) if order.HasField("limitPrice") else None,
-        stop_price=u.price(order.stopPrice, digits) if order.HasField("stopPrice") else None,
+        limit_price=limit,
+        stop_price=stop,
         slippage_points=order.slippageInPoints if order.HasField("slippageInPoints") else None,
         expires_ns=u.ns(order.expirationTimestamp) if order.expirationTimestamp else None,
         protection=_order_protection(order, digits),

@@ -178,8 +178,8 @@ def amend_order(request: AmendRequest, now: OrderState, account_id: int, spec: S
         if now.type in (OrderType.STOP, OrderType.STOP_LIMIT) and stop is not None:
             message.stopPrice = u.wire_price(stop, spec.digits)
         if now.type is OrderType.STOP_LIMIT and stop is not None:
-            if request.limit_price is not None:
-                message.slippageInPoints = slippage_points(now.side, stop, request.limit_price, spec)
+            if limit is not None:
+                message.slippageInPoints = slippage_points(now.side, stop, limit, spec)
             elif now.slippage_points is not None:
                 message.slippageInPoints = now.slippage_points
         if expires is not None:
