@@ -192,10 +192,14 @@ def open_parquet(file: Path) -> pq.ParquetFile:
     Raises
     ------
     DataError
-        It is damaged; the file is named.
+        It is damaged, or gone since it was listed; the file is named.
     """
     try:
         return pq.ParquetFile(file)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{file} is gone: another process has stored other data in this catalog meanwhile; run the command again"
+        ) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{file} is not a readable Parquet file ({str(error).splitlines()[0]}); "

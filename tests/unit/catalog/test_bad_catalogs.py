@@ -6,6 +6,7 @@ import pytest
 
 from pepperstone_adapter.catalog.manifest import iso
 from pepperstone_adapter.catalog.store import CatalogStore
+from pepperstone_adapter.common.errors import DataError
 from tests.unit.catalog.conftest import Run, Write
 from tests.unit.catalog.test_bad_inputs import GOOD, UTC, bar, bars
 
@@ -102,6 +103,18 @@ def test_b59_a_truncated_file_is_named(keep: int, run: Run, write: Write, tmp_pa
         assert ran.code == 3
         assert f"error: {stored} is not a readable Parquet file" in ran.line
         assert "delete it and import its source again" in ran.line
+
+
+def test_b59_a_file_that_another_process_took_away_meanwhile_is_called_that(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    run("import", write("EURUSD.csv", bars(*GOOD)), "--catalog", tmp_path / "c", *UTC)
+    store = CatalogStore(tmp_path / "c")
+    (series,) = store.series()
+    (file,) = series.files
+    file.unlink()
+    with pytest.raises(DataError, match=r"is gone: another process .* run the command again"):
+        store.digest(series)
 
 
 def test_b59_what_was_removed_is_imported_again_beside_what_was_not(run: Run, write: Write, tmp_path: Path) -> None:
