@@ -123,7 +123,7 @@ class BrokerExecutionClient(ExecutionClient):
         self.connection = connection
         self.table = OrderTable()
         self.halted: str | None = None
-        self.started_ns = clock.timestamp_ns()
+        self.came_back: set[str] = set()  # orders of an earlier run, which the framework is told of as if they were new
         self.may_tell_strangers: Callable[[], bool] = lambda: True
         self._mode, self._currency = mode, currency
         self._netting = netting
@@ -486,6 +486,7 @@ class BrokerExecutionClient(ExecutionClient):
         status = ExecutionMassStatus(
             self.client_id, self.account_id, self.venue or Venue(self.connection.venue), self.clock.timestamp_ns()
         )
+        self.came_back.update(str(report.client_order_id) for report in state.orders)
         status.add_order_reports(state.orders)
         status.add_fill_reports(state.fills)
         status.add_position_reports(state.positions)

@@ -49,7 +49,7 @@ from pepperstone_adapter.live.recording import (
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings
 from pepperstone_adapter.live.status import status_line, summary
 from pepperstone_adapter.live.stopping import SETTLE_S, wind_down
-from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies
+from pepperstone_adapter.live.strategies import LoadedStrategy, load_strategies, start_failure, stopping_alone
 from pepperstone_adapter.live.tracking import Phase
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
 
@@ -155,7 +155,7 @@ class LiveRun:
             main = self._main(node)
             try:
                 for one in self._strategies:
-                    node.add_strategy(one.strategy)
+                    node.add_strategy(stopping_alone(one.strategy))
                     if one.claims:
                         one.strategy.set_external_order_instrument_ids(list(one.claims))
                 asyncio.run(main)
@@ -294,6 +294,8 @@ class LiveRun:
                     f"stopped with orders whose outcome is unknown ({', '.join(unknown) or error}); "
                     "look at the account; the next start asks"
                 )
+        elif (failed := start_failure(error)) is not None:
+            self._failure = failed
         else:
             self._failure = ConnectFailed(
                 f"the node could not start or run: {cause or error} (connect_timeout_s: "

@@ -58,7 +58,7 @@ def summary(account: AccountSettings, connection: Connection, cache: Any) -> str
     execution = connection.execution
     if execution is not None and cache is not None:
         own = [o for o in cache.orders(Venue(account.venue)) if str(o.strategy_id) != "EXTERNAL"]
-        own = [o for o in own if o.ts_init >= execution.started_ns]
+        own = [o for o in own if str(o.client_order_id) not in execution.came_back]
         filled = sum(o.filled_qty.is_positive() for o in own)
         refused = sum(o.status in (OrderStatus.DENIED, OrderStatus.REJECTED) for o in own)
         parts.append(f"{_count(len(own), 'order')} ({filled} filled, {refused} refused)")

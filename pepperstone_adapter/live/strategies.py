@@ -1,13 +1,17 @@
 """Strategies of a settings file as objects, and which instruments each of them works on."""
 
+import re
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nautilus_trader.model import InstrumentId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
+from pepperstone_adapter.common.errors import PepperstoneError
 from pepperstone_adapter.live.settings import LiveStrategySettings
 
 
@@ -38,6 +42,38 @@ def strategy_of(settings: LiveStrategySettings) -> Strategy:
         Not a framework strategy, or a configuration it does not accept.
     """
     return settings.build(Strategy, StrategyConfig)
+
+
+def stopping_alone(strategy: Strategy) -> Strategy:
+    """The same strategy, whose `on_stop` may raise what it likes: it is logged.
+
+    The framework stops strategies one after the other, and none after the first exception; those would keep the
+    positions that they close at their stop.
+    """
+    inner = strategy.on_stop
+
+    def on_stop() -> None:
+        try:
+            inner()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the others must hear of the stop
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            words = " ".join(str(error).split())
+            strategy.log.error(
+                f"on_stop raised {type(error).__name__}: {words} ({Path(place.filename).name}:{place.lineno})"
+            )
+
+    strategy.on_stop = on_stop  # type: ignore[method-assign]
+    return strategy
+
+
+def start_failure(error: BaseException) -> PepperstoneError | None:
+    """A strategy's exception at its start, as one line; the framework gives the whole traceback. None for other errors."""
+    text = str(error)
+    if "Python on_start failed" not in text:
+        return None
+    places = re.findall(r'File "(?:[^"]*[/\\])?([^"]+)", line (\d+)', text)
+    words = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return PepperstoneError(f"a strategy could not start: {words}" + (" ({}:{})".format(*places[-1]) if places else ""))
 
 
 def load_strategies(

@@ -50,6 +50,7 @@ def test_f90_ctrl_c_cancels_working_orders_and_leaves_positions(tmp_path: Path) 
             out += again.communicate(timeout=60)[0]
             assert again.returncode == 130, out[-3000:]
             assert len(report(broker)["positions"]) == 1
+            assert " stopped: 0 orders (0 filled, 0 refused); " in out  # what it got back it has not sent
         assert broker.violations() == []
     logs = {file: file.read_text() for file in (tmp_path / "logs").iterdir()}
     assert len(logs) == 2  # one file a run, and each holds its own run's lines
@@ -259,6 +260,54 @@ def test_a_run_that_ends_while_it_takes_no_new_risk_ends_with_code_6(
         assert len(said) == 1
         assert ("no new risk was taken any more" in said[0]) == stopped_out
         assert "Administrator" in said[0]
+
+
+@pytest.mark.slow
+def test_a_strategy_that_fails_at_its_stop_keeps_no_other_from_stopping(tmp_path: Path) -> None:
+    """The framework ends the round of stops at the first exception; the one that came next left its position open."""
+    faulty = """
+        from nautilus_trader.trading import Strategy, StrategyConfig
+
+
+        class FaultyConfig(StrategyConfig):
+            def __init__(self, *, order_id_tag: str | None = None) -> None:
+                pass
+
+
+        class Faulty(Strategy):
+            def on_stop(self) -> None:
+                raise ValueError("no stopping")
+    """
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker, strategy={"tidy": True})
+        (tmp_path / "faulty.py").write_text(textwrap.dedent(faulty))
+        content = yaml.safe_load(path.read_text())
+        faulty_one = {"strategy": "./faulty.py:Faulty", "claim": False}
+        content["strategies"] = [faulty_one | {"name": "a"}, *content["strategies"], faulty_one | {"name": "z"}]
+        path.write_text(yaml.safe_dump(content))
+        with running(path) as process:
+            until(lambda: traded(broker), "position and order", process)
+            process.send_signal(signal.SIGINT)
+            out = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert report(broker)["positions"] == [], out[-3000:]
+        assert out.count("on_stop raised ValueError: no stopping (faulty.py:12)") == 2
+        assert "Invalid state trigger" not in out
+
+
+@pytest.mark.slow
+def test_a_strategy_that_fails_at_its_start_ends_the_node_with_code_1_and_its_line(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker)
+        text = (tmp_path / "one_of_each.py").read_text()
+        line = 1 + text[: text.index("        self.subscribe_quotes(")].count("\n")
+        (tmp_path / "one_of_each.py").write_text(text.replace("self.subscribe_quotes(", "self.subscribe_qoutes(", 1))
+        process = spawn(path)
+        out = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, out[-3000:]
+    (said,) = [line for line in out.splitlines() if line.startswith("error: ")]
+    assert said.startswith("error: a strategy could not start: AttributeError: 'OneOfEach' object has no attribute")
+    assert said.endswith(f"(one_of_each.py:{line})")
 
 
 @pytest.mark.slow
