@@ -166,8 +166,8 @@ def modify(
     limit = change.limit_price if change.limit_price is not None else current.limit_price
     stop = change.stop_price if change.stop_price is not None else current.stop_price
     first = limit if current.type is OrderType.LIMIT else stop
+    tif = TimeInForce.GTD if change.expires_ns is not None else current.time_in_force
     expires = change.expires_ns if change.expires_ns is not None else current.expires_ns
-    tif = TimeInForce.GTD if expires is not None else current.time_in_force
     return {
         "action": int(Action.MODIFY),
         "order": int(current.order_id),

@@ -247,7 +247,9 @@ def test_an_order_that_has_ended_with_a_part_of_its_units_takes_no_deal_of_anoth
     subject.on_deals([rows.deal(5, magic=ours, order=50, position_id=50, volume=0.04)], NOW)
     subject.lookups.add(50)
     ended = rows.order(50, type=0, state=2, magic=ours, volume_current=0.06)
-    assert [e.change for e in subject.on_ended(50, [ended], NOW) if isinstance(e, OrderChanged)] == [OrderChange.CANCELED]
+    assert [e.change for e in subject.on_ended(50, [ended], NOW) if isinstance(e, OrderChanged)] == [
+        OrderChange.CANCELED
+    ]
     (event,) = subject.on_deals([rows.deal(6, magic=ours, order=51, position_id=50, volume=0.03)], NOW)
     assert isinstance(event, OrderChanged)
     assert (event.change, event.order.client_order_id, event.order.units) == (OrderChange.FILLED, None, Decimal(3_000))

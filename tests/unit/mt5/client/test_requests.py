@@ -112,6 +112,19 @@ def test_a_modification_sends_every_field_because_a_missing_one_removes() -> Non
         requests.modify(AmendRequest(order_id="3", symbol="EURUSD", units=Decimal(20_000)), current, 77, CLOCK, 15)
 
 
+def test_an_order_of_the_day_stays_one_when_its_price_changes() -> None:
+    """The terminal shows when its day ends; the symbol may take no orders with an expiry of their own."""
+    row = rows.order(3, type_time=1, time_expiration=rows.server_ms("2022-01-11 00:00") // 1000)
+    current = order(row, rows.spec(), CLOCK, "O-1")
+    assert current.time_in_force is TimeInForce.DAY
+    change = AmendRequest(order_id="3", symbol="EURUSD", limit_price=Decimal("1.095"))
+    trade = requests.modify(change, current, 77, CLOCK, 1 | 2)  # GTC and DAY
+    assert (trade["type_time"], trade["expiration"]) == (1, 0)
+    until = AmendRequest(order_id="3", symbol="EURUSD", expires_ns=rows.utc_ns("2022-01-10 18:00"))
+    trade = requests.modify(until, current, 77, CLOCK, 15)
+    assert (trade["type_time"], trade["expiration"]) == (2, rows.server_ms("2022-01-10 20:00") // 1000)
+
+
 @pytest.mark.parametrize(
     ("flags", "execution", "tif", "first"),
     [
