@@ -79,7 +79,9 @@ class Account:
         self.turns = Turns()
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
-        self._counters = {InstrumentId(Symbol(n), Venue(venue)): Counter(spec) for n, spec in specs.items()}
+        self._counters = {
+            InstrumentId(Symbol(name), Venue(venue)): Counter(spec, self._headroom) for name, spec in specs.items()
+        }
         self._converted: set[str] = set()  # symbols whose money can be converted: all prices it takes are there
         self._danger_ns, self._margin_called = NEVER, False
         self._closing = ""  # client order id of the forced closing that is on its way
@@ -149,6 +151,12 @@ class Account:
             self.broker.wake_at(self.broker.now_ns() + self.latency_ns)
 
     def submit(self, order: Any, position_id: Any, params: Any, send: Callable[[], None]) -> None:
+        if self._jitter_ns is None and not params:
+            counter = self._counters.get(order.instrument_id)
+            if counter is not None and counter.grants(order, position_id, self.broker.now_ns()):
+                self.recorder.sent[str(order.client_order_id)] = order
+                send()
+                return
         if (params or order.time_in_force != GTC) and self.broker.desk.denies([order], position_id, params):
             return
         delay = self._jitter_ns(str(order.client_order_id)) if self._jitter_ns is not None else 0
@@ -206,10 +214,6 @@ class Account:
         if misdirected is not None:
             self.broker.desk.deny_order(order, misdirected)
             return
-        if self._grants(order, now):
-            self.recorder.sent[str(order.client_order_id)] = order
-            send()
-            return
         reason = self._refusal(order, position_id, now, None, False)
         if reason is None:
             self.broker.stop_limits.watch(order)
@@ -218,13 +222,6 @@ class Account:
             self.sent()
         else:
             self.broker.desk.deny_order(order, reason)
-
-    def _grants(self, order: Any, now: int) -> bool:
-        """Whether an order is beyond doubt: one like it has passed the desk, and there is headroom for it."""
-        counter, quantity = self._counters.get(order.instrument_id), order.quantity
-        if counter is None or not counter.knows(order, quantity, now):
-            return False
-        return self._headroom.grants(counter.symbol, 0.0 if order.is_reduce_only else float(quantity))
 
     def _refusal(self, order: Any, position_id: Any, now: int, entry: Decimal | None, child: bool) -> str | None:
         symbol = str(order.instrument_id.symbol)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model import ExecAlgorithmId, OrderSide, OrderType, TimeInForce
+from nautilus_trader.model import ExecAlgorithmId, MarketOrder, OrderSide, OrderType, TimeInForce
 from nautilus_trader.trading import ExecutionAlgorithm, ExecutionAlgorithmConfig
 
 from pepperstone_adapter.broker.symbols import SymbolSpec, TradingMode
@@ -20,6 +20,7 @@ from pepperstone_adapter.broker.units import units_to_lots
 from pepperstone_adapter.common.errors import ConfigurationError
 from pepperstone_adapter.mapping.orders import CLOSE_BY, PARAMS
 from pepperstone_adapter.simulation.failures import Failures
+from pepperstone_adapter.simulation.headroom import Headroom
 from pepperstone_adapter.simulation.sessions import accepts_orders, session
 from pepperstone_adapter.simulation.tape import Tape
 from pepperstone_adapter.simulation.times import iso
@@ -85,20 +86,23 @@ class Counter:
     That is a market order of a volume that may open a position, in a session that has been looked up.
     """
 
-    def __init__(self, spec: SymbolSpec) -> None:
-        self.symbol = spec.name
+    def __init__(self, spec: SymbolSpec, headroom: Headroom) -> None:
         self._spec = spec
+        self._headroom = headroom
         self._volumes: set[int] = set()  # raw quantities
         self._from_ns = self._until_ns = 0
 
-    def knows(self, order: Any, quantity: Any, ts_ns: int) -> bool:
-        """Whether `refusal` would find nothing, known without asking it."""
+    def grants(self, order: Any, position_id: Any, ts_ns: int) -> bool:
+        """Whether an order is beyond doubt: one like it has passed `refusal`, and there is headroom for it."""
+        quantity, reduces = order.quantity, order.is_reduce_only
         return (
             self._from_ns <= ts_ns < self._until_ns
             and quantity.raw in self._volumes
-            and order.order_type == OrderType.MARKET
+            and type(order) is MarketOrder
             and order.time_in_force == TimeInForce.GTC
             and not order.is_quote_quantity
+            and (reduces or position_id is None)
+            and self._headroom.grants(self._spec.name, 0.0 if reduces else float(quantity))
         )
 
     def note(self, order: Any, ts_ns: int) -> None:

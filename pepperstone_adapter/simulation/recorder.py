@@ -80,6 +80,7 @@ class Recorder:
         self._events = 0
         self._order_positions: dict[str, str] = {}
         self._amended: dict[str, int] = {}  # when an order was last changed
+        self.due = False  # whether enough has ended to be purged, or waits to be booked, at the last event
         self._ended: list[int] = []  # when orders were filled or ended otherwise
         self._fills: list[int] = []  # when they were filled
         self._spreads = dict.fromkeys(grids, 0)  # ASK less BID times size, of fills that need no conversion
@@ -95,11 +96,13 @@ class Recorder:
             self._waiting.append((event, key, balance))
             self._ended.append(ts_ns)
             self._fills.append(ts_ns)
+            self.due = len(self._ended) > CROWD or self.full
             return order is None or order.quantity != event.last_qty
         ended = type(event).__name__ in ENDED
         self._waiting.append((event, key, self.cache.order(event.client_order_id) if ended else None))
         if ended:
             self._ended.append(event.ts_event)
+        self.due = len(self._ended) > CROWD or self.full
         return False
 
     @property
@@ -110,11 +113,6 @@ class Recorder:
     def full(self) -> bool:
         """Whether enough events wait to be booked."""
         return len(self._waiting) > BACKLOG
-
-    @property
-    def due(self) -> bool:
-        """Whether enough has ended to be purged, or waits to be booked."""
-        return len(self._ended) > CROWD or self.full
 
     def book(self) -> None:
         """Book the fills that wait, and write down the other events."""
