@@ -167,6 +167,7 @@ class StartReader:
             order.units = position.units
             order.position_id = position.position_id
             order.stop, order.limit = (level, None) if stop else (None, level)
+            order.trails = stop and protection is not None and protection.trailing
             self._table.add(order)
 
     def _named(self, record: OrderRecord, key: str) -> OrderRecord:
@@ -240,6 +241,7 @@ class StartReader:
         )
         order = tracked(record, Phase.ACCEPTED)
         order.stop, order.limit = (level, None) if leg is Leg.STOP_LOSS else (None, level)
+        order.trails = leg is Leg.STOP_LOSS and protection.trailing
         self._table.add(order)
 
     def _record(self, state: OrderState) -> OrderRecord | None:

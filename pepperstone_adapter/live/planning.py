@@ -254,7 +254,7 @@ def _leg(plan: LegPlan, entry: TrackedOrder, caps: Capabilities) -> TrackedOrder
         parent=entry.client_order_id,
         limit=plan.price if plan.leg is Leg.TAKE_PROFIT else None,
         stop=plan.price if plan.leg is Leg.STOP_LOSS else None,
-        trailing=plan.trailing,
+        trails=plan.trailing is not None,
         submitted_ns=entry.submitted_ns,
     )
 
@@ -326,7 +326,7 @@ def _protect(init: OrderInitialized, position: PositionState, around: Surroundin
         position_id=position.position_id,
         limit=wished.take_profit,
         stop=wished.stop_loss,
-        trailing=plan.trailing,
+        trails=plan.trailing is not None,
         submitted_ns=around.market.now_ns,
     )
     return Protect(order, position)

@@ -319,17 +319,16 @@ class Sender:
         position = self._table.positions.get(position_id) if position_id else None
         now = (position.protection if position else None) or Protection()
         levels: dict[Leg, Decimal | None] = {Leg.STOP_LOSS: now.stop_loss, Leg.TAKE_PROFIT: now.take_profit}
+        trails = now.trailing or any(leg.trails for leg in legs)  # a person may have made it so
         for leg in legs:
-            if leg.leg is not None and (leg.trailing is None or levels[leg.leg] is None):
+            if leg.leg is not None and (levels[leg.leg] is None or not (trails and leg.leg is Leg.STOP_LOSS)):
                 levels[leg.leg] = leg.level
         levels |= changes
-        stop = next((leg for leg in legs if leg.leg is Leg.STOP_LOSS), None)
-        trailing = (stop.trailing is not None if stop else now.trailing) and levels[Leg.STOP_LOSS] is not None
         account = self._connection.account  # the position may not have told of its guarantee yet
         return Protection(
             stop_loss=levels[Leg.STOP_LOSS],
             take_profit=levels[Leg.TAKE_PROFIT],
-            trailing=trailing,
+            trailing=trails and levels[Leg.STOP_LOSS] is not None,
             guaranteed=now.guaranteed or (account is not None and account.guaranteed_stops),
         )
 

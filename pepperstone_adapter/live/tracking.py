@@ -35,8 +35,8 @@ class TrackedOrder:
         ``entry``, ``close`` (of a ticket) or ``leg``.
     limit, stop
         The levels the framework was last told; of a leg one of the two.
-    trailing
-        Distance of a trailing stop, else None.
+    trails
+        The broker moves this stop after the price.
     venue_knows
         The venue, once it has the order, knows all that a note of ours says: whose it is, and its whole id.
     wants_exact
@@ -56,7 +56,7 @@ class TrackedOrder:
     parent: str | None = None
     limit: Decimal | None = None
     stop: Decimal | None = None
-    trailing: Decimal | None = None
+    trails: bool = False
     filled: Decimal = Decimal(0)
     phase: Phase = Phase.SUBMITTED
     order_id: str | None = None

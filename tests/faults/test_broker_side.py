@@ -199,6 +199,39 @@ def test_F65_levels_moved_and_removed_by_hand_are_followed(tmp_path: Path) -> No
         run_live(tmp_path, broker, script)
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_F65_a_stop_that_trails_at_the_broker_trails_on_whatever_becomes_of_the_profit(
+    tmp_path: Path, restart: bool
+) -> None:
+    """Levels are replaced together. A person made the stop trail, or a run before this one did: both are the broker's word."""
+
+    def trails(b: Bench) -> bool:
+        (position,) = account(b.sandbox).positions.values()
+        return bool(position.trailing)
+
+    async def move_the_profit(b: Bench) -> None:
+        (profit,) = [o for o in b.cache.orders_open() if hasattr(o, "price")]
+        b.probe.modify_order(profit.client_order_id, price=px("1.09500"))
+        await b.until(lambda: str(b.cache.order(profit.client_order_id).price) == "1.09500", "the profit moved")
+        assert trails(b)
+
+    async def first(b: Bench) -> None:
+        t = Trader(b)
+        entry, stop, _ = b.bracket("1.08000", "1.09000")
+        known = await t.reach(entry, "FILLED")
+        await b.until(lambda: not b.client._events.settling, "exact levels")
+        levels = Protect(stop_loss=D("1.08100"), take_profit=D("1.09000"), trailing=True)
+        by_hand(b, "protect", int(str(known.position_id)), levels)
+        await b.until(lambda: str(b.cache.order(stop.client_order_id).trigger_price) == "1.08100", "the stop")
+        if not restart:
+            await move_the_profit(b)
+
+    with sandbox(tmp_path) as broker:
+        run_live(tmp_path, broker, first)
+        if restart:
+            run_live(tmp_path, broker, move_the_profit, claim=True)
+
+
 def test_F66_an_order_that_expires_at_the_broker_is_expired(tmp_path: Path) -> None:
     async def script(b: Bench) -> None:
         t = Trader(b)
