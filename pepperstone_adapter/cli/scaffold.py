@@ -54,14 +54,24 @@ class StrategyName:
         words = [w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", text)]
         name = cls("-".join(words), "_".join(words), "".join(word.capitalize() for word in words))
         allowed = re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", text)
-        if not allowed or not words or not _free(name.module):
+        if not allowed or not words or not _free(name.module, name.class_name):
             raise ConfigurationError(f"'{text}' cannot name a strategy; use words such as my-idea or MyIdea")
         return name
 
 
 def strategy_source(template: StrategyTemplate, name: StrategyName) -> str:
-    """The bundled strategy with its classes renamed and its origin told in the first line."""
+    """The bundled strategy with its classes renamed and its origin told in the first line.
+
+    Raises
+    ------
+    ConfigurationError
+        One of the new classes would take the place of something that the strategy uses.
+    """
     text = resource(f"strategies/{template.module}.py").read_text(encoding="utf-8")
+    if re.search(rf"\b{name.class_name}(Config)?\b", text):
+        raise ConfigurationError(
+            f"'{name.class_name}' is a name that the template itself uses; choose another, such as my-{name.file_name}"
+        )
     text = re.sub(rf"\b{template.class_name}(Config)?\b", rf"{name.class_name}\1", text)
     return text.replace(
         '"""', f'"""{name.class_name}: begun as a copy of `{template.module}`; make it your own.\n\n', 1
@@ -96,7 +106,7 @@ def commands_of_tests(tests: str = "", *, installed: Callable[[str], bool] = _is
     return commands
 
 
-def _free(module: str) -> bool:
+def _free(*names: str) -> bool:
     import keyword
 
-    return not keyword.iskeyword(module) and module not in sys.stdlib_module_names
+    return not any(keyword.iskeyword(name) or name in sys.stdlib_module_names for name in names)

@@ -23,7 +23,7 @@ def test_one_name_is_written_in_three_ways(text: str) -> None:
     assert StrategyName.parse(text) == StrategyName("my-idea", "my_idea", "MyIdea")
 
 
-@pytest.mark.parametrize("text", ["", "-", "2fast", "../x", "a/b", "idéa", "class", "os", "x.y"])
+@pytest.mark.parametrize("text", ["", "-", "2fast", "../x", "a/b", "idéa", "class", "os", "x.y", "none", "True"])
 def test_names_that_are_none(text: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot name a strategy; use words such as my-idea"):
         StrategyName.parse(text)
@@ -44,6 +44,15 @@ def test_the_files_are_renamed_throughout_and_the_settings_hold(
     assert "class MyIdeaConfig(StrategyConfig" in source
     assert STRATEGY_TEMPLATES[template].class_name not in source
     assert main(["config", "check", str(project / "configs" / "backtest" / "my-idea.yaml")]) == 0
+
+
+@pytest.mark.parametrize("name", ["order-side", "bar-type", "strategy"])
+def test_a_name_that_the_template_has_for_something_else_is_refused(
+    capsys: pytest.CaptureFixture[str], project: Path, name: str
+) -> None:
+    assert main(["new-strategy", name, "--dir", str(project)]) == 2
+    assert "is a name that the template itself uses; choose another, such as my-" in capsys.readouterr().err
+    assert list((project / "strategies").iterdir()) == []
 
 
 def test_its_test_is_to_be_run_by_the_python_that_has_the_framework(
