@@ -54,6 +54,27 @@ def test_a_close_by_made_by_hand_closes_both_positions_of_the_node_and_stays_clo
         assert broker.violations() == []
 
 
+def test_a_position_that_another_program_closes_in_parts_leaves_no_order_open(tmp_path: Path) -> None:
+    """Its deals carry the magic number of the position, which is that of the strategy's order."""
+
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(order)
+        await b.until(lambda: b.cache.order(order.client_order_id).status is FILLED, "fill")
+        (position,) = b.cache.positions_open()
+        ledger = b.sandbox.terminal.ledger
+        for units, left in ((D(4_000), 6_000), (D(6_000), 0)):
+            b.sandbox.call(ledger.close, LOGIN, int(str(position.id)), units, b.sandbox.clock.now_ns())
+            await b.until(lambda left=left: int(b.cache.position(position.id).signed_qty) == left, f"{left} left")  # type: ignore[misc]
+        closes = [o for o in b.cache.orders() if o.client_order_id != order.client_order_id]
+        assert [(o.status, o.quantity.as_decimal()) for o in closes] == [(FILLED, D(4_000)), (FILLED, D(6_000))]
+        assert {str(o.strategy_id) for o in closes} == {"EXTERNAL"}
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
 async def hedged(b: Bench, long: int, short: int) -> tuple[Any, Any]:
     """Two opposite positions of the strategy, bought at 1.08507 and sold at 1.08500."""
     for side, units in ((BUY, long), (SELL, short)):
