@@ -64,7 +64,8 @@ class ColumnMap(StrictModel):
         ),
     ] = None
     epoch: Annotated[
-        Literal["s", "ms", "us", "ns"] | None, Field(description="times are numbers: this unit since 1970, UTC")
+        Literal["s", "ms", "us", "ns"] | None,
+        Field(description="times are numbers: this unit since 1970, in UTC unless zone says whose clock they count"),
     ] = None
     zone: Annotated[
         str | None,
@@ -91,6 +92,7 @@ class ColumnMap(StrictModel):
         if (
             not date
             or any(lengths[f] not in (0, 2) for f in "hms")
+            or value.count("f") > 9
             or re.search("[A-Za-z]", re.sub("[YMDhmsfoTZ]", "", value))
         ):
             raise ValueError(f"'{value}' is no form of a time; write it like DD.MM.YYYY hh:mm:ss.fff")
@@ -108,6 +110,8 @@ class ColumnMap(StrictModel):
             raise ValueError(f"columns of {self.kind} need {' or '.join(', '.join(names) for names in sets)}")
         if self.time_form and self.epoch:
             raise ValueError("give time_form or epoch, not both")
+        if self.epoch and "time" not in have:
+            raise ValueError("a time in epoch is one number: give its column as 'time'")
         if not self.header and any(isinstance(c, str) for c in self.columns.values()):
             raise ValueError("a file without header names its columns by number, counted from 1")
         return self

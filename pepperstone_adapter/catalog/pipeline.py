@@ -91,7 +91,8 @@ class Pipeline:
         if not len(rows):
             return Chunk(rows.ts_ns, self._values(rows))
         self._check_offsets(rows.utc)
-        with_offset = bool(rows.utc[0])
+        # Numbers since 1970 are UTC, unless a clock is given: then they count its wall clock, as MetaTrader's do.
+        with_offset = bool(rows.utc[0]) and not (self.reading.form.epoch and self.reading.clock)
         clock = UTC_CLOCK if with_offset else self._clock
         local, period = rows.ts_ns, None
         if self.reading.form.kind == formats.BARS:

@@ -93,7 +93,8 @@ class ImportRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How one file will be read. `period` None: told from the first rows; `clock` None: rows carry their offset."""
+    """How one file will be read. `period` None: told from the first rows; `clock` None: rows carry their offset, or are
+    numbers since 1970 in UTC."""
 
     source: Source
     form: TableFormat
@@ -106,7 +107,8 @@ class Reading:
     def describe(self) -> str:
         """One line for a person: what was seen in the file."""
         parts = [self.form.name, self.source.facts(), self.spec.name]
-        parts.append("times with their own offset" if self.clock is None else f"clock {self.clock.name}")
+        own = "times since 1970 in UTC" if self.form.epoch else "times with their own offset"
+        parts.append(own if self.clock is None else f"clock {self.clock.name}")
         if self.form.kind == formats.BARS and not self.form.two_sided:
             parts.append(self.side.lower())
         return ", ".join((*parts, *self.form.notes))
@@ -155,13 +157,11 @@ def _symbol(request: ImportRequest, form: TableFormat, specs: Mapping[str, Symbo
 
 
 def _clock(request: ImportRequest, form: TableFormat) -> ServerClock | None:
-    if form.epoch:
-        return None
     if request.zone is not None:
         return parse_clock(request.zone)
     if form.clock is not None:
         return form.clock
-    if form.offsets:
+    if form.offsets or form.epoch:
         return None
     raise DataError(
         f"{request.file}: {form.name} times do not say their time zone; give the server's clock with --zone: "

@@ -231,6 +231,14 @@ def test_a_form_of_date_and_clock_in_columns_of_their_own(run: Run, write: Write
         ),
         ("kind: quotes\ncolumns: {time: t, bid: b, ask: a}\ntime_form: '%d.%m.%Y'\n", "is no form of a time"),
         ("kind: quotes\ncolumns: {time: t, clock: c, bid: b, ask: a}\n", "'time' alone, or 'date' and 'clock'"),
+        (
+            "kind: quotes\ncolumns: {date: t, bid: b, ask: a}\nepoch: s\n",
+            "epoch is one number: give its column as 'time'",
+        ),
+        (
+            "kind: quotes\ncolumns: {time: t, bid: b, ask: a}\ntime_form: YYYY-MM-DD hh:mm:ss.ffffffffff\n",
+            "is no form of a time",
+        ),
     ],
 )
 def test_a_wrong_column_map_is_a_settings_error(text: str, words: str, run: Run, write: Write, tmp_path: Path) -> None:
@@ -244,6 +252,25 @@ def test_a_wrong_column_map_is_a_settings_error(text: str, words: str, run: Run,
     )
     assert ran.code == 2
     assert words in ran.err
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "utc"),
+    [
+        ("", (), "2024-07-02T00:00:00Z"),
+        # As MetaTrader's Python module counts: seconds of the server's wall clock, three hours ahead in summer.
+        ("zone: new-york+7\n", (), "2024-07-01T21:00:00Z"),
+        ("", ("--zone", "new-york+7"), "2024-07-01T21:00:00Z"),
+    ],
+    ids=["utc", "map", "option"],
+)
+def test_seconds_since_1970_are_utc_unless_a_zone_says_whose_clock_they_count(
+    own: str, given: tuple[str, ...], utc: str, run: Run, write: Write, tmp_path: Path
+) -> None:
+    columns = write("map.yaml", f"kind: quotes\ncolumns: {{time: t, bid: b, ask: a}}\nepoch: s\n{own}")
+    file = write("EURUSD.csv", "t,b,a\n1719878400,1.1,1.2\n")
+    assert run("import", file, "--columns", columns, "--catalog", tmp_path / "c", *given).code == 0
+    assert times(CatalogStore(tmp_path / "c").quotes("EURUSD").ts_ns) == [utc]
 
 
 def test_unknown_symbol_names_the_nearest(run: Run, write: Write, tmp_path: Path) -> None:
