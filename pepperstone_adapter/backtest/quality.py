@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pepperstone_adapter.backtest.hashes import series_of
 from pepperstone_adapter.backtest.plan import specs_of
 from pepperstone_adapter.backtest.settings import BacktestSettings
-from pepperstone_adapter.catalog.quality import check_series
+from pepperstone_adapter.catalog.quality import check_series, with_past_holidays
 from pepperstone_adapter.catalog.store import CatalogStore
 
 # Beyond this a check would take longer than the run. `pepperstone data check` does it alone.
@@ -31,7 +31,10 @@ class DataQuality:
 
 def data_quality(settings: BacktestSettings, store: CatalogStore) -> DataQuality:
     """Judge what a run will replay."""
-    specs = {spec.name: spec for spec in specs_of(settings)}
+    specs, told = {spec.name: spec for spec in specs_of(settings)}, settings.told_specs()
+    # Hours that the settings give are taken as they are.
+    as_told = [name for name, spec in specs.items() if name in told and spec.hours == told[name].hours]
+    specs |= {name: with_past_holidays(specs[name]) for name in as_told}
     percent: dict[str, float] = {}
     findings: dict[str, Counter[str]] = {}
     for series in series_of(settings, store):

@@ -163,18 +163,19 @@ def check_series(
 
 
 def _known(store: CatalogStore, series: Series) -> dict[str, SymbolSpec]:
-    """The broker's own symbols before the table's. A broker tells the holidays it has now; earlier ones are the
-    table's, if it counts its hours on the same clock."""
-    table = symbol_table.load()
+    """The broker's own symbols before the table's."""
     told = spec_store.stored(store.path, series.end_ns).get(series.symbol)
-    if told is None:
-        return table
-    own = table.get(series.symbol)
-    if own is not None and own.hours.zone == told.hours.zone:
-        days = {(h.day, h.yearly) for h in told.hours.holidays}
-        earlier = tuple(h for h in own.hours.holidays if (h.day, h.yearly) not in days)
-        told = replace(told, hours=replace(told.hours, holidays=told.hours.holidays + earlier))
-    return table | {series.symbol: told}
+    return symbol_table.load() | ({} if told is None else {series.symbol: with_past_holidays(told)})
+
+
+def with_past_holidays(told: SymbolSpec) -> SymbolSpec:
+    """A broker tells the holidays it has now; earlier ones are the table's, if it counts its hours on the same clock."""
+    own = symbol_table.load().get(told.name)
+    if own is None or own.hours.zone != told.hours.zone:
+        return told
+    days = {(h.day, h.yearly) for h in told.hours.holidays}
+    earlier = tuple(h for h in own.hours.holidays if (h.day, h.yearly) not in days)
+    return replace(told, hours=replace(told.hours, holidays=told.hours.holidays + earlier))
 
 
 def _compare_slots(

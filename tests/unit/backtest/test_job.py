@@ -1,5 +1,6 @@
 """What is asked of the stored data before a run, and what is said about it: on eight H1 bars of one day."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from pepperstone_adapter.backtest.job import check_period, rows_of, run_backtest
 from pepperstone_adapter.backtest.quality import data_quality
 from pepperstone_adapter.backtest.result import read_result, write_result
 from pepperstone_adapter.backtest.settings import BacktestSettings
+from pepperstone_adapter.broker import symbol_table
+from pepperstone_adapter.catalog import specs as spec_store
 from pepperstone_adapter.catalog.importer import import_file
+from pepperstone_adapter.catalog.quality import check_series
 from pepperstone_adapter.catalog.request import ImportRequest
 from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.errors import DataError
@@ -83,3 +87,20 @@ def test_quality_is_of_the_runs_period(
 def test_rows_of_a_part_of_the_series(store: CatalogStore, tmp_path: Path) -> None:
     # 09:00 to 16:00 are seven hours and eight bars: half of the time, half of the bars.
     assert rows_of(between(tmp_path, "2020-01-15T09:00:00Z", "2020-01-15T12:30:00Z"), store) == 4
+
+
+def test_quality_is_that_of_the_check_where_a_broker_told_no_past_holidays(store: CatalogStore, tmp_path: Path) -> None:
+    table = symbol_table.get("EURUSD")
+    told = replace(table, hours=replace(table.hours, holidays=()))
+    spec_store.remember(tmp_path / "cat", [told], platform="ctrader", source="ctrader DEMO-x1", now_ns=0)
+    settings = between(tmp_path, "2019-12-31", "2020-01-16")
+    (series,) = store.series()
+    by_check = check_series(store, series, None, settings.data.start_ns, settings.data.end_ns)
+    by_table = check_series(store, series, {"EURUSD": table}, settings.data.start_ns, settings.data.end_ns)
+    # New Year's Day is not due; hours of one's own are taken as they are.
+    assert data_quality(settings, store).percent == {"EURUSD": by_check.percent} == {"EURUSD": by_table.percent}
+    own = load(
+        tmp_path, "data.start=2019-12-31", "data.end=2020-01-16", "data.instruments=[EURUSD]",
+        "symbols.EURUSD.hours={zone: UTC, week: {wednesday: '08:00-16:00'}}",
+    )  # fmt: skip
+    assert data_quality(own, store).percent == {"EURUSD": pytest.approx(100 * 8 / 24)}  # 1, 8 and 15 January
