@@ -109,6 +109,23 @@ def is_open(symbol: str, utc: str) -> bool:
         ("EURUSD", "2021-12-24 15:00:00", True),
         ("AAPL.US", "2017-01-02 15:00:00", False),
         ("AAPL.US", "2021-12-31 15:00:00", True),
+        # the day before Independence Day: shares until 13:00, indices until 13:15, Tokyo's index and gold as ever
+        ("AAPL.US", "2024-07-03 16:59:00", True),
+        ("AAPL.US", "2024-07-03 17:00:00", False),
+        ("AAPL.US", "2023-07-03 17:30:00", False),
+        ("AAPL.US", "2021-07-02 18:00:00", True),  # the 4th on a Sunday, kept on Monday: no half day
+        ("US500", "2024-07-03 17:14:00", True),
+        ("US500", "2024-07-03 17:15:00", False),
+        ("NAS100", "2024-07-03 18:00:00", False),
+        ("US500", "2024-07-03 22:30:00", True),
+        ("JPN225", "2024-07-03 18:00:00", True),
+        ("XAUUSD", "2024-07-03 18:00:00", True),
+        # New York's shares on days without a rule: Hurricane Sandy, two days of mourning
+        ("AAPL.US", "2012-10-29 15:00:00", False),
+        ("AAPL.US", "2012-10-30 15:00:00", False),
+        ("AAPL.US", "2018-12-05 16:00:00", False),
+        ("AAPL.US", "2019-12-05 16:00:00", True),
+        ("AAPL.US", "2025-01-09 16:00:00", False),
         # Tokyo's index at New York's early close
         ("JPN225", "2024-12-24 18:14:00", True),
         ("JPN225", "2024-12-24 18:15:00", False),
