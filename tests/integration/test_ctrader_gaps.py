@@ -85,17 +85,17 @@ def test_maintenance_told_to_an_account_is_waited_for_to_its_end(broker: Sandbox
     async def main() -> None:
         async with connected(broker) as (session, recorder):
 
-            def close_for_an_hour() -> None:
-                broker.venue.start_maintenance(broker.clock.now_ns() + 3_600_000_000_000)
+            def close_for_nine_minutes() -> None:
+                broker.venue.start_maintenance(broker.clock.now_ns() + 540_000_000_000)
                 broker.venue.disconnect_account(1001)
 
-            broker.call(close_for_an_hour)
+            broker.call(close_for_nine_minutes)
             await recorder.until(lambda: recorder.of(LinkDown))
             account = session._account
             assert account is not None
             retry_at_s = account.hub.protocol.retry_at_s
             # The time of the next attempt has no event to wait for.
-            while not (retry_at_s() or 0.0) > account.hub.now_s + 3_500:  # noqa: ASYNC110
+            while not (retry_at_s() or 0.0) > account.hub.now_s + 440:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             assert (
                 len(broker.call(broker.journal.requests, "AccountAuthReq")) == 2

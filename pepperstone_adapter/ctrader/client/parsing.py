@@ -137,7 +137,7 @@ def order_state(order: oa.Order, spec_of: SpecOf, client_order_id: str | None = 
         stop_price=stop,
         slippage_points=order.slippageInPoints if order.HasField("slippageInPoints") else None,
         expires_ns=u.ns(order.expirationTimestamp) if order.expirationTimestamp else None,
-        protection=_order_protection(order, digits),
+        protection=_order_protection(order, digits, limit if kind is OrderType.LIMIT else stop),
         closing=order.closingOrder,
         stop_out=order.isStopOut,
         tag=data.label,
@@ -147,7 +147,7 @@ def order_state(order: oa.Order, spec_of: SpecOf, client_order_id: str | None = 
     )
 
 
-def _order_protection(order: oa.Order, digits: int) -> Protection | None:
+def _order_protection(order: oa.Order, digits: int, entry: Decimal | None) -> Protection | None:
     guaranteed = order.tradeData.guaranteedStopLoss
     if order.orderType == oa.OrderType.STOP_LOSS_TAKE_PROFIT:
         return Protection(
@@ -164,12 +164,18 @@ def _order_protection(order: oa.Order, digits: int) -> Protection | None:
             guaranteed=guaranteed,
         )
     if order.HasField("relativeStopLoss") or order.HasField("relativeTakeProfit"):
+        away = u.distance(order.relativeStopLoss, digits) if order.HasField("relativeStopLoss") else None
+        beyond = u.distance(order.relativeTakeProfit, digits) if order.HasField("relativeTakeProfit") else None
+        if entry is not None:  # of an order that waits for a price they are prices, however the venue says them
+            sign = SIDES[order.tradeData.tradeSide].sign
+            away = None if away is None else entry - sign * away
+            beyond = None if beyond is None else entry + sign * beyond
         return Protection(
-            stop_loss=u.distance(order.relativeStopLoss, digits) if order.HasField("relativeStopLoss") else None,
-            take_profit=u.distance(order.relativeTakeProfit, digits) if order.HasField("relativeTakeProfit") else None,
+            stop_loss=away,
+            take_profit=beyond,
             trailing=order.trailingStopLoss,
             guaranteed=guaranteed,
-            distance=True,
+            distance=entry is None,
         )
     return None
 

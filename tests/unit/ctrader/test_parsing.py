@@ -25,6 +25,8 @@ from pepperstone_adapter.broker.symbols import AssetClass, SwapMode, SwapTerms, 
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.ctrader.client import parsing
 from pepperstone_adapter.openapi import messages as oa
+from tests.kit import scripted_venue as venue
+from tests.kit.scripted_venue import World
 
 D = Decimal
 DATA = Path(__file__).parents[2] / "data" / "ctrader" / "recorded-execution.jsonl"
@@ -185,3 +187,21 @@ def test_a_netting_reversal_closes_part_of_its_units() -> None:
 def test_which_level_fired_is_read_from_the_fill(price: str, reason: DealReason) -> None:
     order = parsing.order_state(recorded("protective order accepted").order, spec_of)
     assert parsing.deal_reason(order, D(price)) is reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "stop_loss", "take_profit"),
+    [
+        ({"orderType": oa.OrderType.LIMIT, "limitPrice": 1.05}, oa.TradeSide.BUY, "1.045", "1.06"),
+        ({"orderType": oa.OrderType.LIMIT, "limitPrice": 1.05}, oa.TradeSide.SELL, "1.055", "1.04"),
+        ({"orderType": oa.OrderType.STOP, "stopPrice": 1.05}, oa.TradeSide.BUY, "1.045", "1.06"),
+        ({"orderType": oa.OrderType.STOP_LIMIT, "stopPrice": 1.05, "slippageInPoints": 9}, oa.TradeSide.BUY, "1.045", "1.06"),
+    ],
+)  # fmt: skip
+def test_levels_of_a_working_order_are_prices_also_where_the_venue_says_distances(
+    kind: dict[str, Any], side: int, stop_loss: str, take_profit: str
+) -> None:
+    told = venue.order(side=side, relativeStopLoss=500, relativeTakeProfit=1_000, **kind)
+    spec = World().join().account.symbols.by_id(1)
+    state = parsing.order_state(told, lambda _symbol_id: spec)
+    assert state.protection == Protection(stop_loss=D(stop_loss), take_profit=D(take_profit))
