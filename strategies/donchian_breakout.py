@@ -9,7 +9,8 @@ Rules, on each closed bar:
 2. Each entry carries its stop loss, `stop_atr` average true ranges behind it; the broker attaches it at the fill.
    The order is an OTO pair (entry, stop): no moment without protection, on any account.
 3. When one side fills, the other is cancelled.
-4. A stop loss trails: it moves to `trail_atr` average true ranges from the close, only ever towards the price.
+4. From the fill on a stop loss trails: it moves to `trail_atr` average true ranges from the close, only ever towards the
+   price.
 
 The size is a fixed number of `units`, or such that the stop loses `risk_percent` of the balance. Whatever the broker
 refuses is logged; a position whose stop loss was refused is closed at once.
@@ -134,8 +135,8 @@ class DonchianBreakout(Strategy):
             return
         if self._is_past(bar):
             return
-        self._trail(bar)
         if self._open_positions():
+            self._trail(bar)
             return
         buffer = self._config.buffer_atr * self._range()
         make_price = self._instrument.make_price
