@@ -177,7 +177,8 @@ class MeanReversion(Strategy):
         """Close a share of `position` once it has come back to the mean, and bring the stop of the rest to entry."""
         close, mean = bar.close.as_double(), self._bands.middle
         back = close >= mean if position.is_long else close <= mean
-        if not back or position.id in self._partials:
+        # What is less than it was has been closed in part, by this run or the one before it.
+        if not back or position.id in self._partials or position.quantity < position.peak_qty:
             return
         instrument = self._instrument
         units = tradable_units(
