@@ -85,7 +85,21 @@ def is_open(symbol: str, utc: str) -> bool:
         ("UK100", "2020-12-28 12:00:00", False),  # Boxing Day 2020 was a Saturday
         ("UK100", "2022-12-27 12:00:00", False),  # Christmas 2022 was a Sunday
         ("UK100", "2022-01-03 12:00:00", False),
-        # Frankfurt has no trading on 24 and 31 December
+        # bank holidays in London; that of May 2020 was moved to the 8th, that of late May 2022 to 2 June
+        ("UK100", "2021-05-03 12:00:00", False),
+        ("UK100", "2020-05-04 12:00:00", True),
+        ("UK100", "2020-05-08 12:00:00", False),
+        ("UK100", "2023-05-08 12:00:00", False),
+        ("UK100", "2024-05-27 12:00:00", False),
+        ("UK100", "2022-05-30 12:00:00", True),
+        ("UK100", "2022-06-02 12:00:00", False),
+        ("UK100", "2020-08-31 12:00:00", False),
+        ("UK100", "2024-08-26 12:00:00", False),
+        ("UK100", "2022-09-19 12:00:00", False),
+        # Frankfurt has no trading on 1 May, nor on 24 and 31 December
+        ("GER40", "2025-05-01 10:00:00", False),
+        ("GER40", "2025-04-30 20:30:00", True),
+        ("GER40", "2025-05-02 10:00:00", True),
         ("GER40", "2024-12-23 15:00:00", True),
         ("GER40", "2024-12-24 10:00:00", False),
         ("GER40", "2024-12-27 10:00:00", True),
@@ -146,6 +160,22 @@ def is_open(symbol: str, utc: str) -> bool:
         ("AUS200", "2023-12-22 07:00:00", False),
         ("AUS200", "2021-12-28 02:00:00", False),
         ("AUS200", "2022-01-03 02:00:00", False),
+        # days off without a night behind them: it would end at 7:00 Sydney (Good Friday 2024 was 29 March)
+        ("AUS200", "2024-03-28 12:30:00", True),
+        ("AUS200", "2024-03-28 13:30:00", False),
+        ("AUS200", "2024-03-29 16:00:00", False),
+        ("AUS200", "2024-04-01 18:00:00", False),
+        ("AUS200", "2025-01-01 18:00:00", False),
+        ("AUS200", "2025-01-01 23:00:00", True),
+        # days on which the night is as ever: Australia Day (a Sunday in 2025), ANZAC Day, the King's Birthday
+        ("AUS200", "2026-01-26 02:00:00", False),
+        ("AUS200", "2026-01-26 06:30:00", True),
+        ("AUS200", "2025-01-27 02:00:00", False),
+        ("AUS200", "2024-04-25 02:00:00", False),
+        ("AUS200", "2024-04-24 19:00:00", True),
+        ("AUS200", "2020-06-08 02:00:00", False),
+        ("AUS200", "2020-06-08 07:10:00", True),
+        ("AUS200", "2022-09-22 02:00:00", False),
         ("BTCUSD", "2024-01-13 12:00:00", True),
         ("BTCUSD", "2024-12-25 12:00:00", True),
         ("US500", "2024-01-07 22:30:00", False),
