@@ -179,7 +179,7 @@ class Connection:
         loaded = set(self.base_symbols) if self._wanted else set(specs)
         for name in loaded & set(specs):
             self._learn(specs[name])
-        self.up = True
+        self.up = self.up or not self.link_losses  # one that was lost meanwhile says itself when it is back
         await self._prime()
 
     async def _prime(self) -> None:

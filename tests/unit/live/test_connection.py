@@ -1,5 +1,6 @@
 """What the clients of a connection are handed, event by event."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,25 @@ def test_a_fill_that_cannot_be_told_stops_new_risk(tmp_path: Path) -> None:
         await b.until(lambda: b.cache.order(more.client_order_id).status is OrderStatus.DENIED, "no new risk")
 
     run_bench(tmp_path, script)
+
+
+class LostAtOnce(KitSession):
+    """A link that goes while the account's symbols are on their way; what is asked for then is remembered."""
+
+    async def symbols(self) -> Any:
+        self.lose_link()
+        return await super().symbols()
+
+    async def subscribe_quotes(self, symbols: Any) -> None:
+        """Prices come when the link is back."""
+
+
+def test_a_link_that_is_lost_while_a_node_connects_is_not_taken_for_one_that_is_up() -> None:
+    connection = Connection(lambda: LostAtOnce(KitBroker()), VENUE, ("EURUSD",), prime_timeout_s=0.01)
+    asyncio.run(connection.start())
+    assert not connection.up
+    connection._on_events([LinkUp(ts_ns=2)])
+    assert connection.up
 
 
 def test_what_was_held_until_the_start_is_handed_on_event_by_event() -> None:
