@@ -106,6 +106,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_three(name: str, first: str
         ("EURUSD ", "surrounding spaces"),
         ("", "is empty"),
         ("A" * 41, "over 40 characters"),
+        ("@ES", "'@'"),
     ],
 )
 def test_what_cannot_be_a_name_is_refused(name: str, said: str) -> None:
