@@ -132,7 +132,9 @@ def check_name(name: str) -> None:
     if ".." in name or any(c in "/\\:" for c in name) or name.startswith("."):
         raise ConfigurationError(f"symbol {name!r} looks like a path; use the broker's symbol name, such as EURUSD")
     if "@" in name:
-        raise ConfigurationError(f"symbol {name!r} holds '@', which no bar type of the framework can; it cannot be used")
+        raise ConfigurationError(
+            f"symbol {name!r} holds '@', which no bar type of the framework can; it cannot be used"
+        )
     if name != name.strip() or len(name) > 40:
         raise ConfigurationError(f"symbol {name!r} has surrounding spaces or is over 40 characters; use the exact name")
 
