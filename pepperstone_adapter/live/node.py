@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from nautilus_trader.model import TraderId
 
 from pepperstone_adapter.broker.account import Environment
 from pepperstone_adapter.common.errors import (
+    ConfigurationError,
     ConnectFailed,
     LinkLost,
     PepperstoneError,
@@ -408,7 +410,21 @@ class LiveRun:
 
 
 def log_file(folder: Path, run: str) -> FileWriterConfig:
-    """A log file of its own for each run: the framework would append to one that is there."""
+    """A log file of its own for each run: the framework would append to one that is there.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"log.dir: {folder} cannot be written ({error.strerror}); name another folder"
+        ) from error
     begun = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     return FileWriterConfig(directory=str(folder), file_name=f"{begun}-{run}", file_rotate=(LOG_BYTES, LOG_PARTS))
 

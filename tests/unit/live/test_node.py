@@ -17,7 +17,7 @@ from pepperstone_adapter.common.settings import load_settings
 from pepperstone_adapter.ctrader.config import CTraderAccountSettings
 from pepperstone_adapter.ctrader.factories import account_clients
 from pepperstone_adapter.live.connection import Connection
-from pepperstone_adapter.live.node import LiveRun, banner
+from pepperstone_adapter.live.node import LiveRun, banner, log_file
 from pepperstone_adapter.live.settings import AccountSettings, LiveSettings, LiveStrategySettings
 from pepperstone_adapter.live.status import status_line
 from pepperstone_adapter.live.strategies import load_strategies
@@ -70,6 +70,14 @@ def test_a_strategy_whose_configuration_names_no_instrument_is_told_that_it_gets
         "run stay EXTERNAL, and it does not see them as its own; name what it trades, or set claim: false"
     )
     assert load_strategies([LiveStrategySettings(**plain, claim=False)], ["PEPPERSTONE"])[1] == []
+
+
+def test_a_log_folder_that_cannot_be_made_is_a_setting_to_be_changed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"log\.dir: .*file.logs cannot be written \(Not a directory\)"):
+        log_file(tmp_path / "file" / "logs", "run")
+    log_file(tmp_path / "new" / "logs", "run")
+    assert (tmp_path / "new" / "logs").is_dir()
 
 
 def test_a_bad_strategy_configuration_names_the_file() -> None:
