@@ -9,7 +9,18 @@ import pytest
 from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LoggerConfig
 from nautilus_trader.execution import FixedFeeModel
-from nautilus_trader.model import AccountType, BarType, Currency, Money, OmsType, OrderSide, Venue
+from nautilus_trader.model import (
+    AccountType,
+    BarType,
+    Currency,
+    InstrumentId,
+    Money,
+    OmsType,
+    OrderSide,
+    Price,
+    Quantity,
+    Venue,
+)
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from pepperstone_adapter.backtest.metrics import days, equity_drawdowns
@@ -182,6 +193,37 @@ def test_the_cache_stays_small_and_strategies_still_find_what_just_ended() -> No
     plan, _ = plan_steps(market(closes), {}, spread=SPREAD, strategy=strategy, leverage=None)  # type: ignore[arg-type]
     record = run(plan)
     assert len(record.positions) > 1_500
+    assert strategy.most < 700
+    assert strategy.lost == 0
+
+
+class Canceling(Flipper):
+    """Between its round trips it sends and cancels ten orders a bar."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.closed: list[Any] = []
+        self.far = InstrumentId.from_str("EURUSD.PEPPERSTONE")
+
+    def on_bar(self, bar: Any) -> None:
+        super().on_bar(bar)
+        for _ in range(10):
+            far = self.order_factory.limit(self.far, OrderSide.BUY, Quantity.from_int(1_000), Price.from_str("0.50000"))
+            self.submit_order(far)
+            self.cancel_order(far.client_order_id)
+
+    def on_position_closed(self, event: Any) -> None:
+        super().on_position_closed(event)
+        self.closed.append(event.position_id)
+        self.lost += sum(self.cache.position(i) is None for i in self.closed[-16:])
+
+
+def test_orders_that_were_canceled_take_no_closed_position_out_of_the_cache() -> None:
+    strategy = Canceling(BID)
+    plan, _ = plan_steps(market(walk(3, 1_200)), {}, spread=SPREAD, strategy=strategy, leverage=None)  # type: ignore[arg-type]
+    record = run(plan)
+    assert len(strategy.closed) > 60
+    assert sum(row.status == "CANCELED" for row in record.orders) > 10_000
     assert strategy.most < 700
     assert strategy.lost == 0
 
