@@ -154,6 +154,8 @@ class OrderEvents:
                 if deal.entry is DealEntry.OUT_BY:  # one deal, of what the smaller of the two positions had
                     out += self._replaced(order, state, deal.ts_ns or ts)
                 out += self._shrunk(order, state, deal)
+                if order.kind == LEG:  # its position may have been told as smaller before this part of it
+                    out += self._resize(order, max(order.units, order.filled + deal.units), deal.ts_ns)
                 out += self._fill(order, deal)
             return out
         if order.phase is Phase.ENDED:
@@ -316,7 +318,7 @@ class OrderEvents:
         out = []
         for leg in legs:
             if not self._entry_open(leg):
-                out += self._resize(leg, position.units, ts)
+                out += self._resize(leg, leg.filled + position.units, ts)
         protection = position.protection
         if any(self._exact_pending(leg) for leg in legs):
             return out  # the levels are about to be set to the point; what stands now is provisional

@@ -20,7 +20,7 @@ from pepperstone_adapter.broker.orders import (
     Side,
 )
 from pepperstone_adapter.broker.session import FoundOrder
-from pepperstone_adapter.live.emissions import Emission
+from pepperstone_adapter.live.emissions import Canceled, Emission, Filled, Updated
 from pepperstone_adapter.live.order_events import OrderEvents
 from pepperstone_adapter.live.tracking import CLOSE, KEPT_ORDERS, LEG, OrderTable, Phase, TrackedOrder
 from pepperstone_adapter.mapping.ids import Leg
@@ -275,6 +275,42 @@ def test_f61_a_level_that_is_hit_fills_its_leg_and_ends_the_other() -> None:
         )
         assert names(out) == ["Filled", "Canceled"]
         assert out[0].client_order_id == filled  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("told_first", ["deal", "position"])
+def test_f61_a_level_that_fills_in_parts_has_room_for_all_of_them(told_first: str) -> None:
+    """What a part leaves is what the position still has: the framework drops a fill of more than an order is for."""
+    stop, profit = legs()
+    events = decide(order(), stop, profit)
+    events.on_order(ACCEPTED)
+    events.on_order(replace(FILLED, position=position(stop="1.080", profit="1.090")))
+    hit = state(order_id="5002", type=OrderType.PROTECTION, side=Side.SELL, closing=True, client_order_id=None)
+    told: list[Emission] = []
+    for n, (units, left) in enumerate(((2_000, 8_000), (3_000, 5_000), (5_000, 0)), start=2):
+        reason = DealReason.TAKE_PROFIT
+        closing = deal(n, units, side=Side.SELL, entry=DealEntry.OUT, order_id="5002", price=D("1.090"), reason=reason)
+        part = OrderChanged(change=OrderChange.PARTIALLY_FILLED, order=hit, deal=closing)
+        now = position(left, stop="1.080", profit="1.090") if left else position(0)
+        if told_first == "deal":
+            told += [*events.on_order(part), *events.on_position(PositionChanged(position=now, ts_ns=n))]
+        elif left:
+            told += [*events.on_position(PositionChanged(position=now, ts_ns=n)), *events.on_order(part)]
+        else:  # a position that is gone is told with its last deal at the earliest
+            told += events.on_order(replace(part, position=now))
+        if told_first == "deal":
+            assert profit.units == profit.filled + left == D(10_000)
+        assert stop.units == left or not left
+    filled = D(0)
+    sizes = {"TP": D(10_000)}
+    for one in told:
+        if isinstance(one, Updated):
+            sizes[one.client_order_id] = one.units
+        elif isinstance(one, Filled):
+            filled += one.deal.units
+            assert filled <= sizes["TP"]
+    assert filled == D(10_000)
+    assert (stop.phase, profit.phase) == (Phase.ENDED, Phase.ENDED)
+    assert [e.client_order_id for e in told if isinstance(e, Canceled)] == ["SL"]
 
 
 def test_an_echoed_id_on_a_closing_order_does_not_make_it_ours() -> None:
