@@ -8,6 +8,7 @@ import pytest
 from nautilus_trader.model import Price, Quantity
 
 from pepperstone_adapter.sandbox.ledger.rollover import _reopen
+from pepperstone_adapter.sandbox.ledger.state import Liquidity
 from pepperstone_adapter.sandbox.server import Sandbox
 from tests.kit.conformance import BUY, FILLED, SELL
 from tests.kit.mt5 import NETTING
@@ -73,6 +74,34 @@ def test_a_position_that_another_program_closes_in_parts_leaves_no_order_open(tm
     with sandbox(tmp_path) as broker:
         run_mt5(tmp_path, broker, script)
         assert broker.violations() == []
+
+
+def test_a_take_profit_that_fills_in_parts_closes_all_of_its_position_also_over_a_restart(tmp_path: Path) -> None:
+    async def part(b: Bench) -> None:
+        *_, profit = b.bracket("1.08000", "1.08600")
+        await b.until(lambda: len(b.cache.positions_open()) == 1 and len(b.cache.orders_open()) == 2, "a bracket")
+        b.sandbox.call(b.sandbox.terminal.ledger.set_liquidity, "EURUSD", Liquidity(D(2_000), fills_left=1))
+        b.sandbox.push("EURUSD", "1.08610", "1.08617")
+        await b.until(lambda: [int(p.quantity) for p in b.cache.positions_open()] == [8_000], "a part")
+        await b.until(lambda: sorted(int(o.quantity) for o in b.cache.orders_open()) == [8_000, 10_000], "its size")
+        assert int(b.cache.order(profit.client_order_id).filled_qty) == 2_000
+
+    async def rest(b: Bench) -> None:
+        await b.until(lambda: [int(p.quantity) for p in b.cache.positions_open()] == [8_000], "reconciled")
+        b.sandbox.call(b.sandbox.terminal.ledger.set_liquidity, "EURUSD", None)
+        b.sandbox.push("EURUSD", "1.08620", "1.08627")
+        await b.until(lambda: not b.cache.positions_open() and not b.cache.orders_open(), "closed, and no order open")
+
+    async def whole(b: Bench) -> None:
+        await part(b)
+        await rest(b)
+
+    for folder, runs in (("one", (whole,)), ("two", (part, rest))):
+        with sandbox(tmp_path / folder) as broker:
+            for script in runs:
+                run_mt5(tmp_path / folder, broker, script)
+            assert report(broker)["positions"] == []
+            assert broker.violations() == []
 
 
 async def hedged(b: Bench, long: int, short: int) -> tuple[Any, Any]:
