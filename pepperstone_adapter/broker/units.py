@@ -11,6 +11,7 @@ Risk-percent sizing: a stop `distance` away loses ``units × distance`` in quote
 1 / 150; GER40 on a USD account: EURUSD; EURUSD on a USD account: 1).
 """
 
+import re
 from datetime import UTC, datetime, time
 from decimal import ROUND_DOWN, Decimal
 from zoneinfo import ZoneInfo
@@ -115,17 +116,18 @@ def in_session(ts_ns: int, start: time, end: time, zone: str) -> bool:
 
 
 def parse_session(text: str) -> tuple[time, time]:
-    """``"08:00-17:00"`` as its two times.
+    """``"08:00-17:00"`` as its two times; 24:00 is midnight.
 
     Raises
     ------
     ValueError
         Not ``HH:MM-HH:MM``.
     """
-    start, dash, end = text.partition("-")
+    found = re.fullmatch(r"(\d\d:\d\d)\s*-\s*(\d\d:\d\d)", text.strip())
     try:
-        if not dash:
+        if found is None:
             raise ValueError
-        return time.fromisoformat(start.strip()), time.fromisoformat(end.strip())
+        start, end = (time.fromisoformat("00:00" if part == "24:00" else part) for part in found.groups())
     except ValueError:
         raise ValueError(f"session {text!r} is not HH:MM-HH:MM, such as 08:00-17:00") from None
+    return start, end

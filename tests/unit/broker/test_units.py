@@ -148,6 +148,16 @@ def test_a_session_over_midnight_and_one_of_all_day() -> None:
 
 def test_sessions_as_text() -> None:
     assert parse_session("08:00-17:30") == (time(8), time(17, 30))
-    for bad in ("8-17", "08:00", "08:00-25:00", "morning-evening"):
+    assert parse_session("18:00 - 24:00") == (time(18), time(0))
+    assert in_session(ns("2024-01-09 23:59"), *parse_session("18:00-24:00"), "UTC")
+    for bad in (
+        "8-17",
+        "08:00",
+        "08:00-25:00",
+        "morning-evening",
+        "08:00-17:00+02:00",
+        "08:00-12:00-17:00",
+        "24:01-08:00",
+    ):
         with pytest.raises(ValueError, match=r"is not HH:MM-HH:MM"):
             parse_session(bad)
