@@ -384,7 +384,7 @@ class LiveRun:
         policy = self._settings.on_stop
         if policy.positions == "close":
             for one in self._strategies:
-                one.strategy.market_exit()
+                self._exit(one.strategy)
         for connection in self._connections():
             execution = connection.execution
             if execution is not None:
@@ -394,6 +394,14 @@ class LiveRun:
                     flat=policy.positions == "close",
                     timeout_s=WIND_DOWN_TIMEOUT_S,
                 )
+
+    def _exit(self, strategy: Any) -> None:
+        if strategy.is_running():
+            strategy.market_exit()
+            return
+        # One that has stopped itself hears of no exit; what it holds is closed all the same.
+        for position in self._cache.positions_open(strategy_id=strategy.strategy_id):
+            strategy.close_position(position)
 
     def _on_signal(self) -> None:
         now_s = time.monotonic()

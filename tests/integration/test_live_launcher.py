@@ -296,6 +296,58 @@ def test_a_strategy_that_fails_at_its_stop_keeps_no_other_from_stopping(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", ["def on_market_exit(self): raise ValueError('no exit')", "def on_quote(self, quote): self.stop()"]
+)
+def test_a_strategy_that_fails_at_the_exit_keeps_no_other_from_being_closed(tmp_path: Path, fault: str) -> None:
+    """`on_stop: {positions: close}` is how a person gets flat."""
+    faulty = """
+        from nautilus_trader.model import InstrumentId
+        from nautilus_trader.trading import Strategy, StrategyConfig
+
+
+        class FaultyConfig(StrategyConfig):
+            def __init__(self, *, order_id_tag: str | None = None) -> None:
+                pass
+
+
+        class Faulty(Strategy):
+            def on_start(self) -> None:
+                self.subscribe_quotes(InstrumentId.from_str("EURUSD.PEPPERSTONE"))
+
+    """
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker, on_stop={"orders": "cancel", "positions": "close"})
+        (tmp_path / "faulty.py").write_text(textwrap.dedent(faulty) + f"    {fault}\n")
+        content = yaml.safe_load(path.read_text())
+        faulty_one = {"strategy": "./faulty.py:Faulty", "claim": False}
+        content["strategies"] = [faulty_one | {"name": "a"}, *content["strategies"], faulty_one | {"name": "z"}]
+        path.write_text(yaml.safe_dump(content))
+        with running(path) as process:
+            until(lambda: traded(broker), "position and order", process)
+            process.send_signal(signal.SIGINT)
+            out = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert report(broker)["positions"] == [], out[-3000:]
+        assert working(broker) == []
+
+
+@pytest.mark.slow
+def test_the_position_of_a_strategy_that_has_stopped_itself_is_closed_as_well(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as broker:
+        path = settings(tmp_path, broker, on_stop={"orders": "cancel", "positions": "close"})
+        with (tmp_path / "one_of_each.py").open("a") as strategy:
+            strategy.write("    def on_order_filled(self, event):\n        self.stop()\n")
+        with running(path) as process:
+            until(lambda: traded(broker), "position and order", process)
+            read_until(process, "OneOfEach-000: Stopped")
+            process.send_signal(signal.SIGINT)
+            out = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, out[-3000:]
+        assert report(broker)["positions"] == [], out[-3000:]
+
+
+@pytest.mark.slow
 def test_a_strategy_that_fails_at_its_start_ends_the_node_with_code_1_and_its_line(tmp_path: Path) -> None:
     with sandbox(tmp_path) as broker:
         path = settings(tmp_path, broker)
