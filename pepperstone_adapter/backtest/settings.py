@@ -66,7 +66,9 @@ type Currency = Literal["AUD", "CAD", "CHF", "EUR", "GBP", "HKD", "JPY", "NZD", 
 
 
 class AccountSettings(StrictModel):
-    """The simulated account. `profile` and `platform` choose commission and rules, `leverage` the margin class."""
+    """The simulated account. `profile` and `platform` choose commission and rules, `leverage` the margin class; a symbol whose
+    commission or leverage the broker told (`data.specs`) has that.
+    """
 
     profile: Literal["razor", "standard"] = "razor"
     platform: Literal["ctrader", "mt5"] = "ctrader"
