@@ -274,6 +274,7 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
             ).stdout.splitlines()[-1]
             for name, rate in json.loads(line)["bars_per_s"].items():
                 out[f"over_{name}"] = round(out["bars_per_s"] / rate, 2)
+                out[f"whole_over_{name}"] = round(out["whole_bars_per_s"] / rate, 2)
                 out[f"{name}_bars_per_s"] = rate
     return out
 
