@@ -76,6 +76,29 @@ def test_a_position_that_another_program_closes_in_parts_leaves_no_order_open(tm
         assert broker.violations() == []
 
 
+def test_a_close_by_hand_that_fills_in_parts_closes_all_of_them(tmp_path: Path) -> None:
+    async def script(b: Bench) -> None:
+        order = b.probe.order_factory.market(EURUSD, BUY, Quantity.from_int(10_000))
+        b.probe.submit_order(order)
+        await b.until(lambda: b.cache.order(order.client_order_id).status is FILLED, "fill")
+        (position,) = b.cache.positions_open()
+        ledger, now_ns = b.sandbox.terminal.ledger, b.sandbox.clock.now_ns()
+
+        def close() -> None:  # 3,000 and 3,000 are there, the rest is canceled
+            ledger.set_liquidity("EURUSD", Liquidity(D(3_000), fills_left=2))
+            ledger.close(LOGIN, int(str(position.id)), D(10_000), now_ns, origin="mobile", comment="")
+
+        b.sandbox.call(close)
+        await b.until(lambda: int(b.cache.position(position.id).signed_qty) == 4_000, "both parts")
+        await b.until(lambda: not b.cache.orders_open(), "its end")
+        (closing,) = [o for o in b.cache.orders() if o.client_order_id != order.client_order_id]
+        assert (closing.quantity.as_decimal(), closing.filled_qty.as_decimal()) == (D(10_000), D(6_000))
+
+    with sandbox(tmp_path) as broker:
+        run_mt5(tmp_path, broker, script)
+        assert broker.violations() == []
+
+
 def test_a_take_profit_that_fills_in_parts_closes_all_of_its_position_also_over_a_restart(tmp_path: Path) -> None:
     async def part(b: Bench) -> None:
         *_, profit = b.bracket("1.08000", "1.08600")

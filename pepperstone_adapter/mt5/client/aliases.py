@@ -73,7 +73,8 @@ class Aliases:
             for field in ("symbol", "name"):
                 if out.get(field) in self._ours:
                     out[field] = self._ours[out[field]]
-            if isinstance(out.get("rows"), list):
-                out["rows"] = self.inbound(out["rows"])
+            for field in ("rows", "orders"):
+                if isinstance(out.get(field), list):
+                    out[field] = self.inbound(out[field])
             return out
         return value

@@ -42,6 +42,7 @@ type Row = Mapping[str, Any]
 SERVER_REASONS: Final = frozenset(reason for reason in Reason if reason >= Reason.SL)
 UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 LAG_NS: Final = 10 * 1_000_000_000
+D0: Final = Decimal(0)
 _ENDED: Final = {
     OrderStatus.CANCELED: OrderChange.CANCELED,
     OrderStatus.EXPIRED: OrderChange.EXPIRED,
@@ -84,6 +85,7 @@ class Book:
     _orders: dict[int, Row] | None = None
     _sent: dict[int, _Sent] = field(default_factory=dict)
     _deals: set[int] = field(default_factory=set)
+    _parts: dict[int, Decimal] = field(default_factory=dict)  # told so far, of strangers' orders met by their deals
     _held: dict[str, Decimal] = field(default_factory=dict)  # signed units per position, from deals
     _vanished: dict[str, int] = field(default_factory=dict)
     #: Positions whose deals say another volume: shown, dealt, since when.
@@ -195,13 +197,18 @@ class Book:
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 
-    def on_deals(self, rows: Sequence[Row], now_ns: int) -> list[BrokerEvent]:
+    def on_deals(self, rows: Sequence[Row], now_ns: int, orders: Sequence[Row] = ()) -> list[BrokerEvent]:
         """Every deal not seen before, in order of ticket, which is the order in which they were made; their stamps fall
-        where the server's clock goes back."""
+        where the server's clock goes back. `orders` of them are in the history: nothing else tells the size of one that a
+        stranger sent to the market; without it, what has come of it so far is its size."""
         out: list[BrokerEvent] = []
-        for row in sorted(rows, key=lambda r: r["ticket"]):
-            if row["ticket"] in self._deals:
-                continue
+        ended = {row["ticket"]: row for row in orders}
+        unseen = {row["ticket"]: row for row in rows if row["ticket"] not in self._deals}
+        new = [unseen[ticket] for ticket in sorted(unseen)]
+        together: dict[int, list[Row]] = {}
+        for row in new:
+            together.setdefault(row["order"], []).append(row)
+        for row in new:
             deal = self.deal(row)
             if deal is None:
                 out += self._unknown_symbol(row, now_ns)
@@ -209,14 +216,14 @@ class Book:
                 continue
             (at_ns,) = self._times.utc_ns("", np.array([row["time_msc"]]), now_ns).tolist()
             deal = replace(deal, ts_ns=at_ns)
-            filled = self._filled(deal, row, now_ns)
+            filled = self._filled(deal, row, now_ns, ended.get(row["order"]), together[row["order"]])
             if filled.order.client_order_id is not None and row["magic"] in self._sent:
                 out += self.accepted(filled.order)
             out.append(filled)
             self._deals.add(row["ticket"])
         return out + self._settle_vanished(now_ns)
 
-    def _filled(self, deal: Deal, row: Row, now_ns: int) -> OrderChanged:
+    def _filled(self, deal: Deal, row: Row, now_ns: int, ended: Row | None, together: Sequence[Row]) -> OrderChanged:
         before = self._held.get(deal.position_id, Decimal(0))
         after = before + deal.side.sign * deal.units
         if deal.entry is DealEntry.IN_OUT:
@@ -226,15 +233,23 @@ class Book:
             deal = replace(deal, closed_units=deal.units)
         self._held[deal.position_id] = after
         sent = self._sent.get(row["magic"]) if deal.client_order_id else None
-        known = (self._orders or {}).get(row["order"])
-        units = sent.units if sent else self._volume(known) or deal.units
+        working = (self._orders or {}).get(row["order"])
+        known = working or ended
+        units = sent.units if sent else self._volume(known) or sum((d.units for d in map(self.deal, together) if d), D0)
+        at_once = deal.entry is DealEntry.OUT_BY or not row["order"]  # one deal is the whole order
         filled = deal.units
         if sent is not None:
             sent.filled += deal.units
             filled = sent.filled
+        elif working is None and not at_once:
+            filled += self._parts.get(row["order"], D0)
+            self._parts[row["order"]] = filled
         protective = deal.reason in (DealReason.STOP_LOSS, DealReason.TAKE_PROFIT)
-        at_once = protective or deal.entry is DealEntry.OUT_BY  # one deal is the whole order
         whole = filled >= units or at_once
+        if whole:
+            self._parts.pop(row["order"], None)
+        elif working is None and ended is not None:
+            self.lookups.add(row["order"])  # what became of the rest
         base = self.order_state(known) if known is not None else None
         order = OrderState(
             order_id=deal.order_id,
@@ -298,9 +313,11 @@ class Book:
             return []
         state = self.order_state(row)
         sent = self._sent.get(row["magic"])
-        if state is not None and sent is not None and sent.filled < state.filled_units:
+        told = sent.filled if sent is not None else self._parts.get(ticket)
+        if state is not None and told is not None and told < state.filled_units:
             return []  # history lags: its deals come first
         self.lookups.discard(ticket)
+        self._parts.pop(ticket, None)
         if sent is not None and sent.ticket in (0, ticket):
             sent.units = sent.filled  # it takes no more
         if state is None or (state.status not in _ENDED and state.filled_units >= state.units):

@@ -238,7 +238,7 @@ class Mt5Session:
             case "ticks":
                 return self._on_ticks(item, now_ns)
             case "deals":
-                return self._book.on_deals(item["rows"], now_ns)
+                return self._book.on_deals(item["rows"], now_ns, item.get("orders", ()))
             case "orders":
                 return self._book.on_orders(item["rows"], now_ns)
             case "positions":

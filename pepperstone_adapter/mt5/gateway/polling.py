@@ -46,6 +46,7 @@ DEALS_AHEAD_S: Final = 2 * DAY_S
 #: the server's clock went back an hour, then for any.
 LOOKS_BACK_S: Final = (60, 2 * 3600, 7 * DAY_S)
 SNAPSHOT_TRIES: Final = 5
+ORDERS_MAX: Final = 50  # whose sizes are read with their deals: a call each
 TURN_S: Final = 0.010  # for the ticks of one turn
 POLL_TICK_ROWS: Final = 1 << 17  # about 8 MiB: after a long stop the ticks of hours come in several frames
 
@@ -85,7 +86,8 @@ class Poller:
 
     Events are maps with ``k``: ``ticks`` (symbol, array, cursor, `polled_ns` when they were read, and `made_ns`, our time
     when the last row has just been made, None while catching up), ``tick_gap``, ``bad_ticks`` (symbol, how many more rows had
-    impossible stamps), ``deals``, ``orders``, ``positions`` (these with the `login` they are of), ``account``, ``terminal``.
+    impossible stamps), ``deals`` (with the ended `orders` of them), ``orders``, ``positions`` (these with the `login` they are
+    of), ``account``, ``terminal``.
 
     Parameters
     ----------
@@ -287,7 +289,8 @@ class Poller:
         # Deals before state: whoever reads in order sees the fill, then what it changed. A new poller emits the whole
         # window: deals made while a worker was replaced must not be lost, and readers know the tickets they have seen.
         if fresh:
-            events.append({"k": "deals", "rows": fresh, "login": login})
+            ended = [] if known.counters is None else self._orders_of(fresh)  # a new poller tells what is mostly known
+            events.append({"k": "deals", "rows": fresh, "login": login, "orders": ended})
         if orders != known.orders:
             events.append({"k": "orders", "rows": orders, "login": login})
         if positions != known.positions:
@@ -295,6 +298,19 @@ class Poller:
         # A short answer (lagging history) must not be taken for seen: remember tickets, never counts.
         newest_s = _newest_s(deals, newest_s)
         return _Trades(login, before, now_ns, seen | deals.keys(), orders, positions, from_s, newest_s)
+
+    def _orders_of(self, deals: list[Message]) -> list[Message]:
+        """The ended orders of some deals, as far as the history has them: a deal does not say how large its order is."""
+        tickets = {ticket for deal in deals if (ticket := deal.get("order"))}
+        if len(tickets) > ORDERS_MAX:
+            return []
+        found: list[Message] = []
+        for ticket in sorted(tickets):
+            rows = self._terminal.history_orders_get(ticket=ticket)
+            if rows is None:
+                self._raise_if_gone("history_orders_get")
+            found += [plain(row) for row in rows or ()]
+        return found
 
     def _login(self) -> int | None:
         """Whose lists are shown; None without the trade server."""

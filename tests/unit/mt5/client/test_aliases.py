@@ -34,6 +34,7 @@ def test_rows_and_requests_are_translated_both_ways() -> None:
         {"symbol": "EURUSD.a", "volume": 0.1},
         {"ticket": 7},
     )
-    event = {"k": "deals", "rows": [{"symbol": "EURUSD.a"}, {"symbol": "GBPUSD.a"}]}
+    event = {"k": "deals", "rows": [{"symbol": "EURUSD.a"}, {"symbol": "GBPUSD.a"}], "orders": [{"symbol": "EURUSD.a"}]}
     assert aliases.inbound(event)["rows"] == [{"symbol": "EURUSD"}, {"symbol": "GBPUSD.a"}]
+    assert aliases.inbound(event)["orders"] == [{"symbol": "EURUSD"}]
     assert event["rows"][0] == {"symbol": "EURUSD.a"}  # the ring's own row is not touched

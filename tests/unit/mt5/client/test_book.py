@@ -43,6 +43,13 @@ def test_a_deal_is_a_fill_once_however_often_it_is_read() -> None:
     assert subject.on_deals([row], NOW) == []
 
 
+def test_a_deal_that_is_there_twice_in_one_answer_is_a_fill_once() -> None:
+    subject = book(positions=[rows.position(7)])
+    row = rows.deal(9, type=1, entry=1, order=80, position_id=7)
+    told = [e for e in subject.on_deals([row, dict(row)], NOW) if isinstance(e, OrderChanged)]
+    assert [(e.change, e.order.units) for e in told] == [(OrderChange.FILLED, Decimal(10_000))]
+
+
 def test_partial_fills_add_up_to_the_units_asked_for() -> None:
     subject = book()
     subject.sending("O-1", Decimal(30_000))
@@ -238,6 +245,37 @@ def test_another_program_that_closes_a_part_with_the_magic_number_of_our_positio
     again = subject.deal(rows.deal(5, magic=ours, order=50, position_id=50))
     assert again is not None
     assert again.client_order_id == "O-1"  # its own stays its own
+
+
+def test_an_order_of_a_stranger_that_fills_in_parts_is_told_with_its_size() -> None:
+    """The first deal says how large its order is to be shown: the framework drops a fill of more than that."""
+    subject = book(positions=[rows.position(7, volume=0.5)])
+    parts = [rows.deal(n, type=1, entry=1, order=80, position_id=7, volume=0.2) for n in (8, 9)]
+    ended = rows.order(80, type=1, state=2, position_id=7, volume_initial=0.5, volume_current=0.1)
+    told = [e for row in parts for e in subject.on_deals([row], NOW, [ended]) if isinstance(e, OrderChanged)]
+    assert [(e.change, e.order.units, e.order.filled_units) for e in told] == [
+        (OrderChange.PARTIALLY_FILLED, Decimal(50_000), Decimal(20_000)),
+        (OrderChange.PARTIALLY_FILLED, Decimal(50_000), Decimal(40_000)),
+    ]
+    assert subject.lookups == {80}  # what became of the rest
+    (end,) = subject.on_ended(80, [ended], NOW)
+    assert isinstance(end, OrderChanged)
+    assert (end.change, end.order.filled_units) == (OrderChange.CANCELED, Decimal(40_000))
+
+
+def test_parts_that_are_read_together_are_one_order_where_the_history_does_not_show_it() -> None:
+    subject = book(positions=[rows.position(7, volume=0.4)])
+    for reason, order_id in ((0, 80), (4, 81)):  # by hand, and a stop loss
+        parts = [
+            rows.deal(order_id + n, type=1, entry=1, order=order_id, position_id=7, volume=0.1, reason=reason)
+            for n in (0, 10)
+        ]
+        told = [e for e in subject.on_deals(parts, NOW) if isinstance(e, OrderChanged)]
+        assert [(e.change, e.order.units, e.order.filled_units) for e in told] == [
+            (OrderChange.PARTIALLY_FILLED, Decimal(20_000), Decimal(10_000)),
+            (OrderChange.FILLED, Decimal(20_000), Decimal(20_000)),
+        ]
+    assert subject.lookups == set()
 
 
 def test_an_order_that_has_ended_with_a_part_of_its_units_takes_no_deal_of_another() -> None:

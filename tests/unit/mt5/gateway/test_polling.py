@@ -328,6 +328,44 @@ def test_what_changes_after_our_clock_was_set_back_is_told_at_once() -> None:
     assert [event["k"] for event in poller.poll((now_s - 3600) * NS)] == ["account"]
 
 
+Executed = namedtuple("Executed", "ticket time order")
+Ended = namedtuple("Ended", "ticket volume_initial")
+
+
+def test_new_deals_come_with_their_orders_as_far_as_the_history_has_them() -> None:
+    class Ordered(Traded):
+        def history_orders_get(self, *, ticket: int) -> tuple[Ended, ...]:
+            return () if ticket == 92 else (Ended(ticket, 0.5),)
+
+    terminal = Ordered()
+    poller = Poller(terminal)
+    now_s = BEGAN_MS // 1000
+    terminal.deals = [Executed(n, now_s, 90 + n) for n in range(1, 4)]  # type: ignore[misc]
+    events = poller.poll(now_s * NS)
+    assert [e["orders"] for e in events if e["k"] == "deals"] == [[]]  # a new poller tells all, mostly known
+    terminal.deals += [Executed(n, now_s, order) for n, order in ((4, 91), (5, 91), (6, 92), (7, 0))]  # type: ignore[misc]
+    (told,) = [e for e in poller.poll((now_s + 2) * NS) if e["k"] == "deals"]
+    assert told["orders"] == [{"ticket": 91, "volume_initial": 0.5}]
+
+
+def test_what_comes_with_deals_is_not_taken_for_the_working_orders() -> None:
+    class Working(Traded):
+        def orders_get(self) -> tuple[Any, ...]:  # type: ignore[override]
+            return (Ended(7, 0.1),)
+
+        def history_orders_get(self, *, ticket: int) -> tuple[Ended, ...]:
+            return (Ended(ticket, 0.5),)
+
+    terminal = Working()
+    poller = Poller(terminal)
+    now_s = BEGAN_MS // 1000
+    told = []
+    for turn in range(3):
+        terminal.deals.append(Executed(turn + 1, now_s, 90 + turn))  # type: ignore[arg-type]
+        told += [e["rows"] for e in poller.poll((now_s + 2 * turn) * NS) if e["k"] == "orders"]
+    assert told == [[{"ticket": 7, "volume_initial": 0.1}]]
+
+
 def test_what_a_terminal_shows_without_its_server_is_not_the_account() -> None:
     """One that was started without it has nothing yet; positions that are gone from its list are not closed."""
     terminal = Traded()
