@@ -13,7 +13,7 @@ the "stale side", which earns money that does not exist.)
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ import numpy as np
 
 from pepperstone_adapter.broker.symbols import SymbolSpec
 from pepperstone_adapter.catalog.columns import Bools, crossed
-from pepperstone_adapter.catalog.rows import BarColumns, Cursor, QuoteColumns, bars_from_arrays, quotes_from_arrays
+from pepperstone_adapter.catalog.rows import (
+    BarColumns,
+    Cursor,
+    QuoteColumns,
+    bars_from_arrays,
+    join_bars,
+    join_quotes,
+    quotes_from_arrays,
+)
 from pepperstone_adapter.catalog.store import CatalogStore
 from pepperstone_adapter.common.errors import ConfigurationError, DataError
 from pepperstone_adapter.simulation.plan import (
@@ -33,7 +41,7 @@ from pepperstone_adapter.simulation.plan import (
     StoredBars,
     StoredQuotes,
 )
-from pepperstone_adapter.simulation.sessions import tradable
+from pepperstone_adapter.simulation.sessions import closing_times, tradable
 from pepperstone_adapter.simulation.spread import spread_points
 from pepperstone_adapter.simulation.tape import Four, Rows
 
@@ -92,6 +100,9 @@ class Feed:
                 if best is None or period_ns(source.period) < period_ns(best):
                     self._finest[source.symbol] = source.period
         self.begins: dict[str, int] = {}  # time of each symbol's first price; of stored rows not before it
+        self._data: tuple[DataSource, ...] = tuple(
+            replace(s, ts_ns=self._ended(s, s.ts_ns)) if isinstance(s, BarArrays) else s for s in plan.data
+        )
         self._asks = self._asks_used = 0  # stored ASK bars of the period, and those that have a BID bar
         self.start_ns, self.end_ns = self._extent()
         self._seeded: set[str] = set()
@@ -129,14 +140,14 @@ class Feed:
     def _edge(self, start: int, rows: int) -> int:
         """Where the window that begins at `start` ends: before the row that would be too many; rows of one time stay
         together."""
-        ahead = np.concatenate([self._ahead(source, start, rows + 1) for source in self._plan.data])
+        ahead = np.concatenate([self._ahead(source, start, rows + 1) for source in self._data])
         if len(ahead) <= rows:
             return self.end_ns
         return max(int(np.partition(ahead, rows)[rows]), int(ahead.min()) + 1)
 
     def _window(self, start: int, end: int) -> Window:
         window = Window(start, end)
-        for source in self._plan.data:
+        for source in self._data:
             spec = self._specs[source.symbol]
             if isinstance(source, QuoteArrays | StoredQuotes):
                 columns = self._quotes(source, start, end)
@@ -173,7 +184,7 @@ class Feed:
         first, last = [], []
         low = self._plan.start_ns if self._plan.start_ns is not None else -(2**62)
         high = self._plan.end_ns if self._plan.end_ns is not None else 2**62
-        for source in self._plan.data:
+        for source in self._data:
             if isinstance(source, BarArrays | QuoteArrays):
                 a, b = np.searchsorted(source.ts_ns, [low, high])
                 if a == b:
@@ -203,6 +214,8 @@ class Feed:
             if not store.count(series, low, high):
                 raise DataError(f"no {what} in the period of the run")
             first.append(max(low, series.start_ns))
+            if isinstance(source, StoredBars):
+                first[-1] = int(self._ended(source, np.array(first[-1:], np.int64))[0])
             last.append(min(high - 1, series.end_ns))
             self._begin(source, first[-1])
         if not first:
@@ -229,13 +242,29 @@ class Feed:
         if key not in self._bars_of_side:
             store = self._store(source.catalog)
             stored = store.bar_series(*key) is not None
-            self._bars_of_side[key] = store.bar_cursor(*key, self.start_ns, self.end_ns) if stored else None
+            self._bars_of_side[key] = Cursor(self._stored_chunks(source, side), join_bars) if stored else None
         return self._bars_of_side[key]
+
+    def _stored_chunks(self, source: StoredBars, side: str) -> Iterator[BarColumns]:
+        store = self._store(source.catalog)
+        period = self._plan.start_ns, self._plan.end_ns
+        for chunk in store.bar_chunks(source.symbol, source.period, side, *period, rows=1):
+            yield replace(chunk, ts_ns=self._ended(source, chunk.ts_ns))
+
+    def _ended(self, source: BarArrays | StoredBars, ts_ns: Int64s) -> Int64s:
+        """When bars ended: not after their market had closed. In or out of the period of the run they are as stored."""
+        times = closing_times(self._specs[source.symbol].hours, ts_ns, period_ns(source.period))
+        low, high = self._plan.start_ns, self._plan.end_ns
+        as_stored = times < low if low is not None else np.zeros(len(times), np.bool_)
+        if high is not None:
+            as_stored |= ts_ns >= high
+        return np.where(as_stored, ts_ns, times)
 
     def _stored_quotes(self, source: StoredQuotes) -> Cursor[QuoteColumns]:
         if source.symbol not in self._quotes_of:
-            cursor = self._store(source.catalog).quote_cursor(source.symbol, self.start_ns, self.end_ns)
-            self._quotes_of[source.symbol] = cursor
+            store = self._store(source.catalog)
+            chunks = store.quote_chunks(source.symbol, self._plan.start_ns, self._plan.end_ns, rows=1)
+            self._quotes_of[source.symbol] = Cursor(chunks, join_quotes)
         return self._quotes_of[source.symbol]
 
     def _quotes(self, source: QuoteArrays | StoredQuotes, start: int, end: int) -> QuoteColumns:
@@ -308,12 +337,14 @@ class Feed:
         """Everything the engine is given for a window, in the order of equal times.
 
         With one symbol whose finest BID bars are all that is listened to, those bars can be the execution bars
-        themselves, behind the ASK bars of their time: two rows instead of three, and the same fills.
+        themselves, behind the ASK bars of their time: two rows instead of three, and the same fills. Bars of a day and
+        longer are few, and their volume may be less than an order's (see `catalog.volume`).
         """
         if len(window.rows) == 1 and len(labels) == 1 and not window.quotes and not self._plan.only_market_orders:
             ((name, rows),) = window.rows.items()
             symbol, period, side = labels[0]
-            if (symbol, side) == (name, "BID") and self._finest[name] == period and len(window.bars) == 1:
+            short = period_ns(period) < _UNIT_NS["DAY"]
+            if short and (symbol, side) == (name, "BID") and self._finest[name] == period and len(window.bars) == 1:
                 ticks = window.bars[symbol, period][1]
                 spec = self._specs[name]
                 return [self._framework_bars(spec, period, s, rows, ticks) for s in ("ASK", "BID") if len(rows)]

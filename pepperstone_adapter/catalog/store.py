@@ -48,7 +48,7 @@ from nautilus_trader.persistence import ParquetDataCatalog
 from pepperstone_adapter.catalog import layout, volume
 from pepperstone_adapter.catalog.columns import Bools, Int64s
 from pepperstone_adapter.catalog.merge import stored_rows
-from pepperstone_adapter.catalog.rows import BarColumns, Cursor, QuoteColumns, join_bars, join_quotes
+from pepperstone_adapter.catalog.rows import BarColumns, QuoteColumns, join_bars, join_quotes
 from pepperstone_adapter.catalog.staging import recover_if_needed
 from pepperstone_adapter.common.errors import DataError
 from pepperstone_adapter.mapping.instruments import DEFAULT_VENUE
@@ -161,10 +161,6 @@ class CatalogStore:
                 **prices,
             )
 
-    def bar_cursor(self, symbol: str, period: str, side: str, start_ns: int, end_ns: int) -> "Cursor[BarColumns]":
-        """Bars of a range, to be read a stretch at a time."""
-        return Cursor(self.bar_chunks(symbol, period, side, start_ns, end_ns, rows=1), join_bars)
-
     def quotes(self, symbol: str, start_ns: int | None = None, end_ns: int | None = None) -> QuoteColumns:
         """All quotes of a range at once."""
         parts = list(self.quote_chunks(symbol, start_ns, end_ns, rows=10_000_000))
@@ -189,10 +185,6 @@ class CatalogStore:
                 ask=prices["ask_price"],
                 finer=_finer(batch, series, prices) if finer else None,
             )
-
-    def quote_cursor(self, symbol: str, start_ns: int, end_ns: int) -> "Cursor[QuoteColumns]":
-        """Quotes of a range, to be read a stretch at a time."""
-        return Cursor(self.quote_chunks(symbol, start_ns, end_ns, rows=1), join_quotes)
 
     def framework_bars(
         self, symbol: str, period: str, side: str = "BID", start_ns: int | None = None, end_ns: int | None = None

@@ -4,7 +4,9 @@ Data stamped outside a symbol's hours is no market: it is left out of the run an
 pending orders wait, and a gap fills at the first price after the opening. A bar counts as open when any part of the
 interval it covers is. Orders are taken for five minutes after a session ends: brokers stop a little before the hour
 (FX at 16:59, on Fridays at 16:55 New York) while the last bar still closes on the hour, and a strategy acting on it
-(every daily bar closes so) must be able to trade at that bar's close.
+(every daily bar closes so) must be able to trade at that bar's close. A bar that ends later than that after its market
+has closed (a daily bar of a share at 17:00 New York, any weekly bar on Saturday) is taken to end when the market closed:
+its last price is of then.
 """
 
 import numpy as np
@@ -32,6 +34,18 @@ def tradable(hours: TradingHours, ts_ns: Int64s, length_ns: int = 0) -> NDArray[
     # The last interval that starts before the bar's end must not have ended by the bar's start.
     i = np.searchsorted(starts, ts_ns, side="left") - 1
     return (i >= 0) & (ends[np.maximum(i, 0)] > ts_ns - length_ns)
+
+
+def closing_times(hours: TradingHours, ts_ns: Int64s, length_ns: int) -> Int64s:
+    """When bars that end at `ts_ns` ended trading: then, or at the close before it if that is too long ago for an order."""
+    if not len(ts_ns):
+        return ts_ns
+    spans = hours.open_intervals(int(ts_ns[0]) - length_ns, int(ts_ns[-1]) + 1)
+    if not spans:
+        return ts_ns
+    starts, ends = (np.array(edges, np.int64) for edges in zip(*spans, strict=True))
+    closes = ends[np.maximum(np.searchsorted(starts, ts_ns, side="left") - 1, 0)]
+    return np.where((closes > ts_ns - length_ns) & (closes < ts_ns - AFTER_CLOSE_NS), closes, ts_ns)
 
 
 def accepts_orders(hours: TradingHours, ts_ns: int) -> bool:

@@ -401,13 +401,14 @@ def test_a_closed_market_waits_for_its_opening() -> None:
 
 def test_a_stop_out_in_the_bar_in_which_the_session_ends() -> None:
     # Monday's session ends at 12:50; the hour from 12:00 falls through 1.08, where 30,000 from 1.10 are at 50 % of 1,100.
-    # It ends at 13:00, when the market is shut until Tuesday, at 1.05: there it would be -1,500.
+    # Its last price is of 12:50; the market is shut until Tuesday, when it opens at 1.05: there it would be -1,500.
     half_day = TradingHours(zone="UTC", intervals=((86_400, 86_400 + 46_200), (2 * 86_400, 3 * 86_400)))
     symbol = spec("EURUSD", hours=half_day)
     times = [utc(2024, 1, 8, hour) for hour in (10, 11, 12, 13)] + [utc(2024, 1, 9, 1)]
     market = bars(symbol, [1.1, 1.1, 1.1, (1.1, 1.1, 1.07, 1.075), (1.05,) * 4], times=times, period="1-HOUR")
     record = run_steps(market, {1: buy(30_000, symbol)}, symbol=symbol, start_balance=D(1_150))
-    assert [(f.price, f.reason, f.ts_ns) for f in record.fills[1:]] == [(D("1.08000"), "stop_out", times[3])]
+    closed_ns = utc(2024, 1, 8, 12, 50)
+    assert [(f.price, f.reason, f.ts_ns) for f in record.fills[1:]] == [(D("1.08000"), "stop_out", closed_ns)]
     assert record.end_balance == D("550.00")
 
 

@@ -14,7 +14,7 @@ from nautilus_trader.model import AccountType, BarType, Money, OmsType, Venue
 from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from pepperstone_adapter.catalog.rows import BarColumns, bars_from_arrays
+from pepperstone_adapter.catalog.rows import BarColumns, Cursor, bars_from_arrays, join_bars
 from pepperstone_adapter.catalog.store import CatalogStore, build_samples
 from pepperstone_adapter.common.errors import DataError
 from tests.unit.catalog.conftest import Run
@@ -76,7 +76,7 @@ def test_ranges_include_their_start_and_not_their_end(samples: CatalogStore) -> 
 def test_a_cursor_reads_every_row_once_and_in_order(samples: CatalogStore) -> None:
     whole = samples.bars("GBPUSD", "1-HOUR")
     first, last = int(whole.ts_ns[100]), int(whole.ts_ns[-100])
-    cursor = samples.bar_cursor("GBPUSD", "1-HOUR", "BID", first, last)
+    cursor = Cursor(samples.bar_chunks("GBPUSD", "1-HOUR", "BID", first, last, rows=1), join_bars)
     edges = [
         first,
         first + 1,
