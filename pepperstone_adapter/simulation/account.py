@@ -76,7 +76,7 @@ class Account:
         self._rollover = Rollover(specs, tapes, books, self._to_account, start_ns)
         self.latency_ns = latency_ns
         self._jitter_ns = jitter_ns
-        self.turns = Turns()
+        self.turns = Turns(failures)
         self._watch = MarginWatch(tapes, rates, books.currency)
         self._headroom = Headroom(specs, terms, slippage, self._watch, books.currency)
         self._counters = {
@@ -144,6 +144,10 @@ class Account:
 
     def _next_due(self) -> None:
         self.due_ns = min(self._rollover.due_ns, self._danger_ns, self.broker.stop_limits.due_ns)
+
+    def shut_down(self) -> None:
+        """Stop all strategies when the callback that asks is over; the account goes on without them."""
+        self.broker.later(0, self.turns.end)
 
     def sent(self) -> None:
         """A command is on its way: have the engine act on it when it arrives, not at the next row of data."""

@@ -208,6 +208,8 @@ def _form(order: Any, reduces: bool) -> str | None:
     """What no platform takes live. The framework makes the take profit of a bracket post-only by itself."""
     if getattr(order, "is_quote_quantity", False):
         return "UNSUPPORTED_ORDER: volumes are in units of the base, not in quote currency"
+    if getattr(order, "exec_algorithm_id", None) is not None:
+        return f"UNSUPPORTED_ORDER: no execution algorithm {order.exec_algorithm_id} is there to take it"
     if not reduces and getattr(order, "is_post_only", False):
         return "UNSUPPORTED_ORDER: no broker order is post-only"
     if not reduces and getattr(order, "display_qty", None) is not None:

@@ -15,10 +15,17 @@ class RunFailed(PepperstoneError):
 
 
 class Failures:
-    """The first failure of a run."""
+    """The first failure of a run.
+
+    Attributes
+    ----------
+    muted
+        Whether strategies act no more: after a failure, or when one of them has shut the system down.
+    """
 
     def __init__(self, now_ns: Callable[[], int] | None = None) -> None:
         self.first: tuple[BaseException, str, int] | None = None
+        self.muted = False
         self.now_ns = now_ns or (lambda: 0)
 
     def __bool__(self) -> bool:
@@ -31,6 +38,7 @@ class Failures:
             except Exception:  # noqa: BLE001 - the clock may not be ready; the cause matters more than its time
                 now = 0
             self.first = (error, where, now)
+            self.muted = True
 
     def raise_first(self) -> None:
         """Raise the first failure, if any; errors of this package and Ctrl-C keep their class.

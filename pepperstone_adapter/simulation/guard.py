@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from nautilus_trader.model import OrderSide, PositionSide, TimeInForce
+from nautilus_trader.trading import Strategy
 
 from pepperstone_adapter.simulation.failures import Failures
 from pepperstone_adapter.simulation.portfolio import RunPortfolio, Standing
@@ -44,6 +45,7 @@ class Hooks(Protocol):
     def submit_list(self, orders: list[Any], position_id: Any, params: Any, send: Callable[[], None]) -> None: ...
     def refused_amendment(self, order_id: Any, *changes: Any) -> Any: ...
     def sent(self) -> None: ...
+    def shut_down(self) -> None: ...
     def subscribed(self, kind: str, key: Any) -> None: ...
 
 
@@ -51,10 +53,10 @@ def guard(strategy: Any, hooks: Hooks) -> Any:
     """Turn a strategy instance into its guarded form; returns the same instance."""
     cls = type(strategy)
     body: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__, "__qualname__": cls.__qualname__}
-    for name in dir(cls):
+    for name in dir(Strategy):  # what else begins with `on_` is the user's own, and called from these
         if name.startswith("on_order_") and name not in _NOT_NOTED:
             body[name] = _order_event(cls, name, hooks)
-        elif name.startswith("on_") and _is_own(cls, name):
+        elif name.startswith(("on_", "post_")) and _is_own(cls, name):
             body[name] = _callback(cls, name, hooks)
     body["on_stop"] = _once(_callback(cls, "on_stop", hooks), hooks.turns)
     body |= _commands(cls, hooks) | _registrations(cls, hooks)
@@ -76,7 +78,7 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
     key_of, in_turn = _DATA.get(name), _watched(inner, failures, where)
 
     def on_data(self: Any, data: Any) -> None:
-        if failures.first is not None:
+        if failures.muted:
             return
         try:
             if data.ts_init >= hooks.due_ns:
@@ -89,7 +91,7 @@ def _callback(cls: type, name: str, hooks: Hooks) -> Callable[..., Any]:
             failures.add(error, where)
 
     def on_other(self: Any, *args: Any) -> Any:
-        if failures.first is not None:
+        if failures.muted:
             return None
         try:
             return inner(self, *args)
@@ -126,7 +128,7 @@ def _order_event(cls: type, name: str, hooks: Hooks) -> Callable[..., None]:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
             failures.add(error, "booking an order event")
             return
-        if inner is not None:
+        if inner is not None and not failures.muted:
             try:
                 inner(self, event)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the run must end with it
@@ -197,9 +199,13 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
         cls.cancel_all_orders(self, *args, **kwargs)
         hooks.sent()
 
+    def shutdown_system(_self: Any, _reason: str | None = None) -> None:
+        # The framework would stop the broker with the strategies: no stop loss would fill, no night be booked.
+        hooks.shut_down()
+
     made = (
         submit_order, submit_order_list, modify_order, modify_orders, close_position, close_all_positions, cancel_order,
-        cancel_all_orders,
+        cancel_all_orders, shutdown_system,
     )  # fmt: skip
     return {f.__name__: f for f in made}
 
@@ -260,7 +266,7 @@ def _guard_indicator(indicator: Any, failures: Failures) -> Any:
 
 def _watched(call: Callable[..., Any], failures: Failures, where: str) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        if failures.first is not None:
+        if failures.muted:
             return None
         try:
             return call(*args, **kwargs)

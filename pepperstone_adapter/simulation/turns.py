@@ -8,6 +8,8 @@ waits until the last one has been, and then all act in the order they were added
 from collections.abc import Callable
 from typing import Any
 
+from pepperstone_adapter.simulation.failures import Failures
+
 
 class Turns:
     """The strategies of a run and what they listen to.
@@ -20,7 +22,8 @@ class Turns:
         Whether anything has several listeners; nothing need wait while it has not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
         self.strategies: list[Any] = []
         self.shared = False
         self._listeners: dict[Any, list[Any]] = {}  # bar type or instrument id -> strategies
@@ -31,6 +34,11 @@ class Turns:
         """Tell the strategies that the data ends, while their orders still execute."""
         for strategy in self.strategies:
             strategy.on_stop()
+
+    def end(self) -> None:
+        """Stop them for good: they hear of nothing any more."""
+        self.stop()
+        self._failures.muted = True
 
     def join(self, key: Any, strategy: Any) -> None:
         """A strategy begins to listen to bars of a type or quotes of an instrument."""
