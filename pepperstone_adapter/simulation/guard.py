@@ -141,12 +141,15 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
     """Commands that open risk go through the desk; `close_position` becomes an order like any other."""
 
     def submit_order(self: Any, order: Any, position_id: Any = None, client_id: Any = None, params: Any = None) -> None:
+        _require_new(self.cache, order)
         hooks.submit(order, position_id, params, partial(cls.submit_order, self, order, position_id, client_id, params))
 
     def submit_order_list(
         self: Any, order_list: Any, position_id: Any = None, client_id: Any = None, params: Any = None
     ) -> None:
         orders = order_list if isinstance(order_list, list) else list(getattr(order_list, "orders", order_list))
+        for order in orders:
+            _require_new(self.cache, order)
         send = partial(cls.submit_order_list, self, order_list, position_id, client_id, params)
         hooks.submit_list(orders, position_id, params, send)
 
@@ -208,6 +211,11 @@ def _commands(cls: Any, hooks: Hooks) -> dict[str, Any]:
         cancel_all_orders, shutdown_system,
     )  # fmt: skip
     return {f.__name__: f for f in made}
+
+
+def _require_new(cache: Any, order: Any) -> None:
+    if cache.order_exists(order.client_order_id):
+        raise ValueError(f"order {order.client_order_id} was sent before; make a new one for every order")
 
 
 def _registrations(cls: Any, hooks: Hooks) -> dict[str, Any]:

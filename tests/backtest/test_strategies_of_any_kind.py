@@ -100,3 +100,14 @@ def test_an_order_for_an_execution_algorithm_that_is_not_there_is_refused() -> N
     assert [type(e).__name__ for e in steps.events] == ["OrderInitialized", "OrderDenied"]
     assert steps.events[-1].reason == "UNSUPPORTED_ORDER: no execution algorithm TWAP is there to take it"
     assert [row.status for row in record.orders] == ["DENIED"]
+
+
+def test_an_order_is_sent_once() -> None:
+    def first(s: Any) -> None:
+        s.kept = s.order_factory.market(s.id_of(EURUSD), OrderSide.BUY, s.qty(EURUSD, 1_000))
+        s.submit_order(s.kept)
+
+    with pytest.raises(RunFailed, match=r"raised ValueError: order O-\S+ was sent before; make a new one"):
+        run_steps(MARKET, {}, strategy=Steps({1: first, 2: lambda s: s.submit_order(s.kept)}, BARS))
+    with pytest.raises(RunFailed, match=r"raised ValueError: order O-\S+ was sent before; make a new one"):
+        run_steps(MARKET, {}, strategy=Steps({1: first, 2: lambda s: s.submit_order_list([s.kept])}, BARS))
