@@ -233,6 +233,8 @@ class Book:
             deal = replace(deal, closed_units=deal.units)
         self._held[deal.position_id] = after
         sent = self._sent.get(row["magic"]) if deal.client_order_id else None
+        if sent is not None and sent.ticket not in (0, row["order"]):
+            sent = None  # of another order with its magic number
         working = (self._orders or {}).get(row["order"])
         known = working or ended
         units = sent.units if sent else self._volume(known) or sum((d.units for d in map(self.deal, together) if d), D0)
@@ -313,12 +315,14 @@ class Book:
             return []
         state = self.order_state(row)
         sent = self._sent.get(row["magic"])
+        if sent is not None and sent.ticket not in (0, ticket):
+            sent = None
         told = sent.filled if sent is not None else self._parts.get(ticket)
         if state is not None and told is not None and told < state.filled_units:
             return []  # history lags: its deals come first
         self.lookups.discard(ticket)
         self._parts.pop(ticket, None)
-        if sent is not None and sent.ticket in (0, ticket):
+        if sent is not None:
             sent.units = sent.filled  # it takes no more
         if state is None or (state.status not in _ENDED and state.filled_units >= state.units):
             return []  # filled: its deals tell

@@ -293,6 +293,20 @@ def test_an_order_that_has_ended_with_a_part_of_its_units_takes_no_deal_of_anoth
     assert (event.change, event.order.client_order_id, event.order.units) == (OrderChange.FILLED, None, Decimal(3_000))
 
 
+def test_another_order_with_our_magic_number_has_its_own_size_though_ours_may_still_work() -> None:
+    """Ours was filled in part and its answer was lost: nobody asked the history for its end."""
+    subject, ours = book(), magic_of("O-1")
+    subject.sending("O-1", Decimal(10_000))
+    subject.on_deals([rows.deal(5, magic=ours, order=50, position_id=50, volume=0.04)], NOW)
+    for ticket in (6, 7):
+        close = rows.deal(ticket, type=1, entry=1, magic=ours, order=50 + ticket, position_id=50, volume=0.02)
+        told = [e for e in subject.on_deals([close], NOW) if isinstance(e, OrderChanged) and e.deal]
+        assert [(e.change, e.order.units) for e in told] == [(OrderChange.FILLED, Decimal(2_000))]
+    rest = rows.deal(9, magic=ours, order=50, position_id=50, volume=0.06)
+    (last,) = (e for e in subject.on_deals([rest], NOW) if isinstance(e, OrderChanged))
+    assert (last.change, last.order.filled_units) == (OrderChange.FILLED, Decimal(10_000))
+
+
 def test_an_order_whose_ticket_changes_before_it_has_filled_stays_ours() -> None:
     """Whether a stop-limit keeps its ticket when it turns into its limit is not documented."""
     subject, ours = book(), magic_of("O-1")
