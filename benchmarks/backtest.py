@@ -105,9 +105,9 @@ def strategy(purges: bool, quotes: bool) -> Any:
             if self.fast is None:
                 self.fast = self.slow = close
                 return
-            self.fast += (close - self.fast) * (2 / 11)
-            self.slow += (close - self.slow) * (2 / 21)
-            long = self.fast > self.slow
+            fast = self.fast = self.fast + (close - self.fast) * (2 / 11)
+            slow = self.slow = self.slow + (close - self.slow) * (2 / 21)
+            long = fast > slow
             if long != self.long:
                 self.long = long
                 for position in self.cache.positions_open():

@@ -34,7 +34,7 @@ from pepperstone_adapter.simulation.times import iso
 GRACE = 16
 CROWD = 48  # orders ended since the purge before the last
 BACKLOG = 256  # events that wait to be booked
-PACKED = 32  # rows worth a block of their own
+PACKED = 256  # rows worth a block of their own
 ENDED = {"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"}
 _REALIZED, _COMMISSION = LedgerKind.REALIZED_PNL.value, LedgerKind.COMMISSION.value
 _MARKET = OrderType.MARKET.name
