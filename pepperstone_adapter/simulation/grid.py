@@ -40,6 +40,9 @@ class Grid:
         self._point_step = self._point * self._step
         finer = spec.digits + spec.size_digits - minor_digits(spec.quote_currency)
         self._minor_up, self._minor_down = 10 ** max(0, -finer), 10 ** max(0, finer)
+        step_of_volume = int(spec.volume_step / self._step)
+        # Whether a point on any volume is whole minor units of the quote currency: profit there needs no rounding.
+        self.whole = not step_of_volume * self._minor_up % self._minor_down
         self.raw_point = 10 ** (FIXED_PRECISION - spec.digits)  # what the framework's raw integers count
         self.raw_step = 10 ** (FIXED_PRECISION - spec.size_digits)
 

@@ -15,10 +15,12 @@ from typing import Any
 from nautilus_trader.model import (
     FIXED_PRECISION,
     Currency,
+    InstrumentId,
     OrderFilled,
     OrderSide,
     OrderStatus,
     OrderType,
+    Symbol,
     Venue,
 )
 
@@ -71,10 +73,17 @@ class Recorder:
         self._fill_model = fills
         self._venue = venue
         self._currency = Currency.from_str(books.currency)
+        # One order makes a ticket there, at one price, so what the framework books is known to the cent.
+        self._known = {
+            InstrumentId(Symbol(name), venue)
+            for name, grid in grids.items()
+            if grid.whole and grid.quote == books.currency and not books.netting
+        }
         self._raw_minor = 10 ** (FIXED_PRECISION - books.digits)
         self._failures = failures
         self._sha = hashlib.sha256()
-        # An order event, its order's id, and the balance after a fill, or the order as the event that ended it left it.
+        # An order event, its order's id, and the balance after a fill where it cannot be known without asking, or the order
+        # as the event that ended it left it.
         self._waiting: list[tuple[Any, str, Any]] = []
         self._lines: list[str] = []  # not hashed yet
         self._events = 0
@@ -89,21 +98,27 @@ class Recorder:
         """Keep an event of an order until the books are looked at; whether it is a fill that must not wait."""
         self._events += 1
         if type(event) is OrderFilled:
-            # The account goes without its past states, which every look at it would copy.
-            cache, ts_ns, order = self.cache, event.ts_event, self.sent.get(key)
-            cache.purge_account_events(ts_ns, 0)
-            balance = cache.account_for_venue(self._venue).balance_total(self._currency)
-            self._waiting.append((event, key, balance))
+            ts_ns: int = event.ts_event
+            order: Any = self.sent.get(key)
+            whole = order is not None and order.quantity == event.last_qty
+            known = whole and order.instrument_id in self._known
+            self._waiting.append((event, key, None if known else self._balance(ts_ns)))
             self._ended.append(ts_ns)
             self._fills.append(ts_ns)
             self.due = len(self._ended) > CROWD or self.full
-            return order is None or order.quantity != event.last_qty
+            return not whole
         ended = type(event).__name__ in ENDED
         self._waiting.append((event, key, self.cache.order(event.client_order_id) if ended else None))
         if ended:
             self._ended.append(event.ts_event)
         self.due = len(self._ended) > CROWD or self.full
         return False
+
+    def _balance(self, ts_ns: int) -> int:
+        """The framework's, in minor units. The account goes without its past states, which every look at it would copy."""
+        self.cache.purge_account_events(ts_ns, 0)
+        raw: Any = self.cache.account_for_venue(self._venue).balance_total(self._currency).raw
+        return int(raw // self._raw_minor)
 
     @property
     def waits(self) -> bool:
@@ -119,7 +134,7 @@ class Recorder:
         waiting, self._waiting = self._waiting, []
         for event, key, known in waiting:
             if type(event) is OrderFilled:
-                self._filled(event, key, known.raw // self._raw_minor)
+                self._filled(event, key, known)
             else:
                 self._noted(event, key, known)
         self._sha.update("".join(self._lines).encode())
@@ -136,7 +151,7 @@ class Recorder:
         elif name == "OrderUpdated":
             self._amended[key] = ts_ns
 
-    def _filled(self, event: Any, key: str, balance: int) -> None:
+    def _filled(self, event: Any, key: str, balance: int | None) -> None:
         charge, grid, steps, price = self._fees.charges.pop(key)
         ts_ns, order_type, trade_id = event.ts_event, event.order_type, str(event.trade_id)
         position_id, strategy_id = str(event.position_id), str(event.strategy_id)
@@ -199,7 +214,7 @@ class Recorder:
     def _book_money(
         self,
         ts_ns: int,
-        balance: int,
+        balance: int | None,
         parts: tuple[Filled, ...],
         charge: Charge,
         grid: Grid,
@@ -211,7 +226,6 @@ class Recorder:
         """
         books, xrate, paid = self.books, charge.xrate, charge.minor
         ticket, _, closed, profit = parts[0]
-        realized = balance - books.minor + (0 if charge.posted else paid)
         if not closed:
             wanted = slack = 0
         elif xrate is ONE:
@@ -220,6 +234,8 @@ class Recorder:
             # The framework rounds profit to the quote currency's minor unit before it converts it.
             wanted = books.in_minor(rounded(grid.value(profit) * xrate, books.currency))
             slack = 1 + books.in_minor(minor_unit(grid.quote) * xrate)
+        # What is known without asking is checked with the balance of the window.
+        realized = wanted if balance is None else balance - books.minor + (0 if charge.posted else paid)
         if abs(realized - wanted) > slack:
             raise RunFailed(
                 f"the books disagree at {iso(ts_ns)}: fill {where[2]} of {where[0]} changed the balance by "
@@ -271,6 +287,7 @@ class Recorder:
         if len(self._ended) > 2 * GRACE:
             del self._ended[: -2 * GRACE]
             self.cache.purge_closed_orders(self._ended[0] - 1)
+            self.cache.purge_account_events(self._ended[-1], 0)
         if len(self._fills) > 2 * GRACE:
             del self._fills[: -2 * GRACE]
             self.cache.purge_closed_positions(self._fills[0] - 1)
