@@ -22,8 +22,8 @@ peak_mb_ratio      peak memory of all bars / of a fifth, both in windows of the 
 =================  =================================================================  =========
 
 Every leg runs in a process of its own; times are CPU seconds from reading the catalog to the result, without imports (the
-engine imports pandas when it is made), so a busy machine disturbs them little. Ours and the bare engine take turns, and the
-better of each counts.
+engine imports pandas when it is made), so a busy machine disturbs them little. Ours, the bare engine and the peers take
+turns, and the best of each counts.
 """
 
 import argparse
@@ -38,12 +38,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import PEERS, prepared
 
 SYMBOL = "EURUSD"
 START_NS = 1_420_149_600 * 10**9  # 2015-01-01 22:00 UTC
 MINUTE_NS = 60 * 10**9
 SPREAD = 1
-ROUNDS = 2
+ROUNDS = 3
 BID = f"{SYMBOL}.PEPPERSTONE-1-MINUTE-BID-EXTERNAL"
 
 
@@ -237,16 +238,22 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
         for count in (few, bars):
             (folder / f"end-{count}").write_text(str(int(stamps[count - 1]) + 1))
 
-        def best(names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
-            rounds = [[leg(name, folder, count) for name in names] for _ in range(ROUNDS)]
-            return [min(column, key=lambda result: float(result["cpu_s"])) for column in zip(*rounds, strict=True)]
+        def turns(names: tuple[str, ...], count: int, rivals: tuple[str, ...] = ()) -> list[Any]:
+            """The best of each leg, as its result, and of each peer, as its rate; all take turns."""
+            legs: list[list[dict[str, Any]]] = [[] for _ in names]
+            rates = dict.fromkeys(rivals, 0.0)
+            for _ in range(ROUNDS):
+                for results, name in zip(legs, names, strict=True):
+                    results.append(leg(name, folder, count))
+                rates = {rival: max(rate, rate_of(rival)) for rival, rate in rates.items()}
+            return [*(min(results, key=lambda result: float(result["cpu_s"])) for results in legs), rates]
 
-        (few_ours,) = best(("ours",), few)
-        ours, bare = best(("ours", "bare"), bars)
-        (whole,) = best(("ours-whole",), bars)
+        rate_of = prepared(folder, folder, bars) if peers else None
+        few_ours, _ = turns(("ours",), few)
+        ours, bare, whole, rates = turns(("ours", "bare", "ours-whole"), bars, tuple(PEERS) if peers else ())
         if whole["balance"] != ours["balance"]:
             raise SystemExit(f"whole bars end with {whole['balance']}, their closes with {ours['balance']}")
-        quotes, bare_quotes = best(("ours-quotes", "bare-quotes"), bars)
+        quotes, bare_quotes, _ = turns(("ours-quotes", "bare-quotes"), bars)
         out: dict[str, Any] = {
             "benchmark": "backtest",
             "bars": bars,
@@ -264,18 +271,10 @@ def measure(bars: int, peers: bool) -> dict[str, Any]:
             "quotes_peak_mb": quotes["peak_mb"],
             "bare_bars_per_s": round(bars / bare["cpu_s"]),
         }
-        if peers:
-            script = Path(__file__).with_name("peers.py")
-            line = subprocess.run(
-                [sys.executable, str(script), str(folder), "--rows", str(bars)],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.splitlines()[-1]
-            for name, rate in json.loads(line)["bars_per_s"].items():
-                out[f"over_{name}"] = round(out["bars_per_s"] / rate, 2)
-                out[f"whole_over_{name}"] = round(out["whole_bars_per_s"] / rate, 2)
-                out[f"{name}_bars_per_s"] = rate
+        for name, rate in rates.items():
+            out[f"over_{name}"] = round(out["bars_per_s"] / rate, 2)
+            out[f"whole_over_{name}"] = round(out["whole_bars_per_s"] / rate, 2)
+            out[f"{name}_bars_per_s"] = round(rate)
     return out
 
 

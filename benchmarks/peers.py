@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PACKAGES = ("backtesting==0.6.5", "backtrader==1.9.78.123")
@@ -80,6 +81,30 @@ def backtrader(file: Path) -> float:
     return len(table) / (time.process_time() - began)
 
 
+PEERS = {"backtesting": backtesting_py, "backtrader": backtrader}
+
+
+def prepared(home: Path, folder: Path, rows: int) -> Callable[[str], float]:
+    """Build the environment and the peers' own store of the rows; what comes back runs one and gives its bars per second."""
+    import numpy as np
+
+    from pepperstone_adapter.catalog.store import CatalogStore
+
+    columns = CatalogStore(folder).bars("EURUSD", "1-MINUTE")
+    names = ("open", "high", "low", "close")
+    file = home / "bars.npz"
+    np.savez(file, ts=columns.ts_ns[:rows], **{n: getattr(columns, n)[:rows] for n in names})
+    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(home / "env")], check=True)
+    python = next(p for p in (home / "env/bin/python", home / "env/Scripts/python.exe") if p.exists())
+    subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(python), *PACKAGES], check=True)
+
+    def rate(peer: str) -> float:
+        command = [str(python), __file__, str(file), "--peer", peer]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+    return rate
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -87,27 +112,11 @@ def main() -> None:
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer is not None:
-        print({"backtesting": backtesting_py, "backtrader": backtrader}[args.peer](args.folder))
+        print(PEERS[args.peer](args.folder))
         return
-    import numpy as np
-
-    from pepperstone_adapter.catalog.store import CatalogStore
-
-    columns = CatalogStore(args.folder).bars("EURUSD", "1-MINUTE")
     with tempfile.TemporaryDirectory() as text:
-        home = Path(text)
-        names = ("open", "high", "low", "close")
-        file = home / "bars.npz"
-        np.savez(file, ts=columns.ts_ns[: args.rows], **{n: getattr(columns, n)[: args.rows] for n in names})
-        subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(home / "env")], check=True)
-        python = next(p for p in (home / "env/bin/python", home / "env/Scripts/python.exe") if p.exists())
-        subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(python), *PACKAGES], check=True)
-        rates = dict.fromkeys(("backtesting", "backtrader"), 0)
-        for peer in (*rates, *rates):  # in turns, and the better of each counts, as of ours
-            done = subprocess.run(
-                [str(python), __file__, str(file), "--peer", peer], capture_output=True, text=True, check=True
-            )
-            rates[peer] = max(rates[peer], round(float(done.stdout.splitlines()[-1])))
+        rate = prepared(Path(text), args.folder, args.rows)
+        rates = {peer: round(rate(peer)) for peer in PEERS}
     print(json.dumps({"benchmark": "peers", "rows": args.rows, "packages": PACKAGES, "bars_per_s": rates}))
 
 
